@@ -1,0 +1,56 @@
+"""The errors of quickstudy: one small tree by meaning, every message in four parts.
+
+    `argument`: expected ..., got .... What to do.
+
+The argument stands as the user typed it. Each class is also the builtin that fits, so `except ValueError` works.
+"""
+
+from __future__ import annotations
+
+
+class QuickstudyError(Exception):
+    """The root of the tree. `argument`, `expected`, `got` and `do` are kept as attributes."""
+
+    def __init__(self, argument: str, *, expected: str, got: str, do: str):
+        self.argument, self.expected, self.got, self.do = argument, expected, got, do
+        super().__init__(f"`{argument}`: expected {expected}, got {got}. {do}")
+
+
+class ArgumentError(QuickstudyError, ValueError):
+    """A value that an argument cannot take."""
+
+
+class ShapeError(QuickstudyError, ValueError):
+    """Tensors whose shapes do not fit together."""
+
+
+class LabelError(QuickstudyError, ValueError):
+    """Labels that are not the integers 0..ways-1."""
+
+
+class TaskError(QuickstudyError, ValueError):
+    """A task distribution that cannot give the episodes asked for: too few classes, too few examples, a leak between splits."""
+
+
+class DataError(QuickstudyError, OSError):
+    """Data on disk that are missing, cut short or not what they claim to be."""
+
+
+class NotFiniteError(QuickstudyError, FloatingPointError):
+    """NaN or infinity, in the inputs, in an inner loop or in a meta-gradient."""
+
+
+class ConvergenceError(QuickstudyError, RuntimeError):
+    """A solver that missed its tolerance. `residual` is the relative residual that it reached."""
+
+    def __init__(self, argument: str, *, expected: str, got: str, do: str, residual: float):
+        super().__init__(argument, expected=expected, got=got, do=do)
+        self.residual = residual
+
+
+class CheckpointError(QuickstudyError, ValueError):
+    """A folder that is not a saved learner, or one that this version cannot read."""
+
+
+class UnsupportedError(QuickstudyError, TypeError):
+    """Two parts that do not go together; the message names one that does."""

@@ -1,0 +1,1 @@
+"""Did it work: accuracy with confidence, on tasks never seen."""

@@ -1,0 +1,1 @@
+"""Learn by comparing with the support."""

@@ -1,0 +1,1 @@
+"""Learn by gradient descent."""

@@ -1,0 +1,83 @@
+"""Recomputation: a step of the inner loop that keeps its inputs and is computed again in the backward pass.
+
+    forward   y = f(inputs), without a graph; keep `inputs`
+    backward  g -> vjp(f, inputs)(g)
+
+An `autograd.Function` sees only the tensors that are its arguments: one that it closes over gets gradient 0, silently. So a
+recomputed method gets every parameter of its module as an argument, beside its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vjp
+from torch.utils import _pytree as pytree
+
+from quickstudy.network import call_method
+
+
+def recomputed(module: nn.Module, method: str, *args: Any) -> Any:
+    """`module.method(*args)`, recomputed in the backward pass; differentiable in args and in all of the module's parameters."""
+    structures: list[pytree.TreeSpec] = []
+
+    def function(*leaves: Tensor) -> tuple[Tensor, ...]:
+        tensors, inputs = pytree.tree_unflatten(leaves, structure)
+        out, spec = pytree.tree_flatten(call_method(module, method, tensors, *inputs))
+        structures[:] = [spec]
+        return tuple(out)
+
+    leaves, structure = pytree.tree_flatten((dict(module.named_parameters()), args))
+    out = _Recomputed.apply(_in_this_autocast(function), *leaves)
+    return pytree.tree_unflatten(out, structures[0])
+
+
+class _Recomputed(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(function: Callable, *leaves: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():  # an input returned as it came may not be saved: hand out a copy
+            return tuple(out.clone() if any(out is leaf for leaf in leaves) else out for out in function(*leaves))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.function = inputs[0]
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor) -> Any:
+        leaves = list(ctx.saved_tensors)
+        wanted = [i for i, leaf in enumerate(leaves) if leaf.is_floating_point() and ctx.needs_input_grad[i + 1]]
+
+        def outputs(*inputs: Tensor) -> tuple[Tensor, ...]:
+            for i, value in zip(wanted, inputs, strict=True):
+                leaves[i] = value
+            return tuple(out for out in ctx.function(*leaves) if out.is_floating_point())
+
+        _, pull = vjp(outputs, *(leaves[i] for i in wanted))
+        gradients = pull(tuple(one for one in g if one is not None and one.is_floating_point()))
+        answer: list[Tensor | None] = [None] * len(leaves)
+        for i, gradient in zip(wanted, gradients, strict=True):
+            answer[i] = gradient
+        return None, *answer
+
+
+def _in_this_autocast(function: Callable) -> Callable:
+    """The function under the autocast state of now, whenever it runs."""
+    states = [
+        torch.autocast(device, dtype=torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+        if torch.is_autocast_enabled(device)
+    ]
+
+    def run(*leaves: Tensor) -> tuple[Tensor, ...]:
+        if not states:
+            return function(*leaves)
+        with states[0]:
+            return function(*leaves)
+
+    return run

@@ -1,0 +1,1 @@
+"""The baselines that nobody may skip."""

@@ -1,0 +1,84 @@
+"""Estimators: what scalar of an episode is differentiated, and so which direction phi is moved in.
+
+An estimator says what to draw from the tasks and what to lower on it; an executor differentiates that with respect to phi.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import UnsupportedError
+from quickstudy.learners.learner import Learner, Loss, Measures
+
+if TYPE_CHECKING:
+    from quickstudy.tasks.distribution import TaskDistribution
+
+
+class Estimator(ABC):
+    """The interface of an estimator of the across-task gradient."""
+
+    def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> Any:
+        """What one outer step learns from, with a leading axis `tasks` of length n."""
+        return tasks.sample(n, generator=generator)
+
+    @abstractmethod
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        """The scalar of one task that is differentiated with respect to phi, and what else was measured."""
+
+    def check(self, learner: Learner) -> None:
+        """Raise UnsupportedError where this estimator cannot serve the learner."""
+
+
+@dataclass(frozen=True)
+class Backprop(Estimator):
+    """The gradient of the query loss,  d/dphi L(F_phi(support), query), by backpropagation.
+
+    How it passes through an inner loop is the learner's `hypergradient`.
+    """
+
+    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        return learner.measured_loss(episode, criterion)
+
+
+@dataclass(frozen=True)
+class ReptileDirection(Estimator):
+    """Reptile's direction  phi - theta_K,  as the gradient of  1/2 || phi - stop(theta_K) ||^2.
+
+    Args:
+        all_examples: adapt on support and query together, as Reptile's own code trains on every example it has; otherwise on
+            the support alone.
+
+    Source: Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018, algorithm 1. An outer SGD with rate
+    epsilon then moves phi <- phi + epsilon (theta_K - phi).
+    """
+
+    all_examples: bool = False
+
+    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        examples = _together(episode) if self.all_examples else episode.support
+        with torch.no_grad():
+            theta = learner.adapted(learner.learn(examples))
+        phi = dict(learner.named_parameters())
+        assert theta is not None  # see check
+        distance = sum(((phi[name] - adapted.detach()) ** 2).sum() for name, adapted in theta.items())
+        return torch.as_tensor(distance) / 2, {}
+
+    def check(self, learner: Learner) -> None:
+        if type(learner).adapted is Learner.adapted:
+            raise UnsupportedError(
+                "estimator",
+                expected="one that serves " + type(learner).__name__ + ", which adapts no parameters",
+                got="ReptileDirection()",
+                do="Use Backprop().",
+            )
+
+
+def _together(episode: Episode) -> Examples:
+    return pytree.tree_map(lambda a, b: torch.cat([a, b]), episode.support, episode.query)

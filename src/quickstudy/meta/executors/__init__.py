@@ -1,0 +1,37 @@
+"""Executors: the same gradients, faster. `loop` is the reference of them all."""
+
+from __future__ import annotations
+
+from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.meta.executors.compiled import Compiled as Compiled
+from quickstudy.meta.executors.executor import Executor as Executor
+from quickstudy.meta.executors.loop import Loop as Loop
+from quickstudy.meta.executors.threads import Threads as Threads
+from quickstudy.meta.executors.vmap import Vmap as Vmap
+from quickstudy.meta.problem import Problem
+
+EXECUTORS: dict[str, type[Executor]] = {"loop": Loop, "threads": Threads, "vmap": Vmap, "compiled": Compiled}
+
+
+def executor_named(executor: str | Executor, problem: Problem) -> Executor:
+    """The executor itself, or one made by its name, that serves the problem.
+
+    Raises:
+        ArgumentError: there is no such executor.
+        UnsupportedError: it cannot serve this learner.
+    """
+    if isinstance(executor, str):
+        if executor not in EXECUTORS:
+            raise ArgumentError(
+                "executor",
+                expected="one of " + ", ".join(repr(name) for name in (*EXECUTORS, "auto")),
+                got=repr(executor),
+                do="'auto', in meta_train, measures and takes the fastest.",
+            )
+        executor = EXECUTORS[executor]()
+    reason = executor.refusal(problem)
+    if reason is not None:
+        raise UnsupportedError(
+            "executor", expected="one that serves this learner", got=f"{executor.name!r}: {reason}", do="Use executor='loop'."
+        )
+    return executor

@@ -1,0 +1,91 @@
+"""Tasks spread over threads, one intra-op thread each: what convolutions on a CPU want."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.learners.learner import Learner
+from quickstudy.meta.executors.executor import Executor, differentiable_kernels, gathered
+from quickstudy.meta.executors.loop import one_task
+from quickstudy.meta.problem import Answer, Problem, task, tasks_of
+from quickstudy.network import skeleton
+
+T = TypeVar("T")
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Threads(Executor):
+    """A loop over tasks in `threads` threads (as many as torch has intra-op threads where not given).
+
+    `functional_call` swaps tensors inside a module, so each thread has a skeleton of its own, which shares every tensor.
+    """
+
+    name = "threads"
+
+    def __init__(self, threads: int | None = None):
+        self.threads = threads or torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="quickstudy", initializer=_single_threaded)
+        self._local = threading.local()
+
+    def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        with differentiable_kernels(problem):
+            parts = self._each(lambda t: one_task(self._own(problem), task(episodes, t), seeds[t]), tasks_of(episodes))
+        return gathered(parts)
+
+    def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
+        with torch.no_grad():
+            return torch.stack(self._each(lambda t: function(self._own(learner), task(episodes, t)), tasks_of(episodes)))
+
+    def refusal(self, problem: Problem) -> str | None:
+        device = next((parameter.device for parameter in problem.parameters()), torch.device("cpu"))
+        if device.type != "cpu":
+            return "threads serve a CPU; launches from several threads do not overlap on one accelerator"
+        return None if self.threads > 1 else "there is one thread only"
+
+    def _each(self, function: Callable[[int], T], n: int) -> list[T]:
+        state = _CallerState()
+        outside = torch.get_num_threads()
+
+        def run(t: int) -> T:
+            with state:
+                return function(t)
+
+        try:
+            return list(self._pool.map(run, range(n)))
+        finally:
+            torch.set_num_threads(outside)  # the workers' setting is their own, but new threads would inherit it
+
+    def _own(self, module: Module) -> Module:
+        """This thread's skeleton of the module; made anew when another module comes."""
+        if getattr(self._local, "of", None) is not module:
+            self._local.of, self._local.skeleton = module, skeleton(module)
+        return self._local.skeleton
+
+
+class _CallerState:
+    """Grad mode and autocast of the calling thread, which do not reach a worker by themselves."""
+
+    def __init__(self) -> None:
+        self.grad = torch.is_grad_enabled()
+        self.autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+        self._local = threading.local()
+
+    def __enter__(self) -> None:
+        enabled, dtype = self.autocast
+        self._local.modes = torch.set_grad_enabled(self.grad), torch.autocast("cpu", dtype=dtype, enabled=enabled)
+        for mode in self._local.modes:
+            mode.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        for mode in reversed(self._local.modes):
+            mode.__exit__(*error)
+
+
+def _single_threaded() -> None:
+    torch.set_num_threads(1)

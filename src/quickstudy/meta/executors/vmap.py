@@ -1,0 +1,35 @@
+"""All tasks at once by torch.func.vmap: what small dense networks want, and GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.learners.learner import Learner
+from quickstudy.meta.executors.executor import Executor, differentiable_kernels
+from quickstudy.meta.problem import Answer, Problem, bare, gradient
+
+
+class Vmap(Executor):
+    """vmap over tasks, with plain autograd outermost: func.grad there would keep the graph of its own backward."""
+
+    name = "vmap"
+
+    def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        phi = problem.phi()
+        with torch.enable_grad(), differentiable_kernels(problem):
+            f = torch.func.vmap(problem.function(), in_dims=(None, None, 0, 0))
+            losses, measures = f(phi, problem.buffers_by_name(), episodes, seeds)
+            found = gradient(losses.mean(), phi)
+        return Answer(losses.detach(), {name: value.detach() for name, value in measures.items()}, bare(found))
+
+    def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
+        with torch.no_grad():
+            return torch.func.vmap(lambda episode: function(learner, episode))(episodes)
+
+    def refusal(self, problem: Problem) -> str | None:
+        recurrent = [type(module).__name__ for module in problem.modules() if isinstance(module, nn.RNNBase | nn.RNNCellBase)]
+        return f"{recurrent[0]} has no vmap rule in torch" if recurrent else None

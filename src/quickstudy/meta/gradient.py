@@ -1,0 +1,111 @@
+"""meta_gradient: the mean loss over a batch of episodes and its gradient in phi, by any executor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.episode import stack
+from quickstudy.errors import NotFiniteError
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.meta.estimator import Backprop, Estimator
+from quickstudy.meta.executors import Executor, executor_named
+from quickstudy.meta.executors.loop import one_task
+from quickstudy.meta.problem import Answer, Problem, bare, task, tasks_of
+from quickstudy.network import Parameters
+
+
+def meta_gradient(
+    learner: Learner,
+    episodes: Any,
+    loss: Loss | None = None,
+    estimator: Estimator | None = None,
+    executor: str | Executor = "loop",
+    *,
+    chunk: int | None = None,
+    seed: int = 0,
+) -> tuple[Tensor, Parameters]:
+    """The mean loss over the tasks of `episodes` and its gradient by parameter name.
+
+        L = 1/T sum_t loss( F_phi(support_t), query_t ),        (L, dL/dphi)
+
+    Args:
+        learner: F_phi.
+        episodes: a batch with a leading axis `tasks`, or a list of episodes of one structure.
+        loss: the outer criterion; None: the learner's own.
+        estimator: what is differentiated; None: `Backprop()`.
+        executor: "loop" (the reference), "threads", "vmap" or "compiled".
+        chunk: tasks that are differentiated at once; memory is bounded by it.
+        seed: of the dropout masks.
+
+    Returns:
+        The mean loss, detached, and gradients keyed as `learner.named_parameters()`: zeros where the loss does not depend on a
+        parameter, absent where it is frozen.
+
+    Raises:
+        NotFiniteError: a loss or gradient that is NaN or infinite; the task, the inner step and the parameter are named.
+        UnsupportedError: an estimator or executor that cannot serve this learner.
+    """
+    estimator = estimator or Backprop()
+    estimator.check(learner)
+    problem = Problem(learner, estimator, loss)
+    episodes = stack(episodes) if isinstance(episodes, list) else episodes
+    seeds = episode_seeds(tasks_of(episodes), torch.Generator().manual_seed(seed), problem)
+    answer = in_chunks(executor_named(executor, problem), problem, episodes, seeds, chunk)
+    check_gradient(problem, answer, episodes, seeds)
+    return answer.losses.mean(), answer.gradient
+
+
+def in_chunks(executor: Executor, problem: Problem, episodes: Any, seeds: Tensor, chunk: int | None) -> Answer:
+    """The gradient over all tasks, `chunk` of them at a time with a backward each: memory holds one chunk's graph."""
+    n = tasks_of(episodes)
+    if chunk is None or chunk >= n:
+        return executor.gradient(problem, episodes, seeds)
+    pieces = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+    total: Answer | None = None
+    for piece in pieces:
+        part = executor.gradient(problem, task(episodes, piece), seeds[piece])
+        weight = (piece.stop - piece.start) / n
+        scaled = {name: gradient * weight for name, gradient in part.gradient.items()}
+        if total is None:
+            total = Answer(part.losses, part.measures, scaled)
+            continue
+        torch._foreach_add_(list(total.gradient.values()), list(scaled.values()))
+        measures = {name: torch.cat([total.measures[name], part.measures[name]]) for name in total.measures}
+        total = Answer(torch.cat([total.losses, part.losses]), measures, total.gradient)
+    assert total is not None
+    return total
+
+
+def episode_seeds(n: int, generator: torch.Generator, problem: Problem) -> Tensor:
+    """A dropout seed for each task (n,), on the learner's device."""
+    seeds = torch.randint(2**31, (n,), generator=generator)
+    device = next((tensor.device for tensor in (*problem.parameters(), *problem.buffers())), torch.device("cpu"))
+    return seeds.to(device)
+
+
+def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tensor) -> None:
+    """Raise NotFiniteError where the answer holds NaN or infinity.
+
+    No executor raises from inside a transform, so the tasks are run again in the loop, one by one, to say which it was.
+    """
+    total = answer.losses.sum()
+    for gradient in answer.gradient.values():
+        total = total + gradient.sum()
+    if bool(torch.isfinite(total)):
+        return
+    for t in range(tasks_of(episodes)):
+        episode = task(episodes, t)
+        loss, _, found = one_task(problem, episode, seeds[t])  # a solver that failed raises its own error here
+        bad = [name for name, gradient in bare(found).items() if not bool(torch.isfinite(gradient).all())]
+        if not bool(torch.isfinite(loss)) or bad:
+            where = problem.learner.divergence(episode.support) if hasattr(episode, "support") else None
+            detail = where.got if where is not None and "inner step" in where.got else f"NaN or infinity in the gradient of {bad[:3]}"
+            raise NotFiniteError(
+                "meta-gradient",
+                expected="finite numbers",
+                got=f"in task {t} of the batch: {detail} (loss {float(loss):g})",
+                do="Lower inner_lr or the outer rate, pass clip=, or look at this task's inputs.",
+            )

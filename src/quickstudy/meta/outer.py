@@ -1,0 +1,80 @@
+"""The across-task method: how phi is improved. Given to the outer loop as one object.
+
+    phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query) ] )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from quickstudy.meta.estimator import Backprop, Estimator
+from quickstudy.network import Parameters
+
+
+class Gradient:
+    """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.
+
+    Args:
+        estimator: what is differentiated: `Backprop()` or `ReptileDirection()`.
+        optimizer: a function of the parameters, such as `functools.partial(torch.optim.SGD, lr=0.1)`; None: Adam, rate 1e-3.
+        scheduler: a function of the optimizer, such as `functools.partial(CosineAnnealingLR, T_max=2000)`, stepped after
+            each outer step; None: a constant rate.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator = Backprop(),
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
+    ):
+        self.estimator, self.optimizer, self.scheduler = estimator, optimizer, scheduler
+
+    def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
+        """The running method: its optimizer and scheduler over `parameters`."""
+        optimizer = (self.optimizer or adam)(list(parameters.values()))
+        return Descending(parameters, optimizer, None if self.scheduler is None else self.scheduler(optimizer))
+
+
+class Descending:
+    """A `Gradient` at work: holds optimizer and scheduler, takes steps."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, scheduler: LRScheduler | None):
+        self.parameters, self.optimizer, self.scheduler = parameters, optimizer, scheduler
+
+    def step(self, gradient: Parameters) -> None:
+        """One step of the optimizer along `gradient`, by parameter name."""
+        for name, parameter in self.parameters.items():
+            parameter.grad = gradient[name]
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimizer and scheduler, for a checkpoint."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state` left off."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
+
+def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam at rate 1e-3, the field's default; fused, one call for all parameters."""
+    return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+
+
+def clip_by_global_norm(gradient: Parameters, norm: float) -> None:
+    """Scale the gradient in place so that its norm over all parameters is at most `norm`."""
+    parts: list[Tensor] = list(gradient.values())
+    length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts)))
+    torch._foreach_mul_(parts, torch.clamp(norm / (length + 1e-12), max=1.0))

@@ -1,0 +1,50 @@
+"""Conv4: four blocks of convolution, batch norm, ReLU and 2x2 max-pooling, the field's small image network.
+
+Source: Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016, section 4.1.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """3x3 convolution, batch norm, ReLU, 2x2 max-pooling: halves height and width."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, inputs, height, width) -> (examples, outputs, height // 2, width // 2)."""
+        return F.max_pool2d(F.relu(self.norm(self.conv(x))), 2)
+
+
+class Conv4(nn.Module):
+    """Four blocks, then a linear head of `ways` outputs; without `ways` the flattened features.
+
+    Args:
+        ways: outputs of the head; None: no head, the network is an embedding.
+        channels: of every block.
+        in_channels: of the image, 1 for grey and 3 for colour.
+        size: height and width of the image in pixels; the embedding has channels * (size // 16)^2 features.
+    """
+
+    def __init__(self, ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28):
+        super().__init__()
+        self.ways, self.channels, self.in_channels, self.size = ways, channels, in_channels, size
+        self.features = channels * (size // 16) ** 2
+        self.blocks = nn.Sequential(Block(in_channels, channels), *(Block(channels, channels) for _ in range(3)))
+        self.head = None if ways is None else nn.Linear(self.features, ways)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, in_channels, size, size) -> (examples, ways), or (examples, features) without a head."""
+        z = self.blocks(x).flatten(1)
+        return z if self.head is None else self.head(z)
+
+
+def conv4(ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28) -> Conv4:
+    """Conv4 with a head of `ways` outputs, or as an embedding where `ways` is None."""
+    return Conv4(ways, channels, in_channels, size)

@@ -1,0 +1,30 @@
+"""A multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them: (examples, *feature) -> (examples, outputs)."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (40, 40)):
+        super().__init__()
+        self.inputs, self.outputs, self.hidden = inputs, outputs, tuple(hidden)
+        sizes = [inputs, *hidden]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(sizes[-1], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, *feature) -> (examples, outputs)."""
+        return self.head(self.body(x.flatten(1)))
+
+
+def mlp(inputs: int = 1, outputs: int = 1, hidden: Sequence[int] = (40, 40)) -> MLP:
+    """A multilayer perceptron; the default is the sinusoid network of the MAML paper, 1-40-40-1."""
+    return MLP(inputs, outputs, hidden)
