@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quickstudy.learners.predictor import Predictor
+    from quickstudy.tasks.distribution import TaskDistribution
 
 State = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -61,6 +62,7 @@ class Learner(nn.Module):
     label_equivariant = True  # relabelling the classes permutes the answer
     order_invariant = True  # the order of the support set does not matter
     needs_support = True
+    meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Learner:
         learner = super().__new__(cls)
@@ -123,6 +125,9 @@ class Learner(nn.Module):
     def criterion(self) -> Loss:
         """The loss that this learner is trained with where none is given."""
         return default_loss
+
+    def prepare(self, tasks: TaskDistribution) -> None:
+        """Called once before meta-training, for a learner whose shape depends on the meta-training tasks."""
 
     def adapted(self, state: State) -> Parameters | None:
         """Which of the state are adapted parameters, by their names in phi; None where the learner adapts none."""

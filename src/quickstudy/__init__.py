@@ -1,0 +1,43 @@
+"""quickstudy: train learning algorithms on many small tasks, so that a new task needs a handful of examples.
+
+    phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
+"""
+
+from quickstudy import models as models
+from quickstudy import tasks as tasks
+from quickstudy.check_model import check_model as check_model
+from quickstudy.episode import Episode as Episode
+from quickstudy.episode import Examples as Examples
+from quickstudy.evaluation.compare import compare as compare
+from quickstudy.evaluation.evaluate import Evaluation as Evaluation
+from quickstudy.evaluation.evaluate import evaluate as evaluate
+from quickstudy.learners.compare.prototypical import Prototypical as Prototypical
+from quickstudy.learners.descend.descent import Descent as Descent
+from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
+from quickstudy.learners.descend.hypergradient import Truncated as Truncated
+from quickstudy.learners.descend.hypergradient import Unrolled as Unrolled
+from quickstudy.learners.descend.implicit import Implicit as Implicit
+from quickstudy.learners.descend.rates import LearnedRates as LearnedRates
+from quickstudy.learners.descend.rule import SGD as SGD
+from quickstudy.learners.descend.rule import Adam as Adam
+from quickstudy.learners.descend.rule import Momentum as Momentum
+from quickstudy.learners.descend.solver import ConjugateGradient as ConjugateGradient
+from quickstudy.learners.descend.solver import Exact as Exact
+from quickstudy.learners.descend.solver import Neumann as Neumann
+from quickstudy.learners.learner import Learner as Learner
+from quickstudy.learners.predictor import Predictor as Predictor
+from quickstudy.meta.estimator import Backprop as Backprop
+from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
+from quickstudy.meta.gradient import meta_gradient as meta_gradient
+from quickstudy.meta.outer import Gradient as Gradient
+from quickstudy.meta.run import Run as Run
+from quickstudy.meta.train import meta_train as meta_train
+from quickstudy.recipes import ANIL as ANIL
+from quickstudy.recipes import FOMAML as FOMAML
+from quickstudy.recipes import IMAML as IMAML
+from quickstudy.recipes import MAML as MAML
+from quickstudy.recipes import MetaSGD as MetaSGD
+from quickstudy.recipes import Reptile as Reptile
+from quickstudy.store import load as load
+
+__version__ = "0.1.0"

@@ -1,0 +1,57 @@
+"""compare: several learners on the same episodes, with paired differences.
+
+    d_i = s_i(first) - s_i(other)  on the same task i;      mean and 95 % interval of d
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quickstudy.errors import ArgumentError
+from quickstudy.evaluation.evaluate import Evaluation, evaluate, interval
+from quickstudy.learners.learner import Learner
+
+if TYPE_CHECKING:
+    from quickstudy.tasks.distribution import TaskDistribution
+
+
+@dataclass
+class Difference:
+    """The paired difference first - other over the same episodes, with half of its 95 % interval."""
+
+    first: str
+    other: str
+    mean: float
+    ci95: float
+
+
+@dataclass
+class Comparison:
+    """Evaluations on the same episodes, and the difference of the first to each other."""
+
+    evaluations: list[Evaluation]
+    differences: list[Difference]
+
+    def __str__(self) -> str:
+        rows = [str(evaluation) for evaluation in self.evaluations]
+        rows += [f"{d.first} - {d.other}: {d.mean:+.4f} +- {d.ci95:.4f} (paired)" for d in self.differences]
+        return "\n".join(rows)
+
+
+def compare(learners: Sequence[Learner], tasks: TaskDistribution, episodes: int = 600, seed: int = 0) -> Comparison:
+    """Score learners on the same `episodes` tasks.
+
+    Raises:
+        ArgumentError: fewer than two learners.
+    """
+    if len(learners) < 2:
+        raise ArgumentError("learners", expected="two or more", got=str(len(learners)), do="Use evaluate for one.")
+    evaluations = [evaluate(learner, tasks, episodes, seed) for learner in learners]
+    first = evaluations[0]
+    differences = []
+    for other in evaluations[1:]:
+        paired = [a - b for a, b in zip(first.per_episode, other.per_episode, strict=True)]
+        differences.append(Difference(first.name, other.name, *interval(paired)))
+    return Comparison(evaluations, differences)

@@ -1,0 +1,33 @@
+"""Run: what meta-training leaves behind beside the learner itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Run:
+    """The story of one meta-training.
+
+    Attributes:
+        history: one record a step: step, loss, seconds, further measures; with validation scores where one was taken.
+        best: the record of the best validation: step and score; None where none was taken.
+        executor: which executor served, and why.
+        seconds: wall time.
+        stopped: why it ended: "steps", "patience" or "seconds".
+        protocol: everything needed to repeat it.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+    executor: str = "loop"
+    why: str = ""
+    seconds: float = 0.0
+    stopped: str = "steps"
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        last = self.history[-1]["loss"] if self.history else float("nan")
+        best = "" if self.best is None else f", best validation {self.best['score']:.4f} at step {self.best['step']}"
+        return f"{len(self.history)} meta-steps in {self.seconds:.1f} s by {self.executor} ({self.why}), last loss {last:.4f}{best}"

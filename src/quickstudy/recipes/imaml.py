@@ -1,0 +1,48 @@
+"""iMAML: MAML with the implicit gradient of a proximal inner problem.
+
+    theta* = argmin_theta L(theta, support) + strength/2 || theta - phi ||^2
+    d L_query/d phi = (I + 1/strength H)^{-1} d L_query/d theta*,         H = d^2 L / d theta^2
+
+Source: Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019, eq. 4-7.
+Paper: Omniglot 5-way 1-shot 99.16 +- 0.35 % (gradient descent, 16 steps, strength 2, 5 steps of conjugate gradient).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.implicit import Implicit
+from quickstudy.learners.descend.rule import SGD, InnerRule
+from quickstudy.learners.descend.solver import ConjugateGradient, Solver
+from quickstudy.learners.learner import Loss
+from quickstudy.rules import Normalisation
+
+
+def IMAML(
+    network: nn.Module,
+    *,
+    inner_lr: float = 0.1,
+    inner_steps: int = 16,
+    strength: float = 2.0,
+    solver: Solver = ConjugateGradient(steps=5),
+    loss: Loss | None = None,
+    adapts: str | Sequence[str] = "*",
+    normalisation: Normalisation = "support",
+    rule: InnerRule = SGD(),
+) -> Descent:
+    """Implicit MAML: proximal `Descent` with `Implicit(solver)`."""
+    return Descent(
+        network,
+        inner_lr=inner_lr,
+        inner_steps=inner_steps,
+        hypergradient=Implicit(solver),
+        loss=loss,
+        adapts=adapts,
+        normalisation=normalisation,
+        rule=rule,
+        strength=strength,
+        name="iMAML",
+    )

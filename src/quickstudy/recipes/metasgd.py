@@ -1,0 +1,43 @@
+"""Meta-SGD: learn the start and a step size for every weight.
+
+    theta = phi - alpha o d/dphi L(phi, support);   phi and alpha are meta-learned together
+
+Source: Li, Zhou, Chen & Li, "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning", 2017, algorithm 1.
+Paper: Omniglot 5-way 1-shot 99.53 +- 0.26 % (one inner step).
+Departure: every rate starts from the same value; the paper draws them from U[0.005, 0.1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
+from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.learners.learner import Loss
+from quickstudy.rules import Normalisation
+
+
+def MetaSGD(
+    network: nn.Module,
+    *,
+    inner_lr: float = 0.1,
+    inner_steps: int = 1,
+    hypergradient: Hypergradient = Unrolled(),
+    loss: Loss | None = None,
+    adapts: str | Sequence[str] = "*",
+    normalisation: Normalisation = "support",
+) -> Descent:
+    """Meta-SGD: `Descent` with a learned rate per weight that starts from `inner_lr`."""
+    return Descent(
+        network,
+        inner_lr=LearnedRates(inner_lr, per="element"),
+        inner_steps=inner_steps,
+        hypergradient=hypergradient,
+        loss=loss,
+        adapts=adapts,
+        normalisation=normalisation,
+        name="Meta-SGD",
+    )

@@ -1,0 +1,51 @@
+"""Reptile: move the start towards where descent leads.
+
+    phi  <-  phi + epsilon (theta_K - phi)
+
+Source: Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018, algorithm 1.
+Paper: Omniglot 5-way 1-shot 95.39 +- 0.09 %, 97.68 +- 0.04 % transductive, training on 10 shots.
+Departures: the inner Adam starts anew in each task (the authors' code keeps its moments); inner steps take the whole set
+(theirs draw minibatches of 10); epsilon is constant unless the outer method is given a scheduler (theirs falls to 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import FirstOrder
+from quickstudy.learners.descend.rule import Adam, InnerRule
+from quickstudy.learners.learner import Loss
+from quickstudy.meta.estimator import ReptileDirection
+from quickstudy.meta.outer import Gradient
+from quickstudy.rules import Normalisation
+
+
+def Reptile(
+    network: nn.Module,
+    *,
+    inner_lr: float = 0.001,
+    inner_steps: int = 5,
+    loss: Loss | None = None,
+    adapts: str | Sequence[str] = "*",
+    normalisation: Normalisation = "support",
+    rule: InnerRule = Adam(b1=0.0),
+    outer_lr: float = 1.0,
+) -> Descent:
+    """`Descent` whose outer method follows `ReptileDirection` with SGD of rate `outer_lr` (epsilon)."""
+    return Descent(
+        network,
+        inner_lr=inner_lr,
+        inner_steps=inner_steps,
+        hypergradient=FirstOrder(),
+        loss=loss,
+        adapts=adapts,
+        normalisation=normalisation,
+        rule=rule,
+        outer=Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=outer_lr)),
+        name="Reptile",
+    )

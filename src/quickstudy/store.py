@@ -1,0 +1,241 @@
+"""A saved learner is a folder: config.json (what it is) and weights.safetensors (what it has learned).
+
+    config.json   {"format": 1, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}}}
+
+Nothing in it can run code. config.json names only classes of quickstudy and losses of torch, looked up in a table; every other
+name is refused. A network or function of the user's own is marked as foreign and handed in when loading.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Examples
+from quickstudy.errors import CheckpointError
+from quickstudy.learners.learner import Learner, default_loss
+from quickstudy.learners.predictor import Predictor
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+FUNCTIONS: dict[str, Callable] = {
+    "default_loss": default_loss,
+    **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
+}
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
+
+
+def save(learner: Learner, path: str | Path) -> None:
+    """Save a learner. Files are written beside and renamed, so that a cut never leaves half of one."""
+    _write(Path(path), {"kind": "learner", "learner": _encode_learner(learner)}, _tensors(learner))
+
+
+def save_predictor(predictor: Predictor, path: str | Path) -> None:
+    """Save an adapted learner: the learner and the state that it read from its support."""
+    leaves, structure = pytree.tree_flatten(predictor.state)
+    config = {
+        "kind": "predictor",
+        "learner": _encode_learner(predictor.learner),
+        "ways": predictor.ways,
+        "features": predictor.features,
+        "state": pytree.treespec_dumps(structure),
+    }
+    tensors = _tensors(predictor.learner) | {f"state.{index}": leaf.contiguous() for index, leaf in enumerate(leaves)}
+    _write(Path(path), config, tensors)
+
+
+def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> Learner | Predictor:
+    """Read a learner, or a predictor, back from its folder.
+
+    Args:
+        network: the module for a learner that was built on a network of your own.
+        foreign: any other argument of your own that the learner was built with, by its name (`loss=`).
+
+    Raises:
+        CheckpointError: not such a folder, cut short, of a newer format, or one that names what is not quickstudy's.
+    """
+    path = Path(path)
+    config = _read_config(path)
+    tensors = _read_weights(path)
+    if network is not None:
+        foreign["network"] = network
+    learner = _decode(config.get("learner"), path, foreign)
+    if not isinstance(learner, Learner):
+        raise _refused(path, f"a {type(learner).__name__}", "a learner")
+    state = {key: tensors.pop(f"state.{key}") for key in _state_keys(tensors)}
+    try:
+        learner.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(
+            str(path),
+            expected=f"weights that fit {type(learner).__name__}",
+            got=" ".join(str(error).split())[:300],
+            do="Hand in the network that it was trained with, or save the learner again.",
+        ) from error
+    if config.get("kind") != "predictor":
+        return learner
+    structure = pytree.treespec_loads(config["state"])
+    values = [state[str(index)] for index in range(structure.num_leaves)]
+    return _predictor(learner, pytree.tree_unflatten(values, structure), config)
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------------
+
+
+def _encode_learner(learner: Learner) -> dict[str, Any]:
+    return {"class": type(learner).__name__, "arguments": {name: _encode(value) for name, value in learner.arguments.items() if value is not learner and name != "outer" and value is not None}}
+
+
+def _encode(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _encode(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(one) for one in value]
+    known = _classes().get(type(value).__name__)
+    if known is type(value):
+        if isinstance(value, Learner):
+            return _encode_learner(value)
+        if dataclasses.is_dataclass(value):
+            fields = {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return {"class": type(value).__name__, "arguments": fields}
+        names = [name for name in inspect.signature(type(value).__init__).parameters if name != "self"]
+        return {"class": type(value).__name__, "arguments": {name: _encode(getattr(value, name)) for name in names}}
+    for name, function in FUNCTIONS.items():
+        if value is function:
+            return {"function": name}
+    return {"foreign": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _tensors(learner: Learner) -> dict[str, Tensor]:
+    """The state dict; a tensor that stands in it under two names (tied weights) is written once for each."""
+    return {name: tensor.detach().clone().contiguous() for name, tensor in learner.state_dict().items()}
+
+
+def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    from quickstudy import __version__
+
+    path.mkdir(parents=True, exist_ok=True)
+    config = {"format": FORMAT, "library": __version__, **config}
+    weights, text = path / (WEIGHTS + ".part"), path / (CONFIG + ".part")
+    save_file(tensors, weights)
+    text.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(weights, path / WEIGHTS)
+    os.replace(text, path / CONFIG)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not (path / CONFIG).is_file():
+        held = sorted(entry.name for entry in path.iterdir())[:5] if path.is_dir() else []
+        pickled = [name for name in held if name.endswith(PICKLES)]
+        got = f"a folder with {held}" if path.is_dir() else "no such folder"
+        raise CheckpointError(
+            str(path),
+            expected=f"a saved learner: a folder with {CONFIG} and {WEIGHTS}",
+            got=got + (", where " + pickled[0] + " may be a pickle, which can run code and is never opened" if pickled else ""),
+            do="Give the folder that learner.save(path) wrote.",
+        )
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _refused(path / CONFIG, f"what does not parse: {error}", "JSON") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise _refused(path / CONFIG, "no format number", "a config of quickstudy")
+    if config["format"] > FORMAT:
+        raise CheckpointError(
+            str(path / CONFIG),
+            expected=f"format {FORMAT} or older",
+            got=f"format {config['format']}, written by quickstudy {config.get('library')}",
+            do="Update quickstudy to that version.",
+        )
+    return config
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not (path / WEIGHTS).is_file():
+        raise _refused(path, f"no {WEIGHTS}", f"{WEIGHTS} beside {CONFIG}")
+    try:
+        return load_file(path / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            str(path / WEIGHTS),
+            expected="a whole safetensors file",
+            got=f"what does not read as one ({error}); a pickle is never opened, since it can run code",
+            do="Save the learner again, or use the checkpoint before it.",
+        ) from error
+
+
+def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner") -> Any:
+    if isinstance(spec, list):
+        return tuple(_decode(one, path, foreign, name) for one in spec)
+    if not isinstance(spec, dict):
+        return spec
+    if "foreign" in spec:
+        if name not in foreign:
+            raise CheckpointError(
+                str(path),
+                expected=f"`{name}=` to be handed in: {spec['foreign']} is not quickstudy's own",
+                got="none",
+                do=f"Call load(path, {name}=...) with one built as it was for training.",
+            )
+        return foreign[name]
+    if "function" in spec:
+        if spec["function"] not in FUNCTIONS:
+            raise _refused(path, f"the function {spec['function']!r}", f"one of {sorted(FUNCTIONS)}")
+        return FUNCTIONS[spec["function"]]
+    if "class" in spec:
+        cls = _classes().get(str(spec["class"]))
+        if cls is None or not isinstance(spec.get("arguments"), dict):
+            raise _refused(path, f"the class {spec['class']!r}", "only classes of quickstudy, by their plain names")
+        if issubclass(cls, nn.Module) and name in foreign:
+            return foreign[name]
+        arguments = {key: _decode(value, path, foreign, key) for key, value in spec["arguments"].items()}
+        try:
+            return cls(**arguments)
+        except TypeError as error:
+            raise _refused(path, f"arguments {sorted(arguments)} ({error})", f"the arguments of {cls.__name__}") from error
+    return {key: _decode(value, path, foreign, key) for key, value in spec.items()}
+
+
+def _classes() -> dict[str, type]:
+    """Every class that a config may name: the public ones of quickstudy and of its models."""
+    import quickstudy
+    from quickstudy import models
+
+    spaces = (vars(quickstudy), vars(models))
+    return {cls.__name__: cls for space in spaces for cls in space.values() if isinstance(cls, type) and _storable(cls)}
+
+
+def _storable(cls: type) -> bool:
+    return cls.__module__.startswith("quickstudy.") and (issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls))
+
+
+def _state_keys(tensors: dict[str, Tensor]) -> list[str]:
+    return [name.removeprefix("state.") for name in tensors if name.startswith("state.")]
+
+
+def _predictor(learner: Learner, state: Any, config: dict[str, Any]) -> Predictor:
+    shapes = [tuple(shape) for shape in config["features"]]
+    x: Any = [torch.zeros(1, *shape) for shape in shapes]
+    predictor = Predictor(learner, state, Examples(x, torch.zeros(1), config["ways"]))
+    return predictor
+
+
+def _refused(path: Path, got: str, expected: str) -> CheckpointError:
+    return CheckpointError(str(path), expected=expected, got=got, do="Give a folder that learner.save(path) wrote.")
