@@ -14,6 +14,7 @@ Two facts of torch 2.13 shape this file (tests/exact/test_torch_faults.py shows 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -230,6 +231,21 @@ def _attention(
     return _dropout(rules, scores.softmax(-1), dropout_p) @ value
 
 
+# A mode is off while it answers, so the dropouts and attention inside this composite function would not be seen. A copy of it
+# that does not ask for modes first runs with the mode entered again.
+_attend = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "has_torch_function": lambda tensors: False},
+    "multi_head_attention_forward",
+    F.multi_head_attention_forward.__defaults__,
+)
+
+
+def _multi_head_attention(rules: Rules, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    with rules:
+        return _attend(*args, **kwargs)
+
+
 def _mask(rules: Rules, like: Tensor, shape: tuple[int, ...], p: float) -> Tensor | None:
     """1 where a unit is kept and 0 where it is dropped; None where dropout is off."""
     if rules.seed is None or p == 0:
@@ -262,4 +278,5 @@ ANSWERS: dict[Callable, Callable] = {
     F.dropout3d: _feature_dropout,
     F.alpha_dropout: _alpha_dropout,
     F.scaled_dot_product_attention: _attention,
+    F.multi_head_attention_forward: _multi_head_attention,
 }

@@ -16,6 +16,7 @@ Source: Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradient
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from torch.func import grad_and_value, vjp
 from torch.utils import _pytree as pytree
 
 from quickstudy.learners.descend.hypergradient import Hypergradient, at_rest, stop
+from quickstudy.learners.descend.recompute import in_this_context
 from quickstudy.learners.descend.solver import ConjugateGradient, Solver, dot
 from quickstudy.network import Parameters, call_method
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from quickstudy.episode import Episode, Examples
     from quickstudy.learners.descend.descent import Descent, DescentState
     from quickstudy.learners.learner import Loss, Measures
+
+
+Gradient = Callable[[list[Tensor]], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,9 @@ class Implicit(Hypergradient):
         if not torch.is_grad_enabled():
             return state
         phi = dict(learner.named_parameters())
-        leaves, structure = pytree.tree_flatten((state["theta"], phi, support, state.get("dropout")))
-        theta = _AtRest.apply(_Problem(learner, self.solver, structure), *leaves)
+        leaves, structure = pytree.tree_flatten((state["theta"], phi, support, state.get("dropout", {})))
+        problem = _Problem(learner, self.solver, structure)
+        theta = _AtRest.apply(problem, in_this_context(problem.gradient), *leaves)
         return {**state, "theta": dict(zip(state["theta"], theta, strict=True))}
 
     def measured_loss(self, learner: Descent, episode: Episode, criterion: Loss) -> tuple[Tensor, Measures]:
@@ -98,38 +104,38 @@ class _AtRest(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(problem: _Problem, *leaves: Tensor) -> tuple[Tensor, ...]:
+    def forward(problem: _Problem, gradient: Gradient, *leaves: Tensor) -> tuple[Tensor, ...]:
         theta = pytree.tree_unflatten(leaves, problem.structure)[0]
         return tuple(value.clone() for value in theta.values())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.problem = inputs[0]
-        ctx.save_for_backward(*inputs[1:])
+        ctx.problem, ctx.gradient = inputs[:2]
+        ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> Any:
-        problem, leaves = ctx.problem, list(ctx.saved_tensors)
+        problem, gradient, leaves = ctx.problem, ctx.gradient, list(ctx.saved_tensors)
         names = list(pytree.tree_unflatten(leaves, problem.structure)[0])
         n = len(names)
-        wanted = [i for i in range(n, len(leaves)) if leaves[i].is_floating_point() and ctx.needs_input_grad[i + 1]]
+        wanted = [i for i in range(n, len(leaves)) if leaves[i].is_floating_point() and ctx.needs_input_grad[i + 2]]
 
         def H(u: Parameters) -> Parameters:
-            _, pull = vjp(lambda *theta: problem.gradient([*theta, *leaves[n:]]), *leaves[:n])
+            _, pull = vjp(lambda *theta: gradient([*theta, *leaves[n:]]), *leaves[:n])
             return dict(zip(names, pull(tuple(u.values())), strict=True))
 
         def g(*inputs: Tensor) -> tuple[Tensor, ...]:
             values = list(leaves)
             for i, value in zip(wanted, inputs, strict=True):
                 values[i] = value
-            return problem.gradient(values)
+            return gradient(values)
 
         rate = problem.learner.first_rate().detach()
         u, _ = problem.solver.solve(H, dict(zip(names, v, strict=True)), rate)
         _, pull = vjp(g, *(leaves[i] for i in wanted))
         answer: list[Tensor | None] = [None] * len(leaves)
-        for i, gradient in zip(wanted, pull(tuple(-u[name] for name in names)), strict=True):
-            answer[i] = gradient
-        return None, *answer
+        for i, one in zip(wanted, pull(tuple(-u[name] for name in names)), strict=True):
+            answer[i] = one
+        return None, None, *answer
 
 

@@ -10,6 +10,7 @@ recomputed method gets every parameter of its module as an argument, beside its 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.func import vjp
 from torch.utils import _pytree as pytree
 
 from quickstudy.network import call_method
+from quickstudy.rules import Rules, active
 
 
 def recomputed(module: nn.Module, method: str, *args: Any) -> Any:
@@ -31,7 +33,7 @@ def recomputed(module: nn.Module, method: str, *args: Any) -> Any:
         return tuple(out)
 
     leaves, structure = pytree.tree_flatten((dict(module.named_parameters()), args))
-    out = _Recomputed.apply(_in_this_autocast(function), *leaves)
+    out = _Recomputed.apply(in_this_context(function), *leaves)
     return pytree.tree_unflatten(out, structures[0])
 
 
@@ -66,18 +68,21 @@ class _Recomputed(torch.autograd.Function):
         return None, *answer
 
 
-def _in_this_autocast(function: Callable) -> Callable:
-    """The function under the autocast state of now, whenever it runs."""
+def in_this_context(function: Callable) -> Callable:
+    """The function under the autocast state and the episode's rules of now, whenever it runs: a backward pass has neither."""
     states = [
         torch.autocast(device, dtype=torch.get_autocast_dtype(device))
         for device in ("cpu", "cuda")
         if torch.is_autocast_enabled(device)
     ]
+    outer = active()
 
-    def run(*leaves: Tensor) -> tuple[Tensor, ...]:
-        if not states:
-            return function(*leaves)
-        with states[0]:
-            return function(*leaves)
+    def run(*args: Any) -> Any:
+        with ExitStack() as stack:
+            if outer is not None and active() is None:  # the seed is in the descent's own state
+                stack.enter_context(Rules(outer.norm, episode=outer.episode))
+            for state in states:
+                stack.enter_context(state)
+            return function(*args)
 
     return run

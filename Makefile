@@ -1,0 +1,71 @@
+# quickstudy: one command per habit. Needs python3 (3.11 or newer), pip and make; everything else goes into .venv.
+#   make demo   make test   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
+# ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+ARGS   ?=
+ENTRY  ?=
+BUDGET ?=
+
+.PHONY: help setup demo test bench reproduce lint format types wheel clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+
+setup: $(VENV)/.setup
+
+# The package's own pins are read by pip from constraints.txt. torch first and alone: whatever else asks for torch then finds it there.
+$(VENV)/.setup: pyproject.toml constraints.txt | $(VENV)/.python
+	@echo "setup: installing into $(VENV) (about a minute)"
+	@$(PIP) torch
+	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(0 if sys.version_info >= (3, 11) else "setup: quickstudy needs Python 3.11 or newer, $(PYTHON) is " + v + ". Name another one: make setup PYTHON=python3.11")'
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); else \
+	    $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -qq pip; fi
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.setup
+	@$(PIP) --no-build-isolation --editable '.[test,bench]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/quickstudy demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+reproduce: setup
+	@$(BIN)/python -m benchmarks.reproduce $(ENTRY) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: setup
+	@$(BIN)/mypy $(ARGS)
+
+wheel: setup
+	@rm -rf dist
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

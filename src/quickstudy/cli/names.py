@@ -1,0 +1,29 @@
+"""What the command line calls things: names to the library's own functions and classes. Options come from their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import quickstudy as qs
+from quickstudy.errors import ArgumentError
+
+LEARNERS: dict[str, Callable] = {
+    "maml": qs.MAML,
+    "fomaml": qs.FOMAML,
+    "anil": qs.ANIL,
+    "metasgd": qs.MetaSGD,
+    "reptile": qs.Reptile,
+    "imaml": qs.IMAML,
+    "prototypical": qs.Prototypical,
+}
+TASKS: dict[str, Callable] = {"omniglot": qs.tasks.Omniglot, "strokes": qs.tasks.Strokes, "sinusoid": qs.tasks.Sinusoid}
+NETWORKS: dict[str, Callable] = {"conv4": qs.models.conv4, "resnet12": qs.models.resnet12, "mlp": qs.models.mlp}
+DEFAULT_NETWORK = {"omniglot": "conv4", "strokes": "conv4", "sinusoid": "mlp"}
+EMBEDDING = ("embed",)  # learners whose network argument has this name take an embedding, without a head
+
+
+def named(kind: str, name: str, table: Mapping[str, Callable]) -> Callable:
+    """The entry `name` of a table, or ArgumentError with those there are."""
+    if name not in table:
+        raise ArgumentError(kind, expected="one of " + ", ".join(table), got=name, do="Take one of these names.")
+    return table[name]

@@ -1,0 +1,76 @@
+"""From scratch: train the network on the support set alone, from weights that no other task has touched."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.errors import NotFiniteError
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import FirstOrder
+from quickstudy.learners.descend.rule import Adam, InnerRule
+from quickstudy.learners.learner import Learner, Loss, State
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation
+
+
+class FromScratch(Learner, rules=False):
+    """What the support set alone can teach: a plain training run for each task, and nothing carried between tasks.
+
+        theta_0  =  the weights of `network` as it was given        (the same for every task)               (1)
+        theta_K  =  K full-batch steps of Adam on L(f_theta(support))                                        (2)
+        predict(x)  =  f_{theta_K}(x)
+
+    The network is copied when the learner is built: meta-training another learner on the same module leaves this one as it
+    was, and `meta_train` passes over it (`meta_learns` is False).
+
+    Args:
+        network: any nn.Module, (examples, *feature) -> (examples, ways) logits or (examples, *target) targets.
+        inner_lr: Adam's step size.
+        inner_steps: K.
+        loss: L; None: cross-entropy for integer labels, mean squared error for targets.
+        rule: the rule of the steps.
+        normalisation: "support" by default; a network without training has no running averages to use.
+    """
+
+    meta_learns = False
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        inner_lr: float = 1e-3,
+        inner_steps: int = 50,
+        loss: Loss | None = None,
+        rule: InnerRule = Adam(),
+        normalisation: Normalisation = "support",
+    ):
+        super().__init__(normalisation=normalisation)
+        self.descent = Descent(
+            copy.deepcopy(plain("network", network)),  # (1)
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            hypergradient=FirstOrder(),
+            loss=loss,
+            rule=rule,
+            normalisation=normalisation,
+        )
+        self.inner_steps = inner_steps
+
+    def learn(self, support: Examples, steps: int | None = None) -> State:
+        """theta_K, by `steps` steps (`inner_steps` of them where not given)."""
+        return self.descent.learn(support, steps)  # (2)
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """f_{theta_K}(x)."""
+        return self.descent.predict(state, x)
+
+    @property
+    def criterion(self) -> Loss:
+        return self.descent.criterion
+
+    def divergence(self, support: Examples) -> NotFiniteError:
+        return self.descent.divergence(support)

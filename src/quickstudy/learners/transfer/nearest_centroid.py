@@ -1,0 +1,43 @@
+"""Nearest centroid: no learning but the class means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.learner import Learner, State, check_ways
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation
+
+
+class NearestCentroid(Learner):
+    """Classify a query by its nearest class mean, in pixels or in an embedding that stands still.
+
+        c_k  = 1/|S_k| sum_{(x, y) in S_k} f(x)                                      (1)
+        p(y = k | x)  =  softmax_k( - || f(x) - c_k ||^2 )                           (2)
+
+    Prototypical's equations with an f that is not meta-learned: `meta_train` passes over it (`meta_learns` is False).
+
+    Args:
+        embed: f, (examples, *feature) -> (examples, features), for example one that was pre-trained; None: the raw pixels.
+        normalisation: "running" by default, as a pre-trained embedding has running averages.
+
+    Source: Mensink et al., "Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost", TPAMI 2013, eq. 4-5.
+    """
+
+    meta_learns = False
+
+    def __init__(self, embed: nn.Module | None = None, *, normalisation: Normalisation = "running"):
+        super().__init__(normalisation=normalisation)
+        self.embed = nn.Flatten() if embed is None else plain("embed", embed)
+
+    def learn(self, support: Examples) -> State:
+        """The centroids (ways, features)."""
+        return {"centroids": class_means(self.embed(support.x), support.y, check_ways("support.y", support))}  # (1)
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Logits (examples, ways)."""
+        return -squared_distance(self.embed(x), state["centroids"])  # (2)

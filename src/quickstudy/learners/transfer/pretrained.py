@@ -1,0 +1,61 @@
+"""Pretrained: the base of learners whose embedding is trained on the pooled meta-training data, before any task.
+
+    phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ l( h_phi(f_phi(x)), y ) ]          f: embed,  h: pretext
+
+What is lowered is an estimator of the outer loop (meta/pretraining.py): `Supervised` or `Contrastive`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from quickstudy.errors import UnsupportedError
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.transfer.pretext import Pretext
+from quickstudy.network import call
+from quickstudy.rules import Normalisation, Rules
+
+if TYPE_CHECKING:
+    from quickstudy.tasks.distribution import TaskDistribution
+
+
+class Pretrained(Learner):
+    """The interface of a learner with an embedding f (`embed`) and the head h of its pre-training (`pretext`)."""
+
+    def __init__(self, pretext: Pretext, *, normalisation: Normalisation):
+        super().__init__(normalisation=normalisation)
+        self.pretext = pretext
+
+    @property
+    @abstractmethod
+    def embedding(self) -> nn.Module:
+        """f."""
+
+    def pretext_output(self, x: Any) -> Tensor:
+        """h(f(x)), (examples, classes) or (examples, outputs)."""
+        return self.pretext(self.embedding(x))
+
+    def prepare(self, tasks: TaskDistribution) -> None:
+        """Build the pretext head for the classes of the meta-training data; one that fits already is kept.
+
+        Raises:
+            UnsupportedError: the tasks have targets and no classes.
+        """
+        examples = tasks.examples()
+        if examples.ways is None:
+            raise UnsupportedError(
+                "tasks",
+                expected="tasks with classes, which pre-training can pool",
+                got="tasks with targets",
+                do="Use JointTraining for regression.",
+            )
+        parameter = next(self.embedding.parameters(), torch.zeros(()))
+        few = pytree.tree_map(lambda leaf: leaf[:2].to(parameter.device), examples.x)
+        with torch.no_grad():
+            z = call(self.embedding, {}, few, Rules("batch"))
+        self.pretext.build(z.shape[-1], examples.ways, z)

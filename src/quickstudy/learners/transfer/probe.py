@@ -1,0 +1,79 @@
+"""Probe: logistic regression on a pre-trained embedding that stands still."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.learner import State, check_ways
+from quickstudy.learners.transfer.logistic import logistic_regression
+from quickstudy.learners.transfer.pretext import Pretext, unit
+from quickstudy.learners.transfer.pretrained import Pretrained
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation
+
+if TYPE_CHECKING:
+    from quickstudy.meta.outer import Outer
+
+
+class Probe(Pretrained):
+    """A linear classifier on a frozen pre-trained embedding f_phi, solved to its optimum.
+
+        z_i  =  f_phi(x_i) / || f_phi(x_i) ||                                                    (1)
+        W    =  argmin_W  sum_i CE( W z_i, y_i )  +  strength/2 ||W||^2                          (2)
+        p(y = k | x)  =  softmax_k( W_k z )                                                      (3)
+
+    Args:
+        embed: f, (examples, *feature) -> (examples, features).
+        pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
+        strength: of the regularisation; 1 is scikit-learn's C = 1.
+        newton_steps: of the solver.
+        normalisation: "running" by default: the averages of pre-training.
+        outer: the across-task method that `meta_train` takes where none is given.
+        name: what tables call it.
+
+    Raises:
+        ArgumentError: a strength that is not above 0: separable classes have no finite optimum without it.
+
+    Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020, section 3.2.
+    Differs from it: no intercept.
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pretext: Pretext,
+        *,
+        strength: float = 1.0,
+        newton_steps: int = 8,
+        normalisation: Normalisation = "running",
+        outer: Outer | None = None,
+        name: str = "Probe",
+    ):
+        super().__init__(pretext, normalisation=normalisation)
+        self.embed = plain("embed", embed)
+        self.strength, self.newton_steps, self.outer, self.name = strength, newton_steps, outer, name
+        if not strength > 0:
+            raise ArgumentError(
+                "strength",
+                expected="a number above 0",
+                got=str(strength),
+                do="Separable classes have no finite optimum without it; 1 is scikit-learn's default.",
+            )
+
+    @property
+    def embedding(self) -> nn.Module:
+        return self.embed
+
+    def learn(self, support: Examples) -> State:
+        """W (ways, features)."""
+        ways = check_ways("support.y", support)
+        z = unit(self.embed(support.x))  # (1)
+        return {"weights": logistic_regression(z, support.y, ways, self.strength, self.newton_steps)}  # (2)
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Logits (examples, ways)."""
+        return unit(self.embed(x)) @ state["weights"].T  # (3)

@@ -1,0 +1,47 @@
+"""Joint training: one network for all tasks at once, then descent from it on a new task.
+
+    phi*  =  argmin_phi  E_tasks [ L( f_phi, query ) ],            then  theta_K(phi*) by SGD on the support
+
+The control of the MAML paper ("pretrained on all tasks"): MAML's outer loop at inner rate 0, MAML's inner loop at test. Where
+the labels of a class change from task to task, as in N-way episodes, no phi fits all tasks and this is chance before the
+descent; classes that keep their labels are pooled by PretrainFineTune.
+
+Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", ICML 2017, section 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import FirstOrder
+from quickstudy.learners.learner import Loss
+from quickstudy.meta.outer import Gradient
+from quickstudy.meta.pretraining import Joint
+from quickstudy.rules import Normalisation
+
+
+def JointTraining(
+    network: nn.Module,
+    *,
+    inner_lr: float = 0.01,
+    inner_steps: int = 5,
+    loss: Loss | None = None,
+    adapts: str | Sequence[str] = "*",
+    normalisation: Normalisation = "support",
+    outer: Gradient | None = None,
+    **more: Any,
+) -> Descent:
+    """`Descent` whose outer method is `Joint`. `more` is any further argument of `Descent`: rule, clip."""
+    return Descent(
+        network,
+        inner_lr=inner_lr,
+        inner_steps=inner_steps,
+        loss=loss,
+        adapts=adapts,
+        normalisation=normalisation,
+        **{"hypergradient": FirstOrder(), "outer": outer or Gradient(Joint()), "name": "JointTraining", **more},
+    )

@@ -1,0 +1,108 @@
+"""What the README shows is run: its commands exist, its first two are `make demo` and `make test`, its Python runs in small.
+
+A Python block runs as it stands, in a fresh namespace and an empty folder, with these changes and no others:
+
+* sizes shrink (`SMALL`): steps=, tasks_per_step=, episodes=, minutes= and the like;
+* root="..." becomes the folder of the real Omniglot characters, and the test is skipped where they are not;
+* the names in `GIVEN` exist already: `x, y`, five labelled 28x28 images of five classes, and `new_x`, two more images.
+
+A block that continues another starts with the comment `# continued`: it runs after the block before it, in the same namespace.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+SMALL = {
+    r"\bsteps=\d+": "steps=2",
+    r"\btasks_per_step=\d+": "tasks_per_step=2",
+    r"\bepisodes=\d+": "episodes=4",
+    r"\bvalidate_every=\d+": "validate_every=1",
+    r"\bqueries=\d+": "queries=2",
+}
+DATA_ROOT = r"\broot=([\"']).*?\1"
+
+MAKE = re.compile(r"(?:^|[`\s;&])make ([a-z][a-z-]*)", re.MULTILINE)
+QUICKSTUDY = re.compile(r"^\s*(?:\$ )?(?:\S*/)?quickstudy ([a-z][a-z-]*)", re.MULTILINE)
+
+
+def given() -> dict[str, object]:
+    """Names that a README block may use without making them."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(7, 1, 28, 28, generator=generator)
+    return {"x": images[:5], "y": torch.arange(5), "new_x": images[5:]}
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    """The fenced code blocks of a Markdown text in one of these languages, in order."""
+    found = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", text, re.MULTILINE | re.DOTALL)
+    return [body for language, body in found if language in languages]
+
+
+def programs(text: str) -> list[str]:
+    """The Python blocks, each with those that continue it."""
+    whole: list[str] = []
+    for block in blocks(text, "python", "py"):
+        if block.lstrip().startswith("# continued") and whole:
+            whole[-1] += block
+        else:
+            whole.append(block)
+    return whole
+
+
+def shrink(code: str) -> str:
+    """The same program in a small size."""
+    for pattern, small in SMALL.items():
+        code = re.sub(pattern, small, code)
+    return code
+
+
+def shell_lines(text: str) -> list[str]:
+    """The commands of the shell blocks, without prompts, comments and empty lines."""
+    lines = "".join(blocks(text, "sh", "bash", "shell", "console")).splitlines()
+    stripped = (re.sub(r"\s+#.*$", "", line).removeprefix("$ ").strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def test_the_two_commands_come_first():
+    assert shell_lines(README)[:2] == ["make demo", "make test"]
+
+
+def test_every_make_target_named_exists():
+    code = "\n".join([*re.findall(r"`([^`\n]+)`", README), *shell_lines(README)])
+    named = set(MAKE.findall(code))
+    defined = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= named
+    assert named <= defined, f"README names make targets that the Makefile lacks: {sorted(named - defined)}"
+
+
+@pytest.mark.parametrize("verb", sorted(set(QUICKSTUDY.findall("\n".join(shell_lines(README))))))
+def test_every_quickstudy_verb_named_exists(verb, tmp_path):
+    command = [str(Path(sys.executable).with_name("quickstudy")), verb, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"quickstudy {verb} --help ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("program", [pytest.param(code, id=f"block{number}") for number, code in enumerate(programs(README), 1)])
+def test_python_blocks_run(program, request, tmp_path, monkeypatch):
+    code = shrink(program)
+    if re.search(DATA_ROOT, code):
+        root = os.fspath(request.getfixturevalue("omniglot_root"))
+        code = re.sub(DATA_ROOT, lambda _: f"root={root!r}", code)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__", **given()})
+
+
+def test_the_reader_of_blocks_finds_them():
+    text = "```sh\n$ make demo   # all\n# a comment\nmake test\n```\n\n```python\na = 1\n```\n```python\n# continued\nb = a\n```\n```python\nsteps=20\n```\n"
+    assert shell_lines(text) == ["make demo", "make test"]
+    assert programs(text) == ["a = 1\n# continued\nb = a\n", "steps=20\n"]
+    assert shrink("f(steps=2000, inner_steps=5, tasks_per_step=16)") == "f(steps=2, inner_steps=5, tasks_per_step=2)"
