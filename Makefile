@@ -2,8 +2,6 @@
 #   make demo   make test   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
 # ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
 
-SHELL       := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3

@@ -1,25 +1,53 @@
 """What holds for every test: warnings are errors, shapes and types are checked, numbers repeat, nothing leaks to the next test."""
 
+import functools
+import logging
 import os
 import sys
 import types
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
+import torch
 from beartype import BeartypeConf, beartype
 
 # Shapes and types of the package are checked at run time under the tests only, so this stands before any import of it.
-# QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault). The hook names its
-# checker by a path, hence the module made here: beartype that takes an int where a float is annotated, as mypy does.
+# QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault).
+#
+# Three departures from jaxtyping's hook as it comes:
+# * an int is taken where a float is annotated, as mypy does;
+# * a function defined inside another is left alone: decorating it at each call costs more than the call;
+# * nothing is checked while torch.compile traces, for it cannot trace the checker. The loop makes the same calls, checked.
 if os.environ.get("QUICKSTUDY_RUNTIME_TYPES", "1") != "0":
-    runtime_types = types.ModuleType("quickstudy_runtime_types")
+    original_jaxtyped = jaxtyping.jaxtyped
+
+    def jaxtyped(*, typechecker):
+        """What the hook writes above every function and class of the package."""
+
+        def decorate(function):
+            if torch.compiler.is_compiling() or "<locals>" in function.__qualname__:
+                return function
+            checked = original_jaxtyped(function, typechecker=typechecker)
+            if isinstance(function, type):
+                return checked
+
+            @functools.wraps(function)
+            def checked_unless_compiling(*args, **kwargs):
+                if torch.compiler.is_compiling():
+                    return function(*args, **kwargs)
+                return checked(*args, **kwargs)
+
+            return checked_unless_compiling
+
+        return decorate
+
+    jaxtyping.jaxtyped = jaxtyped
+    runtime_types = types.ModuleType("quickstudy_runtime_types")  # the hook names its checker by a path
     runtime_types.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
     sys.modules[runtime_types.__name__] = runtime_types
     jaxtyping.install_import_hook("quickstudy", f"{runtime_types.__name__}.checked")
-
-import hypothesis
-import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 OMNIGLOT = ROOT.parent / "shared" / "data" / "omniglot"
@@ -27,7 +55,10 @@ OMNIGLOT = ROOT.parent / "shared" / "data" / "omniglot"
 THREADS = 2
 
 # Each warning that may pass, with the reason. Every other warning fails the test that raised it.
-ALLOWED_WARNINGS: list[tuple[str, str]] = []
+ALLOWED_WARNINGS: list[tuple[str, str]] = [
+    (r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning", "torch's own inductor uses torch.jit when it is imported"),
+    (r"ignore:.*autograd.*should not be instantiated:DeprecationWarning", "dynamo makes one of each Function that it traces"),
+]
 
 hypothesis.settings.register_profile("quickstudy", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("quickstudy")
@@ -37,16 +68,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     for line, _ in ALLOWED_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
+    config.addinivalue_line("markers", "wrong_types: hands the package arguments of a wrong type, to see its own error")
+    logging.getLogger("torch.__trace").propagate = False  # torch's structured trace, empty lines in every failure's log
     torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)
-def _global_state():
+def _global_state(request: pytest.FixtureRequest):
     """Each test starts from the same random state, and torch's global settings are as they were when it ends."""
-    dtype, threads, deterministic = torch.get_default_dtype(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    random_state = torch.get_rng_state()
+    dtype, threads, deterministic = (
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    random_state, unchecked = torch.get_rng_state(), jaxtyping.config.jaxtyping_disable
     torch.manual_seed(0)
+    if request.node.get_closest_marker("wrong_types"):
+        jaxtyping.config.update("jaxtyping_disable", True)
     yield
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
     torch.set_default_dtype(dtype)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)

@@ -10,7 +10,20 @@ import pytest
 
 import quickstudy as qs
 
-LAZY = ["matplotlib", "jsonargparse", "rich", "PIL", "higher", "torchopt", "jax", "sklearn", "beartype", "hypothesis", "pytest", "yaml"]
+LAZY = [
+    "matplotlib",
+    "jsonargparse",
+    "rich",
+    "PIL",
+    "higher",
+    "torchopt",
+    "jax",
+    "sklearn",
+    "beartype",
+    "hypothesis",
+    "pytest",
+    "yaml",
+]
 
 IMPORT = """
 import json, logging, random, sys, threading, warnings

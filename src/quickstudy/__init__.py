@@ -26,6 +26,8 @@ from quickstudy.learners.descend.solver import Exact as Exact
 from quickstudy.learners.descend.solver import Neumann as Neumann
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
+from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
+from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as NearestCentroid
 from quickstudy.meta.estimator import Backprop as Backprop
 from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
@@ -36,8 +38,58 @@ from quickstudy.recipes import ANIL as ANIL
 from quickstudy.recipes import FOMAML as FOMAML
 from quickstudy.recipes import IMAML as IMAML
 from quickstudy.recipes import MAML as MAML
+from quickstudy.recipes import ContrastivePretrain as ContrastivePretrain
+from quickstudy.recipes import JointTraining as JointTraining
+from quickstudy.recipes import LinearProbe as LinearProbe
 from quickstudy.recipes import MetaSGD as MetaSGD
+from quickstudy.recipes import PretrainFineTune as PretrainFineTune
 from quickstudy.recipes import Reptile as Reptile
 from quickstudy.store import load as load
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ANIL",
+    "Adam",
+    "Backprop",
+    "ConjugateGradient",
+    "ContrastivePretrain",
+    "Descent",
+    "Episode",
+    "Evaluation",
+    "Exact",
+    "Examples",
+    "FOMAML",
+    "FirstOrder",
+    "FromScratch",
+    "Gradient",
+    "IMAML",
+    "Implicit",
+    "JointTraining",
+    "LearnedRates",
+    "Learner",
+    "LinearProbe",
+    "MAML",
+    "MetaSGD",
+    "Momentum",
+    "NearestCentroid",
+    "Neumann",
+    "Predictor",
+    "PretrainFineTune",
+    "Prototypical",
+    "Reptile",
+    "ReptileDirection",
+    "Run",
+    "SGD",
+    "Truncated",
+    "Unrolled",
+    "__version__",
+    "check_model",
+    "compare",
+    "evaluate",
+    "load",
+    "meta_gradient",
+    "meta_train",
+    "models",
+    "tasks",
+]

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.stateless import _reparametrize_module
 
 from quickstudy.errors import UnsupportedError
 from quickstudy.rules import Rules
@@ -35,21 +36,13 @@ def call(network: nn.Module, parameters: Mapping[str, Tensor], x: Any, rules: Ru
     return answer
 
 
-class Method(nn.Module):
-    """A method of a module as a module, so that `functional_call` reaches it with parameters swapped in."""
-
-    def __init__(self, module: nn.Module, name: str):
-        super().__init__()
-        self.module, self.name = module, name
-
-    def forward(self, *args: Any) -> Any:
-        """Call the method."""
-        return getattr(self.module, self.name)(*args)
-
-
 def call_method(module: nn.Module, name: str, tensors: Mapping[str, Tensor], *args: Any) -> Any:
-    """`module.name(*args)` with `tensors` (parameters or buffers, by name) in the place of the module's own."""
-    return functional_call(Method(module, name), {f"module.{key}": tensor for key, tensor in tensors.items()}, args)
+    """`module.name(*args)` with `tensors` (parameters or buffers, by name) in the place of the module's own.
+
+    What `functional_call` does for `forward`; torch.compile traces it, and would not trace a module made here to hold the method.
+    """
+    with _reparametrize_module(module, dict(tensors), tie_weights=True):
+        return getattr(module, name)(*args)
 
 
 def skeleton(module: nn.Module) -> nn.Module:

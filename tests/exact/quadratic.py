@@ -29,7 +29,7 @@ class Quadratic:
 
     def __init__(self, seed: int = 0, size: int = SIZE):
         generator = torch.Generator().manual_seed(seed)
-        draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+        draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
         Q, P = torch.linalg.qr(draw(size, size))[0], torch.linalg.qr(draw(size + 2, size))[0]
         X = P @ torch.diag(torch.linspace(0.5, 2.0, size, dtype=torch.float64).sqrt()) @ Q.T
         Z = draw(size + 1, size)
@@ -115,3 +115,14 @@ def forward_slopes(function, module: nn.Module, step: float = 1e-5) -> tuple[flo
         losses.append(float(function().detach()))
     vector_to_parameters(flat, module.parameters())
     return float(flat_gradient @ direction), (losses[0] - losses[1]) / (2 * step)
+
+
+def nodes(value: Tensor) -> int:
+    """How many nodes autograd's graph of `value` has: what a hypergradient keeps."""
+    seen, todo = set(), [value.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [after for after, _ in node.next_functions]
+    return len(seen)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, far, half_squares, line, nodes, start
 from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from tests.exact.quadratic import Quadratic, far, half_squares, line, start
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -40,9 +40,7 @@ def test_learned_rates_keep_their_own_term():
     g_t = A(t_t - c), so the gradient is -(g_0 + g_1) o B(t_2 - d). Control: the last step's term alone."""
     task, network, a = Quadratic(), line(), 0.3
     phi = start(network)
-    learner = qs.Descent(
-        network, inner_lr=qs.LearnedRates(a), inner_steps=2, hypergradient=qs.FirstOrder(), loss=half_squares
-    )
+    learner = qs.Descent(network, inner_lr=qs.LearnedRates(a), inner_steps=2, hypergradient=qs.FirstOrder(), loss=half_squares)
     _, gradient = qs.meta_gradient(learner, [task.episode])
     g = [task.A @ (task.theta(phi, a, t) - task.c) for t in range(2)]
     outer = task.query_gradient(task.theta(phi, a, 2))
@@ -54,18 +52,12 @@ def test_it_keeps_no_graph_of_the_inner_gradient():
     """What makes it cheap: a first-order descent must hold no second derivative. Control: the unrolled one does."""
     task = Quadratic()
 
-    def nodes(hypergradient):
+    def size(hypergradient):
         network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
         learner = qs.MAML(network, inner_steps=4, hypergradient=hypergradient)
-        seen, todo = set(), [learner.loss(task.episode).grad_fn]
-        while todo:
-            node = todo.pop()
-            if node is not None and node not in seen:
-                seen.add(node)
-                todo += [after for after, _ in node.next_functions]
-        return len(seen)
+        return nodes(learner.loss(task.episode))
 
-    assert nodes(qs.FirstOrder()) < nodes(qs.Unrolled()) / 3
+    assert size(qs.FirstOrder()) < size(qs.Unrolled()) / 3
 
 
 def test_a_learned_loss_is_refused():

@@ -1,9 +1,9 @@
 """In the limit of a small inner rate, meta-learning is joint training."""
 
 import torch
+from tests.exact.quadratic import Quadratic, half_squares, line, start
 
 import quickstudy as qs
-from tests.exact.quadratic import Quadratic, half_squares, line, start
 
 
 def distance(a: float) -> float:

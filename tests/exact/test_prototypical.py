@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.exact.quadratic import assert_slopes_agree, finite_differences
 from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from tests.exact.quadratic import assert_slopes_agree, finite_differences
 
 
 def an_episode(ways=3, shots=4, queries=5, features=6):
@@ -72,3 +72,19 @@ def test_gradient_by_finite_differences():
 def test_targets_are_refused():
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels.*got y of dtype torch\.float64.*y\.long"):
         qs.Prototypical(nn.Identity()).adapt(qs.Examples(torch.randn(3, 2), torch.randn(3, 1)))
+
+
+def test_loss_outside_an_executor_keeps_the_policy_and_writes_nothing():
+    """learner.loss(episode) embeds by the learner's own policy ("running": the averages), in train() and in eval()."""
+    episode = an_episode()
+    norm = nn.BatchNorm1d(4)
+    norm.running_mean.normal_()
+    embed = nn.Sequential(nn.Linear(6, 4), norm)
+    before = {name: value.clone() for name, value in embed.state_dict().items()}
+    losses = []
+    for mode in (True, False):
+        learner = qs.Prototypical(embed.train(mode))
+        losses.append(learner.loss(episode))
+        torch.testing.assert_close(losses[-1], F.cross_entropy(learner(episode.support, episode.query.x), episode.query.y))
+    torch.testing.assert_close(losses[0], losses[1])
+    assert all(torch.equal(before[name], value) for name, value in embed.state_dict().items())

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 
 import quickstudy as qs
-from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 
 A = 0.3
 

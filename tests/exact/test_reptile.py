@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, far, half_squares, line, start
 from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from tests.exact.quadratic import Quadratic, far, half_squares, line, start
+from quickstudy.meta.executors import Threads
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -41,16 +42,13 @@ def test_all_examples_trains_on_the_query_too():
     assert far(exact, a * task.A @ (phi - task.c))
 
 
-@pytest.mark.parametrize("executor", ["loop", "threads", "vmap"])
+@pytest.mark.parametrize("executor", ["loop", Threads(2), "vmap"])
 def test_direction_of_an_outer_step(executor):
     """An outer SGD of rate epsilon moves phi to phi + epsilon (mean of t_k - phi): what Reptile's algorithm 1 says."""
     tasks, network, a, epsilon = [Quadratic(0), Quadratic(1)], line(), 0.3, 0.5
     phi = start(network)
     learner = qs.Descent(network, inner_lr=a, inner_steps=2, loss=half_squares)
-    torch.set_num_threads(2)
-    _, gradient = qs.meta_gradient(
-        learner, [task.episode for task in tasks], estimator=qs.ReptileDirection(), executor=executor
-    )
+    _, gradient = qs.meta_gradient(learner, [task.episode for task in tasks], estimator=qs.ReptileDirection(), executor=executor)
     ends = sum(task.theta(phi, a, 2) for task in tasks) / 2
     torch.testing.assert_close(phi - epsilon * gradient["network.weight"][0], phi + epsilon * (ends - phi))
 

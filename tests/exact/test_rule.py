@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.descend import rule as rules
 from quickstudy.learners.descend.rule import clip_by_norm
-from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 
 RULES = {
     "sgd": (qs.SGD(), lambda p: torch.optim.SGD(p, lr=0.1)),
@@ -85,9 +85,7 @@ def dead_input():
 @pytest.mark.parametrize("recompute", [False, True])
 def test_adam_is_finite_where_a_weight_gets_no_gradient(recompute):
     network, episode = dead_input()
-    learner = qs.Descent(
-        network, inner_lr=0.1, inner_steps=3, rule=qs.Adam(), hypergradient=qs.Unrolled(recompute=recompute)
-    )
+    learner = qs.Descent(network, inner_lr=0.1, inner_steps=3, rule=qs.Adam(), hypergradient=qs.Unrolled(recompute=recompute))
     _, gradient = qs.meta_gradient(learner, [episode])
     assert all(bool(one.isfinite().all()) for one in gradient.values())
     assert float(gradient["network.0.weight"][:, 2].abs().max()) > 1e-4  # the query still sees those weights

@@ -148,7 +148,7 @@ def test_support_statistics_are_differentiable_in_phi():
 
 
 def test_running_reports_the_batch_statistics_to_the_outer_loop():
-    """"statistics/..." are the query batch's mean and unbiased variance at theta_K; `learn` itself writes nothing."""
+    """ "statistics/..." are the query batch's mean and unbiased variance at theta_K; `learn` itself writes nothing."""
     net, episode = Net(), an_episode()
     learner = qs.MAML(net, inner_lr=RATE, inner_steps=0, normalisation="running")
     batch = qs.Episode(*(qs.Examples(part.x[None], part.y[None], 3) for part in (episode.support, episode.query)))

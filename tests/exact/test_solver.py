@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import far
 from torch.func import vmap
 
 import quickstudy as qs
 from quickstudy import errors
-from tests.exact.quadratic import far
 
 
 def problem(seed=0, size=6):
@@ -59,9 +59,7 @@ def test_neumann_error_falls_at_the_rate_of_the_contraction():
     0.75 a term in the long run. Control: it is not the rate of another a."""
     H, v, product = problem()
     u = torch.linalg.solve(H, flat(v))
-    error = [
-        float((flat(qs.Neumann(terms=n).solve(product, v, torch.tensor(0.5))[0]) - u).norm()) for n in (30, 31, 60)
-    ]
+    error = [float((flat(qs.Neumann(terms=n).solve(product, v, torch.tensor(0.5))[0]) - u).norm()) for n in (30, 31, 60)]
     assert abs(error[1] / error[0] - 0.75) < 1e-3
     assert abs((error[2] / error[0]) ** (1 / 30) - 0.75) < 1e-3
     slower = [float((flat(qs.Neumann(terms=n, rate=0.1).solve(product, v, torch.tensor(0.5))[0]) - u).norm()) for n in (60, 61)]

@@ -76,6 +76,7 @@ def test_affine_norm_under_vmap_second_order(norm):
 
 
 @pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # dynamo's own
 def test_function_inside_a_compiled_vmapped_gradient():
     """compile(grad_and_value(vmap(f))) around an autograd.Function drops its backward: the gradient is exactly 0."""
     A, b, w = torch.randn(4, 3, 3), torch.randn(4, 3), torch.randn(3)

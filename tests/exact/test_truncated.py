@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, far, half_squares, line, start
 
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.descend.hypergradient import at_rest
-from tests.exact.quadratic import Quadratic, far, half_squares, line, start
 
 A, K = 0.3, 4
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 from torch import nn
 from torch.func import functional_call
 
 import quickstudy as qs
 from quickstudy import errors
-from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -87,9 +87,7 @@ def test_step_weights_sum_the_losses_after_each_step(hypergradient):
     """L = sum_t w_t Q(t_t), so dL/dphi = sum_t w_t M_t B(t_t - d); first order drops each M_t. Control: the last loss alone."""
     task, network, a, weights = Quadratic(), line(), 0.3, (0.5, 0.0, 1.5, 2.0)
     phi = start(network)
-    learner = qs.MAML(
-        network, inner_lr=a, inner_steps=3, loss=half_squares, hypergradient=hypergradient, step_weights=weights
-    )
+    learner = qs.MAML(network, inner_lr=a, inner_steps=3, loss=half_squares, hypergradient=hypergradient, step_weights=weights)
     loss, gradient = qs.meta_gradient(learner, [task.episode])
     ends = [task.theta(phi, a, t) for t in range(4)]
     factors = [task.M(a, t) if hypergradient.second_order else task.I for t in range(4)]

@@ -1,4 +1,4 @@
-"""Characters that quickstudy draws itself."""
+"""Characters that quickstudy draws itself: the drawings, and the tasks made of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from quickstudy.errors import ArgumentError
-from quickstudy.tasks.drawing import draw_characters, raster
+from quickstudy.errors import ArgumentError, TaskError
+from quickstudy.tasks.drawing import PEN_BLUR, PEN_WIDTH, draw_characters, raster
+from quickstudy.tasks.strokes import Strokes
 
-CLASSES, EXAMPLES = 60, 8
+CLASSES, EXAMPLES = 40, 6
 
 
 def drawn(seed: int = 0, classes: int = CLASSES, examples: int = EXAMPLES, size: int = 28) -> torch.Tensor:
@@ -33,8 +34,8 @@ def test_shape_and_dtype():
 
 
 def test_same_seed_same_drawings_and_another_seed_others():
-    assert torch.equal(drawn(seed=1), drawn(seed=1))
-    assert not torch.equal(drawn(seed=1), drawn(seed=2))
+    assert torch.equal(drawn(seed=1, classes=5), drawn(seed=1, classes=5))
+    assert not torch.equal(drawn(seed=1, classes=5), drawn(seed=2, classes=5))
 
 
 def test_the_global_generator_is_left_alone():
@@ -65,8 +66,6 @@ def test_drawings_of_a_class_differ_but_less_than_classes():
 
 def test_the_pen_leaves_its_width_of_ink_along_a_line():
     """A level line of 14 pixels through a canvas of 28: the ink is its length times the width of the pen."""
-    from quickstudy.tasks.drawing import PEN_BLUR, PEN_WIDTH
-
     along = torch.linspace(0.25, 0.75, 128)
     points = torch.stack([along, torch.full_like(along, 0.5)], -1)[None]
     image = raster(points, torch.full((1, 128), 0.5 / 128), 28)[0]
@@ -87,3 +86,51 @@ def test_the_pen_leaves_its_width_of_ink_along_a_line():
 def test_impossible_sizes(sizes: dict[str, int], message: str):
     with pytest.raises(ArgumentError, match=message):
         drawn(**sizes)
+
+
+def small(**arguments: object) -> Strokes:
+    return Strokes(**{"classes": (12, 6, 7), "examples": 5, "queries": 4} | arguments)
+
+
+def test_episodes_of_the_protocol():
+    episode = small(ways=3, shots=1).train.sample(2, generator=torch.Generator().manual_seed(0))
+    assert episode.support.x.shape == (2, 3, 1, 28, 28)
+    assert episode.query.x.shape == (2, 12, 1, 28, 28)
+    assert episode.support.ways == 3
+    assert episode.support.x.max() == 1
+    assert episode.support.x.min() == 0
+
+
+def test_splits_share_no_character():
+    tasks = small()
+    parts = [tasks.train, tasks.validation, tasks.test]
+    assert [len(part.class_names) for part in parts] == [12, 6, 7]
+    assert len({name for part in parts for name in part.class_names}) == 25
+    images = torch.cat([part.x for part in parts]).flatten(1)
+    assert len(torch.unique(images, dim=0)) == len(images)
+
+
+def test_the_seed_decides_the_characters():
+    assert torch.equal(small(seed=3).test.x, small(seed=3).test.x)
+    assert not torch.equal(small(seed=3).test.x, small(seed=4).test.x)
+
+
+def test_rotations_are_classes_of_meta_training_only():
+    plain, turned = small(), small(rotations=True)
+    assert len(turned.train.class_names) == 48
+    assert torch.equal(turned.test.x, plain.test.x)
+    assert torch.equal(turned.train.x[60:120], torch.rot90(plain.train.x, 1, (-2, -1)))
+    assert turned.train.class_names[12].endswith("/rot090")
+
+
+@pytest.mark.parametrize("classes", [(12, 6), (12, 0, 7)])
+def test_classes_are_three_numbers(classes: tuple[int, ...]):
+    with pytest.raises(ArgumentError, match=r"`classes`: expected three numbers .*, got \(12, .*\)\. Give for example"):
+        small(classes=classes)
+
+
+def test_more_ways_than_classes_and_too_few_examples():
+    with pytest.raises(TaskError, match=r"`ways=8`: expected at most the 6 classes there are, got 8\. Lower `ways`"):
+        small(ways=8)
+    with pytest.raises(TaskError, match=r"expected at least 16 examples of every class, got 5 of class .*character00000"):
+        small(queries=15)

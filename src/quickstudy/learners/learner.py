@@ -37,6 +37,8 @@ Measures = dict[str, Tensor]
 # Where batch norm takes its statistics as a learner that takes no inner steps reads the support, and as it answers a query.
 LEARN: dict[Normalisation, Source] = {"support": "record", "running": "running", "transductive": "batch", "frozen": "running"}
 PREDICT: dict[Normalisation, Source] = {"support": "replay", "running": "running", "transductive": "batch", "frozen": "running"}
+# And where a learner's own loss, called outside an executor, runs a network plainly.
+LOSS: dict[Normalisation, Source] = {"support": "batch", "running": "running", "transductive": "batch", "frozen": "running"}
 
 
 class Learner(nn.Module):
@@ -76,7 +78,7 @@ class Learner(nn.Module):
     def __init_subclass__(cls, rules: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if rules:
-            for name, under in (("learn", _learn_under_rules), ("predict", _predict_under_rules)):
+            for name, under in (("learn", _learn_under_rules), ("predict", _predict_under_rules), ("loss", _loss_under_rules)):
                 if name in vars(cls):
                     setattr(cls, name, under(vars(cls)[name]))
 
@@ -104,7 +106,7 @@ class Learner(nn.Module):
 
         check_support(self, support)
         with torch.no_grad():
-            state = self.learn(support)
+            state = pytree.tree_map(_own, self.learn(support))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
             raise self.divergence(support)
         return Predictor(self, state, support)
@@ -239,6 +241,17 @@ def _predict_under_rules(predict: Callable[[Any, State, Any], Tensor]) -> Callab
     return under_rules
 
 
+def _loss_under_rules(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(loss)
+    def under_rules(self: Learner, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        if active() is not None:
+            return loss(self, episode, criterion)
+        with Rules(LOSS[self.normalisation], episode=True), _unwritten(self, None):
+            return loss(self, episode, criterion)
+
+    return under_rules
+
+
 def _already_ruled(learner: Learner, outer: Rules | None) -> bool:
     """Inside another learn or predict, or in an episode of training whose rules already say all (running averages)."""
     return outer is not None and (not outer.episode or learner.normalisation == "running")
@@ -261,6 +274,11 @@ def _unwritten(learner: Learner, outer: Rules | None) -> Iterator[None]:
     finally:
         for (module, name), buffer in own.items():
             module._buffers[name] = buffer
+
+
+def _own(leaf: Tensor) -> Tensor:
+    """The tensor itself, or a copy where it is a parameter of the learner (after 0 inner steps), which further training moves."""
+    return leaf.detach().clone() if leaf.requires_grad else leaf
 
 
 def _undefined(learner: Learner, what: str) -> UnsupportedError:

@@ -1,24 +1,26 @@
-"""Estimators of the baselines: what is lowered on the pooled meta-training data, where no task is learned from a support set.
+"""Estimators of the baselines: what is lowered where no task is learned from a support set.
 
     Joint         L( f_phi(query) )                           every task at phi itself, before any inner step
     Supervised    CE( h(f(x)), y )                            all meta-training classes at once
     Contrastive   NT-Xent( h(f(x')), h(f(x'')) )              two looks x', x'' at an image, without labels
+
+f is the embedding that a `Pretrained` learner has, h the pretext head that stands on it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext, Projection, unit
 from quickstudy.learners.transfer.pretrained import Pretrained
 from quickstudy.meta.augmentation import Augmentation
@@ -129,14 +131,6 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similarity, partner)
 
 
-def minibatch(tasks: TaskDistribution, size: int, generator: torch.Generator) -> Examples:
-    """`size` different examples of all that `tasks` has (all of them where it has fewer), with global labels."""
-    examples = tasks.examples()
-    index = torch.randperm(len(examples), generator=generator)[:size].to(examples.y.device)
-    x, y = pytree.tree_map(lambda leaf: leaf[index], (examples.x, examples.y))
-    return Examples(x, y, examples.ways)
-
-
 def _check_batch(size: int) -> None:
     if size < 2:
         raise ArgumentError("batch_size", expected="2 or more", got=str(size), do="128 is the default.")
@@ -147,7 +141,7 @@ def _check_pretext(estimator: Estimator, learner: Learner, head: type[Pretext]) 
     if not isinstance(learner, Pretrained) or not isinstance(learner.pretext, head):
         raise UnsupportedError(
             "estimator",
-            expected=f"one that serves {type(learner).__name__}; {name}() needs a learner with the pretext head {head.__name__}()",
+            expected=f"one that serves {type(learner).__name__}: {name}() needs one with the pretext head {head.__name__}()",
             got=f"{name}()",
             do="Use PretrainFineTune or LinearProbe with Supervised(), ContrastivePretrain with Contrastive().",
         )

@@ -18,7 +18,10 @@ from torch.utils import _pytree as pytree
 from quickstudy.learners.learner import Learner, Loss, Measures
 from quickstudy.meta.estimator import Estimator
 from quickstudy.network import Parameters
-from quickstudy.rules import Rules
+from quickstudy.rules import Normalisation, Rules, Source
+
+# Where batch norm takes its statistics in a network that a learner's own `loss` calls plainly, outside learn and predict.
+EPISODE: dict[Normalisation, Source] = {"support": "batch", "running": "record", "transductive": "batch", "frozen": "running"}
 
 
 class Answer(NamedTuple):
@@ -42,8 +45,7 @@ class Problem(nn.Module):
 
     def forward(self, episode: Any, seed: Tensor) -> tuple[Tensor, Measures]:
         """The objective, and the measures; under "running", the batch statistics too, for the outer loop to average."""
-        source = "record" if self.learner.normalisation == "running" else "batch"
-        rules = Rules(source, seed=seed, episode=True)
+        rules = Rules(EPISODE[self.learner.normalisation], seed=seed, episode=True)
         with rules, self._autocast(seed):
             loss, measures = self.estimator.objective(self.learner, episode, self.criterion)
         return loss, {**measures, **_running(self.learner, rules)}

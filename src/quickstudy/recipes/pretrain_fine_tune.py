@@ -4,7 +4,7 @@
 
 Cosines in both stages (Baseline++), so that the class means that the support imprints are weights of the kind that was trained.
 
-Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019, section 3; Dhillon et al., "A Baseline for Few-Shot
+Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019; Dhillon et al., "A Baseline for Few-Shot
 Image Classification", ICLR 2020.
 """
 

@@ -66,6 +66,8 @@ class Descent(Learner, rules=False):
             that sees only the last state.
     """
 
+    label_equivariant = False  # only after permuting the rows of the network's head as well
+
     def __init__(
         self,
         network: nn.Module,

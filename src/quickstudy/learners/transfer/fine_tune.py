@@ -21,7 +21,7 @@ from quickstudy.network import call, plain
 from quickstudy.rules import Normalisation, Rules, active
 
 if TYPE_CHECKING:
-    from quickstudy.meta.outer import Outer
+    from quickstudy.meta.outer import Gradient
 
 
 class FineTune(Pretrained, rules=False):
@@ -51,7 +51,7 @@ class FineTune(Pretrained, rules=False):
     Raises:
         ArgumentError: `adapts` that leaves the head out.
 
-    Source: (1) Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018, eq. 4; (3) over all weights: Dhillon et
+    Source: (1) Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018; (3) over all weights: Dhillon et
     al., "A Baseline for Few-Shot Image Classification", ICLR 2020.
     """
 
@@ -66,7 +66,7 @@ class FineTune(Pretrained, rules=False):
         scale: float = 20.0,
         rule: InnerRule = Adam(),
         normalisation: Normalisation = "running",
-        outer: Outer | None = None,
+        outer: Gradient | None = None,
         name: str = "FineTune",
     ):
         super().__init__(pretext, normalisation=normalisation)

@@ -1,6 +1,8 @@
 """Logistic regression to its optimum, by Newton's method: a pure function of tensors that runs under vmap.
 
     F(W)  =  sum_i CE( W z_i, y_i )  +  strength/2 ||W||^2,         W <- W - t [d2F/dW2]^-1 dF/dW
+
+Strictly convex where strength > 0, so there is one W*; t is searched, so that no step goes up.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: the best of them is taken, so that no step goes up
+STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: the best of them is taken
 
 
 def logistic_regression(z: Tensor, y: Tensor, ways: int, strength: float, steps: int) -> Tensor:

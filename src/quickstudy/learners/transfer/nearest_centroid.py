@@ -25,7 +25,7 @@ class NearestCentroid(Learner):
         embed: f, (examples, *feature) -> (examples, features), for example one that was pre-trained; None: the raw pixels.
         normalisation: "running" by default, as a pre-trained embedding has running averages.
 
-    Source: Mensink et al., "Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost", TPAMI 2013, eq. 4-5.
+    Source: Mensink et al., "Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost", TPAMI 2013.
     """
 
     meta_learns = False

@@ -53,7 +53,7 @@ class CosineClassifier(Pretext):
     Args:
         scale: s; cosines alone are too close to each other for a softmax over many classes.
 
-    Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019, section 3.3 (Baseline++).
+    Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019 (Baseline++).
     """
 
     def __init__(self, scale: float = 20.0):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner
+from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import Pretext
 from quickstudy.network import call
 from quickstudy.rules import Normalisation, Rules
@@ -46,16 +46,15 @@ class Pretrained(Learner):
         Raises:
             UnsupportedError: the tasks have targets and no classes.
         """
-        examples = tasks.examples()
-        if examples.ways is None:
+        few = minibatch(tasks, 2, torch.Generator().manual_seed(0))
+        if few.ways is None:
             raise UnsupportedError(
                 "tasks",
                 expected="tasks with classes, which pre-training can pool",
                 got="tasks with targets",
                 do="Use JointTraining for regression.",
             )
-        parameter = next(self.embedding.parameters(), torch.zeros(()))
-        few = pytree.tree_map(lambda leaf: leaf[:2].to(parameter.device), examples.x)
+        parameter = next(self.embedding.parameters(), few.y)
         with torch.no_grad():
-            z = call(self.embedding, {}, few, Rules("batch"))
-        self.pretext.build(z.shape[-1], examples.ways, z)
+            z = call(self.embedding, {}, few.map(lambda leaf: leaf.to(parameter.device)).x, Rules("batch"))
+        self.pretext.build(z.shape[-1], few.ways, z)

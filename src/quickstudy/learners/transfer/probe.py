@@ -16,7 +16,7 @@ from quickstudy.network import plain
 from quickstudy.rules import Normalisation
 
 if TYPE_CHECKING:
-    from quickstudy.meta.outer import Outer
+    from quickstudy.meta.outer import Gradient
 
 
 class Probe(Pretrained):
@@ -38,7 +38,7 @@ class Probe(Pretrained):
     Raises:
         ArgumentError: a strength that is not above 0: separable classes have no finite optimum without it.
 
-    Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020, section 3.2.
+    Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020.
     Differs from it: no intercept.
     """
 
@@ -50,7 +50,7 @@ class Probe(Pretrained):
         strength: float = 1.0,
         newton_steps: int = 8,
         normalisation: Normalisation = "running",
-        outer: Outer | None = None,
+        outer: Gradient | None = None,
         name: str = "Probe",
     ):
         super().__init__(pretext, normalisation=normalisation)

@@ -42,7 +42,8 @@ class Compiled(Executor):
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         leaves, structure = pytree.tree_flatten(episodes)
-        key = (id(problem), str(structure), tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph
+        key = (of, str(structure), tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in self._graphs and len(self._graphs) >= self.structures:
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
