@@ -1,4 +1,4 @@
-"""What holds for every test: warnings are errors, shapes and types are checked, numbers repeat, nothing leaks to the next test."""
+"""What holds for every test: warnings are errors, types are checked, numbers repeat, nothing leaks to the next test."""
 
 import functools
 import logging
@@ -6,12 +6,13 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Self
 
 import hypothesis
 import jaxtyping
 import pytest
 import torch
-from beartype import BeartypeConf, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 
 # Shapes and types of the package are checked at run time under the tests only, so this stands before any import of it.
 # QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault).
@@ -45,7 +46,8 @@ if os.environ.get("QUICKSTUDY_RUNTIME_TYPES", "1") != "0":
 
     jaxtyping.jaxtyped = jaxtyped
     runtime_types = types.ModuleType("quickstudy_runtime_types")  # the hook names its checker by a path
-    runtime_types.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+    self_is_not_checked = FrozenDict({Self: object})  # beartype knows Self only where it decorates a whole class
+    runtime_types.checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=self_is_not_checked))
     sys.modules[runtime_types.__name__] = runtime_types
     jaxtyping.install_import_hook("quickstudy", f"{runtime_types.__name__}.checked")
 
@@ -76,11 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _global_state(request: pytest.FixtureRequest):
     """Each test starts from the same random state, and torch's global settings are as they were when it ends."""
-    dtype, threads, deterministic = (
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-    )
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     random_state, unchecked = torch.get_rng_state(), jaxtyping.config.jaxtyping_disable
     torch.manual_seed(0)
     if request.node.get_closest_marker("wrong_types"):
@@ -89,7 +87,6 @@ def _global_state(request: pytest.FixtureRequest):
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     torch.set_default_dtype(dtype)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
     torch.set_rng_state(random_state)
 
 

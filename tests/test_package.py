@@ -72,7 +72,7 @@ def test_all_is_sorted_unique_and_complete():
 def test_every_public_name_is_documented(name):
     value = getattr(qs, name)
     if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, types.ModuleType):
-        assert value.__doc__ and value.__doc__.strip(), f"qs.{name} has no docstring"
+        assert (value.__doc__ or "").strip(), f"qs.{name} has no docstring"
         if inspect.isclass(value):
             inherited = [base.__doc__ for base in value.__mro__[1:]]
             assert value.__doc__ not in inherited, f"qs.{name} has only the docstring of its base class"

@@ -75,13 +75,12 @@ class Episode:
 
     def __init__(self, support: Examples, query: Examples):
         self.support, self.query = support, query
-        axes = support.y.ndim if is_labels(support.y) else 1
-        mine, theirs = ([leaf.shape[axes:] for leaf in pytree.tree_leaves(part.x)] for part in (support, query))
-        if mine != theirs:
+        axes = _leading_axes(support, query)
+        if all(_features(support, leading) != _features(query, leading) for leading in axes):
             raise ShapeError(
                 "Episode(support, query)",
                 expected="support.x and query.x of the same feature shape",
-                got=f"{_shapes(mine)} and {_shapes(theirs)}",
+                got=f"{_shapes(_features(support, axes[0]))} and {_shapes(_features(query, axes[0]))}",
                 do="Bring both through the same preprocessing.",
             )
 
@@ -136,6 +135,22 @@ def _count_ways(y: Tensor) -> int:
             do="Number the classes of the task from 0 without a gap (torch.unique(y, return_inverse=True)[1]), or pass `ways`.",
         )
     return len(present)
+
+
+def _leading_axes(support: Examples, query: Examples) -> list[int]:
+    """How many axes may stand before the features: 1 (examples) or 2 (tasks, examples).
+
+    Labels tell. Targets have axes of their own, so there it may be 2 as well where x and y agree in two axes, and support and query
+    in the number of tasks.
+    """
+    if is_labels(support.y):
+        return [support.y.ndim]
+    agree = all(leaf.shape[:2] == part.y.shape[:2] for part in (support, query) for leaf in pytree.tree_leaves(part.x))
+    return [1, 2] if agree and min(support.y.ndim, query.y.ndim) > 1 and support.y.shape[0] == query.y.shape[0] else [1]
+
+
+def _features(examples: Examples, leading: int) -> list[torch.Size]:
+    return [leaf.shape[leading:] for leaf in pytree.tree_leaves(examples.x)]
 
 
 def _shapes(shapes: list[torch.Size]) -> str:

@@ -104,18 +104,21 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if rules.norm == "batch":
+    if rules.norm in ("running", "replay"):
+        if rules.norm == "running":
+            mean, variance = _running(running_mean, running_var)
+        else:
+            mean, variance, _ = rules.kept[rules.norms]
+            rules.norms += 1
+        return _whiten(input, mean, variance, eps, weight, bias)
+    if rules.norm == "record":
+        # Of an episode's running averages only the values are used; statistics that are replayed are differentiated.
+        rules.kept.append(_statistics(input.detach() if rules.episode else input))
+        rules.targets.append(running_mean)
+    if vmapped():
         y = torch.batch_norm(input, None, None, None, None, True, 0.0, eps, False)
-    elif rules.norm == "running":
-        y = _whiten(input, *_running(running_mean, running_var), eps)
-    else:
-        if rules.norm == "record":
-            rules.kept.append(_statistics(input))
-            rules.targets.append(running_mean)
-        mean, variance, _ = rules.kept[rules.norms]
-        rules.norms += 1
-        y = _whiten(input, mean, variance, eps)
-    return _affine(y, weight, bias, _per_channel(input))
+        return _affine(y, weight, bias, _per_channel(input))
+    return torch.batch_norm(input, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
 
 
 def _instance_norm(
@@ -145,7 +148,10 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    return _affine(torch.layer_norm(input, tuple(normalized_shape), None, None, eps, False), weight, bias, tuple(normalized_shape))
+    shape = tuple(normalized_shape)
+    if not vmapped():
+        return torch.layer_norm(input, shape, weight, bias, eps)
+    return _affine(torch.layer_norm(input, shape, None, None, eps, False), weight, bias, shape)
 
 
 def _statistics(x: Tensor) -> Statistics:
@@ -154,9 +160,22 @@ def _statistics(x: Tensor) -> Statistics:
     return Statistics(mean, variance, x.numel() // x.shape[1])
 
 
-def _whiten(x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+def _whiten(
+    x: Tensor, mean: Tensor, variance: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, as one scale and one shift for each channel."""
+    scale = (variance + eps).rsqrt() if weight is None else (variance + eps).rsqrt() * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
     shape = _per_channel(x)
-    return (x - mean.reshape(shape)) * (variance + eps).rsqrt().reshape(shape)
+    return x * scale.reshape(shape) + shift.reshape(shape)
+
+
+def vmapped() -> bool:
+    """Whether this code runs inside vmap (or inside compile, which traces one)."""
+    if torch.compiler.is_compiling():
+        return True
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in levels)
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...]) -> Tensor:

@@ -2,7 +2,7 @@
 
 A Python block runs as it stands, in a fresh namespace and an empty folder, with these changes and no others:
 
-* sizes shrink (`SMALL`): steps=, tasks_per_step=, episodes=, minutes= and the like;
+* sizes shrink (`SMALL`): meta_train takes 2 steps and validates on 2 episodes, evaluate reads 4;
 * root="..." becomes the folder of the real Omniglot characters, and the test is skipped where they are not;
 * the names in `GIVEN` exist already: `x, y`, five labelled 28x28 images of five classes, and `new_x`, two more images.
 
@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 SMALL = {
-    r"\bsteps=\d+": "steps=2",
+    r"\bvalidation_episodes=\d+, *": "",
+    r"(\bmeta_train\(.*?\bsteps=)\d+": r"\g<1>2, validation_episodes=2",
+    r"\bsteps=\d{3,}": "steps=2",
     r"\btasks_per_step=\d+": "tasks_per_step=2",
     r"\bepisodes=\d+": "episodes=4",
     r"\bvalidate_every=\d+": "validate_every=1",
@@ -61,7 +63,7 @@ def programs(text: str) -> list[str]:
 def shrink(code: str) -> str:
     """The same program in a small size."""
     for pattern, small in SMALL.items():
-        code = re.sub(pattern, small, code)
+        code = re.sub(pattern, small, code, flags=re.DOTALL)
     return code
 
 
@@ -101,8 +103,31 @@ def test_python_blocks_run(program, request, tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), {"__name__": "__main__", **given()})
 
 
+EXAMPLE = """
+```sh
+$ make demo   # all
+# a comment
+make test
+```
+
+```python
+a = 1
+```
+```python
+# continued
+b = a
+```
+```python
+f(steps=20)
+```
+"""
+
+
 def test_the_reader_of_blocks_finds_them():
-    text = "```sh\n$ make demo   # all\n# a comment\nmake test\n```\n\n```python\na = 1\n```\n```python\n# continued\nb = a\n```\n```python\nsteps=20\n```\n"
-    assert shell_lines(text) == ["make demo", "make test"]
-    assert programs(text) == ["a = 1\n# continued\nb = a\n", "steps=20\n"]
-    assert shrink("f(steps=2000, inner_steps=5, tasks_per_step=16)") == "f(steps=2, inner_steps=5, tasks_per_step=2)"
+    assert shell_lines(EXAMPLE) == ["make demo", "make test"]
+    assert programs(EXAMPLE) == ["a = 1\n# continued\nb = a\n", "f(steps=20)\n"]
+    whole = "meta_train(MAML(n, inner_steps=5), tasks, steps=2000, tasks_per_step=16)\nConjugateGradient(steps=5)"
+    small = (
+        "meta_train(MAML(n, inner_steps=5), tasks, steps=2, validation_episodes=2, tasks_per_step=2)\nConjugateGradient(steps=5)"
+    )
+    assert shrink(whole) == small

@@ -17,9 +17,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.meta.executors import Threads
 from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.executors import Compiled
+from quickstudy.meta.executors import Compiled, Threads
 from quickstudy.meta.problem import Problem
 
 STRENGTH = 1.5

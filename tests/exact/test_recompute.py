@@ -7,8 +7,8 @@ from torch import nn
 from torch.func import functional_call, grad, vjp
 
 import quickstudy as qs
-from quickstudy.meta.executors import Threads
 from quickstudy.learners.descend.recompute import recomputed
+from quickstudy.meta.executors import Threads
 
 
 class Network(nn.Module):

@@ -198,6 +198,7 @@ def test_values_are_those_of_the_native_norms(module, x):
             torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.wrong_types
 def test_a_policy_that_does_not_exist():
     with pytest.raises(errors.ArgumentError, match=r"`normalisation`: expected one of 'support', 'running'.*got 'batch'"):
         qs.MAML(nn.Linear(2, 2), normalisation="batch")

@@ -137,6 +137,7 @@ def test_an_executor_that_does_not_exist():
         qs.meta_gradient(qs.MAML(dense().double()), episodes(), executor="jit")
 
 
+@pytest.mark.wrong_types
 def test_wrapped_networks_are_refused_with_their_way_out():
     for wrapped, way_out in ((torch.compile(dense()), "network._orig_mod"), (nn.DataParallel(dense()), "network.module")):
         with pytest.raises(errors.UnsupportedError) as caught:

@@ -15,11 +15,16 @@ LEARNERS: dict[str, Callable] = {
     "reptile": qs.Reptile,
     "imaml": qs.IMAML,
     "prototypical": qs.Prototypical,
+    "from_scratch": qs.FromScratch,
+    "pretrain_fine_tune": qs.PretrainFineTune,
+    "contrastive_pretrain": qs.ContrastivePretrain,
+    "linear_probe": qs.LinearProbe,
+    "nearest_centroid": qs.NearestCentroid,
+    "joint_training": qs.JointTraining,
 }
 TASKS: dict[str, Callable] = {"omniglot": qs.tasks.Omniglot, "strokes": qs.tasks.Strokes, "sinusoid": qs.tasks.Sinusoid}
 NETWORKS: dict[str, Callable] = {"conv4": qs.models.conv4, "resnet12": qs.models.resnet12, "mlp": qs.models.mlp}
 DEFAULT_NETWORK = {"omniglot": "conv4", "strokes": "conv4", "sinusoid": "mlp"}
-EMBEDDING = ("embed",)  # learners whose network argument has this name take an embedding, without a head
 
 
 def named(kind: str, name: str, table: Mapping[str, Callable]) -> Callable:

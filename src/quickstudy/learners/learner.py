@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples, check_finite, is_labels
 from quickstudy.errors import LabelError, NotFiniteError, ShapeError, TaskError, UnsupportedError
-from quickstudy.network import Parameters, call_method
+from quickstudy.network import Parameters
 from quickstudy.rules import Normalisation, Rules, Source, active, check_normalisation
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ class Learner(nn.Module):
         ArgumentError: a normalisation that does not exist.
     """
 
+    arguments: dict[str, Any]  # what it was built with, by name
     normalisation: Normalisation = "support"
     label_equivariant = True  # relabelling the classes permutes the answer
     order_invariant = True  # the order of the support set does not matter
+    exact_gradient = True  # its meta-gradient is the derivative of its loss
     needs_support = True
     meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
 
@@ -276,8 +278,15 @@ def _unwritten(learner: Learner, outer: Rules | None) -> Iterator[None]:
             module._buffers[name] = buffer
 
 
-def _own(leaf: Tensor) -> Tensor:
+def _own(leaf: Any) -> Tensor:
     """The tensor itself, or a copy where it is a parameter of the learner (after 0 inner steps), which further training moves."""
+    if not isinstance(leaf, Tensor):
+        raise UnsupportedError(
+            "learn(support)",
+            expected="a state of tensors only",
+            got=f"a {type(leaf).__name__} in it",
+            do="Keep what is fixed on the learner: vmap returns tensors only, and a state is saved as tensors.",
+        )
     return leaf.detach().clone() if leaf.requires_grad else leaf
 
 

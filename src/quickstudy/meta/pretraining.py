@@ -109,8 +109,8 @@ class Contrastive(Estimator):
 
     def objective(self, learner: Learner, views: dict[str, Tensor], criterion: Loss | None) -> tuple[Tensor, Measures]:
         assert isinstance(learner, Pretrained)  # see check
-        z = learner.pretext_output(torch.cat([views["first"], views["second"]]))
-        return nt_xent(*z.chunk(2), self.temperature), {}
+        first, second = learner.pretext_output(torch.cat([views["first"], views["second"]])).chunk(2)
+        return nt_xent(first, second, self.temperature), {}
 
     def check(self, learner: Learner) -> None:
         _check_pretext(self, learner, Projection)

@@ -92,7 +92,7 @@ def meta_train(
         return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     every = validate_every or max(steps // 10, 1)
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
-    training.take_executor(executor, steps)
+    training.take_executor(executor, steps, seconds)
     keeper = Keeper(learner, validation, validation_episodes, None if out is None else Path(out))
     run, began = training.run, time.perf_counter()
     with bar(steps, f"meta-training {display_name(learner)}", progress) as advance:
@@ -136,13 +136,13 @@ class MetaTraining:
         self.executor: Executor
         self.run = Run(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
 
-    def take_executor(self, executor: str | Executor, steps: int) -> None:
+    def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
         """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
         if executor == "auto":
             generator = torch.Generator().manual_seed(self.seed)
             episodes = self.estimator.draw(self.train, self.tasks_per_step, generator)
             seeds = episode_seeds(_length(episodes), generator, self.problem)
-            choice = choose(self.problem, episodes, seeds, steps, self._send)
+            choice = choose(self.problem, episodes, seeds, steps, seconds, self._send)
             self.executor, self.run.why = choice.executor, choice.why
         else:
             self.executor, self.run.why = executor_named(executor, self.problem), "asked for"

@@ -5,6 +5,7 @@ Source: Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016,
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ class Conv4(nn.Module):
         self.features = channels * (size // 16) ** 2
         self.blocks = nn.Sequential(Block(in_channels, channels), *(Block(channels, channels) for _ in range(3)))
         self.head = None if ways is None else nn.Linear(self.features, ways)
+        self.to(memory_format=torch.channels_last)  # pooling and convolution on a CPU take two thirds of the time so
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, in_channels, size, size) -> (examples, ways), or (examples, features) without a head."""

@@ -23,7 +23,7 @@ from quickstudy.rules import Normalisation
 def ContrastivePretrain(
     embed: nn.Module,
     *,
-    inner_lr: float = 1e-3,
+    inner_lr: float = 5e-5,
     inner_steps: int = 5,
     adapts: str | Sequence[str] = "*",
     temperature: float = 0.2,

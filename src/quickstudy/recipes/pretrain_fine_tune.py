@@ -25,7 +25,7 @@ from quickstudy.rules import Normalisation
 def PretrainFineTune(
     embed: nn.Module,
     *,
-    inner_lr: float = 1e-3,
+    inner_lr: float = 5e-5,
     inner_steps: int = 5,
     adapts: str | Sequence[str] = "*",
     scale: float = 20.0,

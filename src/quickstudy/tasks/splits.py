@@ -1,85 +1,123 @@
-"""Splits of classes into meta-training, meta-validation and meta-test: seeded, by fractions of the whole, or by published lists."""
+"""Splits of classes into parts to train, to validate and to test on: random under a seed, or by published lists."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from quickstudy.errors import DataError, TaskError
+from quickstudy.errors import ArgumentError, DataError, TaskError
 
-K = TypeVar("K")
+Class = TypeVar("Class")
 Splits = dict[str, list[str]]
-NAMES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
+STEMS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
+SUFFIXES = (".txt", ".json")
 
 
-def random_split(classes: Sequence[K], sizes: Sequence[int], *, seed: int) -> list[list[K]]:
-    """Classes in disjoint random parts of the given sizes.
+def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int) -> list[list[Class]]:
+    """Disjoint random parts of the classes. The same seed gives the same parts.
+
+    Args:
+        sizes: of the parts. All ints: numbers of classes; classes may be left over. Otherwise fractions of them, of a sum of at
+            most 1, rounded so that fractions of sum 1 leave none over.
 
     Raises:
-        TaskError: sizes that add up to more classes than there are.
+        ArgumentError: a part without a class; fractions of a sum above 1.
+        TaskError: numbers that add up to more classes than there are.
     """
-    if sum(sizes) > len(classes):
+    counts = _counts(sizes, len(classes))
+    if sum(counts) > len(classes):
         raise TaskError(
-            "split sizes",
+            f"sizes={tuple(sizes)}",
             expected=f"at most the {len(classes)} classes there are",
-            got=f"{' + '.join(map(str, sizes))} = {sum(sizes)}",
+            got=f"{' + '.join(map(str, counts))} = {sum(counts)}",
             do="Lower a size.",
         )
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
-    parts, start = [], 0
-    for size in sizes:
-        parts.append([classes[index] for index in order[start : start + size]])
-        start += size
-    return parts
+    return [[classes[place] for place in order[start:end]] for start, end in pairwise(accumulate(counts, initial=0))]
 
 
 def read_split(folder: str | Path) -> Splits:
-    """The class names 'Alphabet/characterNN' of each split, from a folder of split files.
+    """The class names 'Alphabet/characterNN' of "train", "validation" and "test", from a folder with one file for each.
 
-    Two formats are known: `train.txt`, `val.txt`, `test.txt` with lines `Alphabet/characterNN[/rotNNN]` (Snell et al.), and
-    `train.json`, `val.json`, `test.json` with {"images_background": {"Alphabet": ["characterNN"]}} (Torchmeta).
+    Two formats are known by their ending. `.txt` has lines `Alphabet/characterNN[/rotNNN]`, where the rotations of a character
+    count as one class (Snell et al. 2017, the split of Vinyals et al. 2016). `.json` has {part: {"Alphabet": ["characterNN"]}}
+    (Torchmeta). The file of "validation" may be called val, validation or valid.
 
     Raises:
         DataError: no such folder, a split without its file, or a file in neither format.
     """
     folder = Path(folder)
-    splits = {}
-    for split, stems in NAMES.items():
-        found = [folder / f"{stem}{suffix}" for stem in stems for suffix in (".txt", ".json") if (folder / f"{stem}{suffix}").is_file()]
-        if not found:
-            raise DataError(
-                f"split={str(folder)!r}",
-                expected=f"a folder that holds {stems[0]}.txt or {stems[0]}.json",
-                got="neither",
-                do="Name a folder of split files, or 'random' or 'alphabet'.",
+    return {split: _read(_find(folder, stems)) for split, stems in STEMS.items()}
+
+
+def _counts(sizes: Sequence[float], classes: int) -> list[int]:
+    counts = [size for size in sizes if isinstance(size, int)]
+    if len(counts) < len(sizes):
+        if min(sizes) < 0 or sum(sizes) > 1 + 1e-9:
+            raise ArgumentError(
+                "sizes",
+                expected="fractions that add up to at most 1",
+                got=repr(tuple(sizes)),
+                do="Give for example (0.64, 0.16, 0.2).",
             )
-        splits[split] = _read_json(found[0]) if found[0].suffix == ".json" else _read_lines(found[0])
-    return splits
+        ends = [round(classes * share) for share in accumulate(sizes, initial=0.0)]
+        counts = [end - start for start, end in pairwise(ends)]
+    if min(counts, default=0) < 1:
+        raise ArgumentError(
+            "sizes",
+            expected="at least one class in every part",
+            got=f"{tuple(sizes)} of {classes} classes",
+            do="Raise the size of the empty part, or bring more classes.",
+        )
+    return counts
 
 
-def _read_lines(path: Path) -> list[str]:
+def _find(folder: Path, stems: tuple[str, ...]) -> Path:
+    for name in (stem + suffix for stem in stems for suffix in SUFFIXES):
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(
+        f"split={str(folder)!r}",
+        expected=f"a folder that holds {stems[0]}.txt or {stems[0]}.json",
+        got="neither in it" if folder.is_dir() else "no such folder",
+        do="Name a folder of split files, or 'random' or 'alphabet'.",
+    )
+
+
+def _read(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    return _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
+
+
+def _from_lines(path: Path, text: str) -> list[str]:
     names: dict[str, None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"([^/]+/[^/]+)(/rot\d+)?", line.strip())
-        if match is None:
+        if match is None and line.strip():
             raise _malformed(path, f"line {number}: {line[:60]!r}", "lines Alphabet/characterNN or Alphabet/characterNN/rotNNN")
-        names[match[1]] = None
+        if match is not None:
+            names[match[1]] = None
     return list(names)
 
 
-def _read_json(path: Path) -> list[str]:
+def _from_json(path: Path, text: str) -> list[str]:
+    expected = '{part: {"Alphabet": ["characterNN"]}}'
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return [f"{alphabet}/{character}" for part in content.values() for alphabet, all_ in part.items() for character in all_]
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
-        raise _malformed(path, f"{type(error).__name__}: {error}", '{"part": {"Alphabet": ["characterNN"]}}') from error
+        parts = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _malformed(path, str(error), expected) from error
+    alphabets = parts.values() if isinstance(parts, dict) else [parts]
+    if not all(
+        isinstance(alphabet, dict) and all(isinstance(names, list) for names in alphabet.values()) for alphabet in alphabets
+    ):
+        raise _malformed(path, text[:60], expected)
+    return [f"{alphabet}/{name}" for part in alphabets for alphabet, names in part.items() for name in names]
 
 
 def _malformed(path: Path, got: str, expected: str) -> DataError:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError
-from quickstudy.tasks.distribution import LabelledTasks, Size, TaskFamily
+from quickstudy.tasks.distribution import LabelledTasks
 from quickstudy.tasks.drawing import draw_characters
+from quickstudy.tasks.family import TaskFamily
+from quickstudy.tasks.size import Size
 
 
 class Strokes(TaskFamily[LabelledTasks]):

@@ -189,6 +189,11 @@ class Descent(Learner, rules=False):
     # ---- its parts ----
 
     @property
+    def exact_gradient(self) -> bool:  # type: ignore[override]
+        """Whether its meta-gradient is the derivative of its loss: not where steps are dropped, or taken to be at rest."""
+        return isinstance(self.hypergradient, Unrolled)
+
+    @property
     def criterion(self) -> Loss:
         """The inner loss; the outer one too where none is given."""
         return self.loss_function or default_loss

@@ -67,7 +67,7 @@ class Implicit(Hypergradient):
     def measured_loss(self, learner: Descent, episode: Episode, criterion: Loss) -> tuple[Tensor, Measures]:
         support, query = episode.support, episode.query
         state = at_rest(learner, learner.begin(support), support, learner.inner_steps)
-        phi = dict(learner.named_parameters())
+        phi: Parameters = dict(learner.named_parameters())
 
         def outer(theta: Parameters, phi: Parameters) -> Tensor:
             return call_method(learner, "query_loss", phi, {**state, "theta": theta}, support, query, criterion)
@@ -121,7 +121,7 @@ class _AtRest(torch.autograd.Function):
         wanted = [i for i in range(n, len(leaves)) if leaves[i].is_floating_point() and ctx.needs_input_grad[i + 2]]
 
         def H(u: Parameters) -> Parameters:
-            _, pull = vjp(lambda *theta: gradient([*theta, *leaves[n:]]), *leaves[:n])
+            pull = vjp(lambda *theta: gradient([*theta, *leaves[n:]]), *leaves[:n])[1]
             return dict(zip(names, pull(tuple(u.values())), strict=True))
 
         def g(*inputs: Tensor) -> tuple[Tensor, ...]:
@@ -132,7 +132,7 @@ class _AtRest(torch.autograd.Function):
 
         rate = problem.learner.first_rate().detach()
         u, _ = problem.solver.solve(H, dict(zip(names, v, strict=True)), rate)
-        _, pull = vjp(g, *(leaves[i] for i in wanted))
+        pull = vjp(g, *(leaves[i] for i in wanted))[1]
         answer: list[Tensor | None] = [None] * len(leaves)
         for i, one in zip(wanted, pull(tuple(-u[name] for name in names)), strict=True):
             answer[i] = one

@@ -60,7 +60,7 @@ class _Recomputed(torch.autograd.Function):
                 leaves[i] = value
             return tuple(out for out in ctx.function(*leaves) if out.is_floating_point())
 
-        _, pull = vjp(outputs, *(leaves[i] for i in wanted))
+        pull = vjp(outputs, *(leaves[i] for i in wanted))[1]
         gradients = pull(tuple(one for one in g if one is not None and one.is_floating_point()))
         answer: list[Tensor | None] = [None] * len(leaves)
         for i, gradient in zip(wanted, gradients, strict=True):

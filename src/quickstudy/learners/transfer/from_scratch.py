@@ -37,6 +37,7 @@ class FromScratch(Learner, rules=False):
     """
 
     meta_learns = False
+    label_equivariant = False  # only after permuting the rows of the network's head as well
 
     def __init__(
         self,

@@ -56,6 +56,8 @@ class CosineClassifier(Pretext):
     Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019 (Baseline++).
     """
 
+    weight: nn.Parameter
+
     def __init__(self, scale: float = 20.0):
         super().__init__()
         self.scale = scale
@@ -76,6 +78,9 @@ class Projection(Pretext):
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, section 2.1.
     """
+
+    first: nn.Parameter
+    second: nn.Parameter
 
     def __init__(self, outputs: int = 64):
         super().__init__()

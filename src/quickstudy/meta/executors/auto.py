@@ -1,7 +1,8 @@
 """auto: measure the executors on the run's own first batch and keep the fastest whose gradients equal the loop's.
 
-1. Each executor that does not refuse computes the gradient of two tasks in float64; one that differs from the loop is out.
-2. The others are timed on the real batch.
+1. Each executor that does not refuse is timed on the real batch.
+2. From the fastest on: the gradient of two tasks in float64 must equal the loop's, else the next is taken
+   (threads run the loop's own function, task by task, and need no such check).
 3. `compiled` is tried only where its estimated compilation fits into the time that may be spent: 5 % of the planned run.
 """
 
@@ -29,6 +30,8 @@ SHARE = 0.05  # of the planned run that the choice may cost
 SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task; measured on 2 CPU cores
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
 
+REFUSALS = (RuntimeError, NotImplementedError, TypeError, ValueError)  # torch has many words for 'not supported'
+
 
 @dataclass
 class Choice:
@@ -41,43 +44,60 @@ class Choice:
 Run = Callable[[Executor, Any, Tensor], Any]
 
 
-def choose(problem: Problem, episodes: Any, seeds: Tensor, steps: int, run: Run | None = None) -> Choice:
+def choose(
+    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, run: Run | None = None
+) -> Choice:
     """The fastest executor for `steps` meta-steps on batches like `episodes`.
 
     Args:
+        seconds: the run's limit of wall time, where it has one.
         run: how a batch is sent through an executor (with the run's task chunks); plainly where not given.
     """
     send = run or (lambda executor, episodes, seeds: executor.gradient(problem, episodes, seeds))
-    loop = Loop()
-    operations = _Counter()
+    loop, operations = Loop(), _Counter()
     with operations:
         loop.gradient(problem, task(episodes, slice(0, 1)), seeds[:1])
-    times: dict[str, tuple[float, Executor]] = {"loop": (_seconds(lambda: send(loop, episodes, seeds), 0.0), loop)}
-    patience = SHARE * times["loop"][0] * steps / 8  # seconds for timing each candidate
-    reference = _in_float64(problem, loop, episodes, seeds)
-    told = []
+    times: dict[str, tuple[float, Executor]] = {"loop": (_seconds(lambda: send(loop, episodes, seeds), 0.0, most=1), loop)}
+
+    def planned(a_step: float) -> float:
+        return min(a_step * steps, seconds or float("inf"))
+
+    allowance = SHARE * planned(times["loop"][0])
+    told, began = [], time.perf_counter()
     for candidate in (Threads(), Vmap(), Compiled()):
         reason = candidate.refusal(problem)
+        if reason is None and times.keys() != {"loop"} and time.perf_counter() - began > allowance:
+            reason = f"not tried, since the choice has had its {allowance:.1f} s"
         if reason is None and isinstance(candidate, Compiled):
             fastest = min(seconds for seconds, _ in times.values())
-            estimate, allowed = 2 * SECONDS_PER_OPERATION * operations.count, SHARE * fastest * steps
+            estimate, allowed = 2 * SECONDS_PER_OPERATION * operations.count, SHARE * planned(fastest)
             if estimate > allowed:
                 reason = f"compilation would take about {estimate:.0f} s of the {allowed:.0f} s that may be spent on it"
-        reason = reason or _difference(problem, candidate, episodes, seeds, reference)
-        if reason is None:
-            times[candidate.name] = _seconds(lambda: send(candidate, episodes, seeds), patience), candidate  # noqa: B023
-        else:
+        try:
+            if reason is None:
+                times[candidate.name] = _seconds(lambda: send(candidate, episodes, seeds), allowance / 8), candidate  # noqa: B023
+        except REFUSALS as error:
+            reason = _refused(error)
+        if reason is not None:
             told.append(f"{candidate.name}: {reason}")
-    name, (_, executor) = min(times.items(), key=lambda item: item[1][0])
-    measured = ", ".join(f"{other} {1000 * seconds:.3g} ms" for other, (seconds, _) in times.items())
-    return Choice(executor, "; ".join([f"{name} was fastest of {measured}", *told]))
+    measured = ", ".join(f"{name} {1000 * seconds:.3g} ms" for name, (seconds, _) in times.items())
+    reference = None
+    for name, (_, executor) in sorted(times.items(), key=lambda item: item[1][0]):
+        if isinstance(executor, Loop | Threads):  # threads call the loop's own function for each task
+            break
+        reference = reference or _in_float64(problem, loop, episodes, seeds)
+        reason = _difference(problem, executor, episodes, seeds, reference)
+        if reason is None:
+            break
+        told.append(f"{name}: {reason}")
+    return Choice(executor, "; ".join([f"{name} is the fastest of {measured}", *told]))
 
 
 def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> float:
-    """The least seconds of a call, after one to warm up: what it takes when nothing else runs. At least two are timed."""
+    """The least seconds of a call, after one to warm up: what it takes when nothing else runs."""
     function()
     taken: list[float] = []
-    while len(taken) < 2 or (len(taken) < most and sum(taken) < patience):
+    while len(taken) < min(2, most) or (len(taken) < most and sum(taken) < patience):
         began = time.perf_counter()
         function()
         if torch.cuda.is_available():
@@ -105,11 +125,15 @@ def _difference(problem: Problem, candidate: Executor, episodes: Any, seeds: Ten
     """How the candidate differs from the loop, or why it fails; None where it equals."""
     try:
         got = _in_float64(problem, candidate, episodes, seeds)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:  # torch has many words for 'not supported'
-        return f"torch refuses: {str(error).strip().splitlines()[0][:120]}"
+    except REFUSALS as error:
+        return _refused(error)
     scale = max((float(gradient.abs().max()) for gradient in want.values() if gradient.numel()), default=0.0)
     gap = max((float((want[name] - got[name]).abs().max()) for name in want if want[name].numel()), default=0.0)
     return None if gap <= TOLERANCE * max(scale, 1e-12) else f"its gradient differs from the loop's by {gap:.1e} in float64"
+
+
+def _refused(error: Exception) -> str:
+    return f"torch refuses: {str(error).strip().splitlines()[0][:120]}"
 
 
 class _Counter(TorchDispatchMode):

@@ -1,0 +1,201 @@
+"""make bench: speed and memory beside higher, torchopt and JAX, in one run on one machine; writes benchmarks/RESULTS.md.
+
+    python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes gpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+import quickstudy as qs
+from benchmarks import conv, sinusoid
+from benchmarks.memory import _resident
+from benchmarks.reproduce import hardware
+
+HERE = Path(__file__).resolve().parent
+JSON, RESULTS = HERE / "bench.json", HERE / "RESULTS.md"
+Step = Callable[[], tuple[float, list[torch.Tensor] | None]]
+Rows = list[str]
+
+
+def race(contenders: dict[str, Callable[[], Step]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each contender's step, taken in turns. First losses and gradients must agree to 1e-4."""
+    steps, reference = {}, None
+    for name, build in contenders.items():
+        step = build()
+        loss, gradients = step()
+        if gradients is not None:
+            if reference is None:
+                reference = loss, gradients
+            gap = max(float((a - b).abs().max() / (b.abs().max() + 1e-8)) for a, b in zip(gradients, reference[1], strict=True))
+            if abs(loss - reference[0]) > 1e-4 * max(1.0, abs(reference[0])) or gap > 1e-3:
+                raise SystemExit(f"{name}: loss {loss} against {reference[0]}, gradients differ by {gap:.1e}: not the same maths")
+        steps[name] = step
+    for step in steps.values():
+        step()
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            taken[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def sinusoid_section(rounds: int) -> Rows:
+    """The sinusoid meta-step."""
+    ms = race(sinusoid.CONTENDERS, rounds * 5)
+    peer = min(ms["higher, loop"], ms["torchopt, loop"])
+    return [
+        "## Sinusoid MLP 40-40, 25 tasks, 5 inner steps, second order, whole meta-step with outer Adam",
+        "",
+        *_table(ms),
+        "",
+        f"* without compile (vmap): {peer / ms['quickstudy, vmap']:.1f} times the faster peer (target 6)",
+        f"* compiled: {peer / ms['quickstudy, compiled']:.1f} times the faster peer (target 30)",
+        f"* compiled against JAX jit: {ms['quickstudy, compiled'] / ms['jax, jit']:.2f} times its time (target at most 1.2)",
+    ]
+
+
+def conv_section(rounds: int) -> Rows:
+    """The Conv4 meta-step at 1 and 5 inner steps, and the plain supervised pass."""
+    rows = ["## Conv4-64, 28x28, 16 tasks 5-way 1-shot 15 queries, second order"]
+    for steps, target in ((1, 1.45), (5, 1.5)):
+        contenders: dict[str, Callable[[], Step]] = {
+            "higher, loop": lambda steps=steps: conv.higher_loop(steps, 16),
+            "torchopt, loop": lambda steps=steps: conv.torchopt_loop(steps, 16),
+            "quickstudy, threads": lambda steps=steps: conv.ours("threads", steps, 16),
+        }
+        if steps == 1:
+            contenders |= {
+                "supervised pass, contiguous": lambda: conv.supervised(16, False),
+                "supervised pass, channels_last": lambda: conv.supervised(16, True),
+            }
+        ms = race(contenders, rounds)
+        peer = min(ms["higher, loop"], ms["torchopt, loop"])
+        rows += ["", f"{steps} inner step{'s' if steps > 1 else ''}:", "", *_table(ms), ""]
+        rows += [f"* {peer / ms['quickstudy, threads']:.2f} times the faster peer (target {target})"]
+        if steps == 1:
+            plain = min(ms["supervised pass, contiguous"], ms["supervised pass, channels_last"])
+            rows += [f"* {ms['quickstudy, threads'] / plain:.2f} times the plain supervised pass (target at most 1.25)"]
+    return rows
+
+
+def memory_section(rounds: int) -> Rows:
+    """100 unrolled inner steps of Conv4: plain, recomputed and hand-written, each in a fresh process."""
+    found = {}
+    for kind in ("hand-written", "plain", "recomputed"):
+        command = [sys.executable, "-m", "benchmarks.memory", kind, "100"]
+        found[kind] = json.loads(subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True).stdout)
+    rows = ["## 100 unrolled inner steps of Conv4-64 on 25 support images, one thread", "", "| | peak MB | seconds |", "|---|---|---|"]
+    rows += [f"| {kind} | {one['mb']:.0f} | {one['seconds']:.1f} |" for kind, one in found.items()]
+    hand, plain, recomputed = found["hand-written"], found["plain"], found["recomputed"]
+    return [
+        *rows,
+        "",
+        f"* recomputed: {recomputed['mb'] / plain['mb']:.2f} of the plain unroll's memory (target at most 0.20), "
+        f"{recomputed['seconds'] / plain['seconds']:.2f} times its time (target at most 1.4)",
+        f"* plain against hand-written torch.autograd.grad: {plain['mb'] / hand['mb']:.2f} of the memory, "
+        f"{plain['seconds'] / hand['seconds']:.2f} of the time (target at most 1.2 each)",
+    ]
+
+
+def flat_section(rounds: int) -> Rows:
+    """Resident memory over 300 meta-steps."""
+    tasks, learner = qs.tasks.Sinusoid(), qs.MAML(qs.models.mlp(), inner_lr=0.01, inner_steps=5)
+    sizes = []
+    for _ in range(4):
+        qs.meta_train(learner, tasks.train, steps=100, tasks_per_step=25, executor="vmap", progress=False)
+        sizes.append(_resident() / 2**20)
+    return ["## Memory over 300 meta-steps", "", f"* resident MB after 100, 200, 300, 400 meta-steps: {', '.join(f'{s:.1f}' for s in sizes)}"]
+
+
+def episodes_section(rounds: int) -> Rows:
+    """Omniglot episodes sampled on one core."""
+    root = Path(os.environ.get("OMNIGLOT", str(HERE.parent.parent / "shared" / "data" / "omniglot")))
+    if not root.is_dir():
+        return ["## Omniglot episodes", "", "* not run: no data"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train = qs.tasks.Omniglot(root).train
+    generator = torch.Generator().manual_seed(0)
+    rates = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        train.sample(200, generator=generator)
+        rates.append(200 / (time.perf_counter() - began))
+    torch.set_num_threads(threads)
+    return ["## Omniglot episodes, 5-way 1-shot 15 queries, one core", "", f"* {statistics.median(rates):.0f} a second (target 1,000)"]
+
+
+def gpu_section(rounds: int) -> Rows:
+    """Conv4 on a GPU beside higher's loop there."""
+    title = "## GPU: Conv4-64, 32 tasks, 5 inner steps"
+    if not torch.cuda.is_available():
+        return [title, "", "* not run: no GPU here"]
+
+    def synchronised(step: Step) -> Step:
+        def timed() -> tuple[float, list[torch.Tensor] | None]:
+            answer = step()
+            torch.cuda.synchronize()
+            return answer
+
+        return timed
+
+    ms = race(
+        {
+            "higher, loop": lambda: synchronised(conv.higher_loop(5, 32, "cuda")),
+            "quickstudy, vmap": lambda: synchronised(conv.ours("vmap", 5, 32, "cuda")),
+        },
+        rounds,
+    )
+    return [title, "", *_table(ms), "", f"* {ms['higher, loop'] / ms['quickstudy, vmap']:.1f} times higher's loop (target 10)"]
+
+
+SECTIONS: dict[str, Callable[[int], Rows]] = {
+    "sinusoid": sinusoid_section,
+    "conv": conv_section,
+    "memory": memory_section,
+    "flat": flat_section,
+    "episodes": episodes_section,
+    "gpu": gpu_section,
+}
+
+
+def main() -> int:
+    """The command."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all where none is named")
+    made.add_argument("--rounds", type=int, default=7)
+    options = made.parse_args()
+    kept = json.loads(JSON.read_text(encoding="utf-8")) if JSON.is_file() else {}
+    for name in options.sections or SECTIONS:
+        load = os.getloadavg()[0]
+        rows = SECTIONS[name](options.rounds)
+        stamp = f"*{hardware()}, torch {torch.__version__}, {datetime.now(UTC).date()}, load before: {load:.1f}*"
+        kept[name] = [rows[0], "", stamp, *rows[1:]]
+        print("\n".join(kept[name]), flush=True)
+        JSON.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    pages = [kept[name] for name in SECTIONS if name in kept]
+    head = ["# Benchmarks", "", "Made by `make bench`; medians of rounds taken in turns, one run a section."]
+    RESULTS.write_text("\n".join([*head, *(line for page in pages for line in ["", *page])]) + "\n", encoding="utf-8")
+    return 0
+
+
+def _table(ms: dict[str, float]) -> Rows:
+    return ["| | ms a meta-step |", "|---|---|", *(f"| {name} | {value:.3g} |" for name, value in ms.items())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

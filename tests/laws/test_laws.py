@@ -1,0 +1,256 @@
+"""Every law on every learner, and each law catching a learner that breaks it."""
+
+import pytest
+import torch
+from tests.laws.learners import CASES, classes, network, targets
+from torch import nn
+from torch.func import functional_call, grad
+
+import quickstudy as qs
+from quickstudy import testing
+from quickstudy.learners.learner import Learner
+
+
+@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("name", CASES)
+def test_law(name, law):
+    learner, episode = CASES[name]()
+    law(learner, episode)
+
+
+def test_run_laws_runs_them_all_and_leaves_the_learner_as_it_was():
+    learner, episode = CASES["MAML"]()
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    assert testing.run_laws(learner, episode) == [law.__name__.removeprefix("check_") for law in testing.LAWS]
+    assert all(torch.equal(before[name], tensor) for name, tensor in learner.state_dict().items())
+
+
+def test_every_check_of_the_module_is_run():
+    checks = {name for name in vars(testing) if name.startswith("check_") and vars(testing)[name].__module__ == testing.__name__}
+    assert checks == {law.__name__ for law in testing.LAWS}
+
+
+@pytest.mark.parametrize("policy", ["support", "running", "transductive", "frozen"])
+@pytest.mark.parametrize("kind", ["MAML", "Prototypical"])
+def test_is_transductive_tells_the_policies_apart(kind, policy):
+    learner, episode = CASES[f"{kind}, {policy}"]()
+    assert testing.is_transductive(learner, episode) == (policy == "transductive")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "recomputed" not in name])
+def test_vmap_serves_every_learner(name):
+    """The law of executors passes where vmap cannot serve at all; here it must."""
+    learner, episode = CASES[name]()
+    if learner.meta_learns:
+        learner, episode = learner.double(), episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
+        qs.meta_gradient(learner, [episode, episode], executor="vmap")
+
+
+# ---- the controls: one broken learner for each law ---------------------------------------------------------------------
+
+
+class Means(Learner):
+    """A learner that keeps every law: class means of an embedding. Each one below breaks a law of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(6, 4)
+
+    def learn(self, support):
+        member = nn.functional.one_hot(support.y, support.ways).to(support.x.dtype)
+        return {"means": member.T @ self.embed(support.x) / member.sum(0)[:, None]}
+
+    def predict(self, state, x):
+        return -(torch.cdist(self.embed(x), state["means"]) ** 2)
+
+
+class WrongShape(Means):
+    def predict(self, state, x):
+        return super().predict(state, x).T
+
+
+class TwoWays(Means):
+    """What it answers by `learner(support, x)` is not what its predictor answers."""
+
+    def forward(self, support, x):
+        return 2 * super().forward(support, x)
+
+
+class Remembers(Means):
+    """Keeps what it has learned on itself, so that the next task overwrites it."""
+
+    def learn(self, support):
+        self.means = super().learn(support)["means"]
+        return {"nothing": torch.zeros(1)}
+
+    def predict(self, state, x):
+        return super().predict({"means": self.means}, x)
+
+
+class KeepsObjects(Means):
+    def learn(self, support):
+        return {**super().learn(support), "ways": support.ways}
+
+
+class Writes(Means):
+    """A running scale, updated as it learns."""
+
+    def learn(self, support):
+        with torch.no_grad():
+            self.embed.weight.mul_(1.01)
+        return super().learn(support)
+
+
+class Random(Means):
+    def predict(self, state, x):
+        answer = super().predict(state, x)
+        return answer + 0.01 * torch.randn_like(answer)
+
+
+class Ordered(Means):
+    """The last example of all counts twice."""
+
+    def learn(self, support):
+        state = super().learn(support)
+        return {"means": state["means"] + 0.1 * self.embed(support.x[-1:])}
+
+
+class FirstClass(Means):
+    """A prior for class 0."""
+
+    def predict(self, state, x):
+        return super().predict(state, x) + (torch.arange(len(state["means"])) == 0)
+
+
+class Centred(Means):
+    """Shifts the queries to the mean of all of them."""
+
+    def predict(self, state, x):
+        return super().predict(state, x - x.mean(0))
+
+
+class Variances(Means):
+    """Divides by a standard deviation within the support that a single shot does not have."""
+
+    def learn(self, support):
+        state = super().learn(support)
+        spread = [support.x[support.y == k].std(0).mean() for k in range(support.ways)]
+        return {"means": state["means"] / torch.stack(spread)[:, None]}
+
+
+class Divides(Means):
+    """The same, but where it answers."""
+
+    def predict(self, state, x):
+        return super().predict(state, x) / (len(x) - 1)
+
+
+class Rounded(Means):
+    def learn(self, support):
+        return {"means": super().learn(support)["means"].float().to(support.x.dtype)}
+
+    def predict(self, state, x):
+        return super().predict(state, x.float().to(x.dtype))
+
+
+class Single(Means):
+    def predict(self, state, x):
+        return super().predict(state, x).float()
+
+
+class Counts(Means):
+    """Its loss grows with every task that it has seen: Python state, which each executor sees otherwise."""
+
+    seen = 0
+
+    def loss(self, episode, criterion=None):
+        type(self).seen += 1
+        return super().loss(episode, criterion) * type(self).seen
+
+
+class Native(Learner, rules=False):
+    """One second-order step through torch's own affine layer norm, which is wrong under vmap (test_torch_faults.py)."""
+
+    label_equivariant = False
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(6, 6)
+        self.weight, self.bias, self.head = nn.Parameter(torch.rand(6)), nn.Parameter(torch.randn(6)), nn.Linear(6, 3)
+
+    def run(self, p, x):
+        h = torch.layer_norm(functional_call(self.net, {"weight": p["w"], "bias": p["b"]}, (x,)), (6,), p["s"], p["t"])
+        return self.head(torch.tanh(h))
+
+    def learn(self, support):
+        p = {"w": self.net.weight, "b": self.net.bias, "s": self.weight, "t": self.bias}
+        g = grad(lambda p: nn.functional.cross_entropy(self.run(p, support.x), support.y))(p)
+        return {name: value - 0.5 * g[name] for name, value in p.items()}
+
+    def predict(self, state, x):
+        return self.run(state, x)
+
+
+class Detached(Means):
+    """Takes its means as constants in the loss."""
+
+    def learn(self, support):
+        return {"means": super().learn(support)["means"].detach()}
+
+
+BROKEN = {
+    "answer: shape": (WrongShape, testing.check_answer, r"answers 6 queries with a tensor of shape \(3, 6\), not \(6, 3\)"),
+    "answer: two ways": (TwoWays, testing.check_answer, r"learner\(support, x\) and learner\.adapt\(support\)\(x\) differ by"),
+    "state: kept on the learner": (Remembers, testing.check_state, "answers otherwise after its learner has adapted to another"),
+    "state: an int": (KeepsObjects, testing.check_state, "its state holds an object of type int"),
+    "changes nothing": (Writes, testing.check_changes_nothing, "`embed.weight` is not what it was before adapt"),
+    "determinism": (Random, testing.check_determinism, "two runs on one support differ"),
+    "order": (Ordered, testing.check_order, "another order of the support set changes the answer.*order_invariant = False"),
+    "labels": (FirstClass, testing.check_labels, "renumbering the classes does not permute.*label_equivariant = False"),
+    "transductive": (Centred, testing.check_transductive, "one by one are not answered as together.*'transductive'"),
+    "small tasks": (
+        Variances,
+        testing.check_small_tasks,
+        "does not learn a task of 1 shot: .*NaN or infinity in the state that Variances learned",
+    ),
+    "small tasks: one query": (Divides, testing.check_small_tasks, r"a task of one query gives .* for 1 queries, or NaN"),
+    "float64: rounded on the way": (Rounded, testing.check_float64, "1e-10 in the queries does not reach the answer"),
+    "float64: dtype": (Single, testing.check_float64, "in float64 give torch.float32"),
+    "executors: Python state": (Counts, testing.check_executors, "differs from the loop's by .* Keep no Python state"),
+    "executors: native norm": (Native, testing.check_executors, "with vmap its gradient differs from the loop's"),
+    "gradient": (Detached, testing.check_gradient, "of `embed.weight` the loss has the slope .* Look for a detach"),
+}
+
+
+def test_the_learner_that_they_are_made_from_keeps_every_law():
+    torch.manual_seed(0)
+    testing.run_laws(Means(), classes())
+
+
+@pytest.mark.filterwarnings("ignore:std\\(\\):UserWarning")
+@pytest.mark.parametrize("name", BROKEN)
+def test_law_catches(name):
+    torch.manual_seed(0)
+    broken, law, text = BROKEN[name]
+    with pytest.raises(testing.BrokenLaw, match=text) as caught:
+        law(broken(), classes())
+    assert caught.value.law == law.__name__.removeprefix("check_")
+    assert str(caught.value).startswith(f"{broken.__name__} breaks the law `{caught.value.law}`: ")
+
+
+def test_law_of_saving_catches_what_arguments_do_not_rebuild():
+    """A rate changed after the learner was built stands in no argument and in no saved buffer."""
+    torch.manual_seed(0)
+    learner, episode = qs.MAML(network(1), inner_lr=0.1), targets()
+    testing.check_save_and_load(learner, episode)
+    learner.rates.rate.fill_(0.4)
+    with pytest.raises(testing.BrokenLaw, match="the saved learner answers otherwise when it is read back"):
+        testing.check_save_and_load(learner, episode)
+
+
+def test_law_of_saving_catches_a_folder_that_does_not_load():
+    torch.manual_seed(0)
+    learner = qs.Prototypical(network())
+    learner.temperature = nn.Parameter(torch.ones(()))
+    with pytest.raises(testing.BrokenLaw, match=r"the saved learner does not load: .*temperature"):
+        testing.check_save_and_load(learner, classes())
