@@ -1,6 +1,6 @@
 """make bench: speed and memory beside higher, torchopt and JAX, in one run on one machine; writes benchmarks/RESULTS.md.
 
-    python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes gpu
+python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes gpu
 """
 
 from __future__ import annotations
@@ -98,7 +98,12 @@ def memory_section(rounds: int) -> Rows:
     for kind in ("hand-written", "plain", "recomputed"):
         command = [sys.executable, "-m", "benchmarks.memory", kind, "100"]
         found[kind] = json.loads(subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True).stdout)
-    rows = ["## 100 unrolled inner steps of Conv4-64 on 25 support images, one thread", "", "| | peak MB | seconds |", "|---|---|---|"]
+    rows = [
+        "## 100 unrolled inner steps of Conv4-64 on 25 support images, one thread",
+        "",
+        "| | peak MB | seconds |",
+        "|---|---|---|",
+    ]
     rows += [f"| {kind} | {one['mb']:.0f} | {one['seconds']:.1f} |" for kind, one in found.items()]
     hand, plain, recomputed = found["hand-written"], found["plain"], found["recomputed"]
     return [
@@ -118,7 +123,11 @@ def flat_section(rounds: int) -> Rows:
     for _ in range(4):
         qs.meta_train(learner, tasks.train, steps=100, tasks_per_step=25, executor="vmap", progress=False)
         sizes.append(_resident() / 2**20)
-    return ["## Memory over 300 meta-steps", "", f"* resident MB after 100, 200, 300, 400 meta-steps: {', '.join(f'{s:.1f}' for s in sizes)}"]
+    return [
+        "## Memory over 300 meta-steps",
+        "",
+        f"* resident MB after 100, 200, 300, 400 meta-steps: {', '.join(f'{s:.1f}' for s in sizes)}",
+    ]
 
 
 def episodes_section(rounds: int) -> Rows:
@@ -136,7 +145,11 @@ def episodes_section(rounds: int) -> Rows:
         train.sample(200, generator=generator)
         rates.append(200 / (time.perf_counter() - began))
     torch.set_num_threads(threads)
-    return ["## Omniglot episodes, 5-way 1-shot 15 queries, one core", "", f"* {statistics.median(rates):.0f} a second (target 1,000)"]
+    return [
+        "## Omniglot episodes, 5-way 1-shot 15 queries, one core",
+        "",
+        f"* {statistics.median(rates):.0f} a second (target 1,000)",
+    ]
 
 
 def gpu_section(rounds: int) -> Rows:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 import quickstudy as qs
-from benchmarks.conv import episodes, network
+from benchmarks.conv import network
 
 LR = 0.01
 

@@ -1,4 +1,4 @@
-"""Sinusoid regression, MLP 40-40, 25 tasks, 5 inner steps, second order: the whole meta-step with outer Adam, ours and the peers'.
+"""Sinusoid regression, MLP 40-40, 25 tasks, 5 inner steps, second order: the whole meta-step with outer Adam.
 
 Every contender is built by a function that returns step() -> (loss, gradients or None); the first call's are compared.
 """

@@ -1,6 +1,6 @@
 """quickstudy: train learning algorithms on many small tasks, so that a new task needs a handful of examples.
 
-    phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
+phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 """
 
 from quickstudy import models as models

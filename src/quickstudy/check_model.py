@@ -40,8 +40,9 @@ class ModelCheck:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
+        first = ", ".join(self.adapts[:6]) + (", ..." if len(self.adapts) > 6 else "")
         rows = [
-            f"can adapt: {len(self.adapts)} parameter tensors ({', '.join(self.adapts[:6])}{', ...' if len(self.adapts) > 6 else ''})",
+            f"can adapt: {len(self.adapts)} parameter tensors ({first})",
             f"frozen: {', '.join(self.frozen) or 'none'}",
             f"unused by the output: {', '.join(self.unused) or 'none'}",
             f"norms: {', '.join(self.norms) or 'none'}",

@@ -140,8 +140,8 @@ def _count_ways(y: Tensor) -> int:
 def _leading_axes(support: Examples, query: Examples) -> list[int]:
     """How many axes may stand before the features: 1 (examples) or 2 (tasks, examples).
 
-    Labels tell. Targets have axes of their own, so there it may be 2 as well where x and y agree in two axes, and support and query
-    in the number of tasks.
+    Labels tell. Targets have axes of their own, so there it may be 2 as well, where x and y agree in two axes, and support and
+    query in the number of tasks.
     """
     if is_labels(support.y):
         return [support.y.ndim]

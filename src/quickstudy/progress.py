@@ -1,4 +1,4 @@
-"""A progress bar on stderr for long work. rich draws it; nothing is drawn where stderr is no terminal, but a line now and then."""
+"""A progress bar on stderr for long work: drawn by rich on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ def _rich(total: int, what: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         job = progress.add_task(what, total=total, note="")
         yield lambda n=1, note=None: progress.update(job, advance=n, **({} if note is None else {"note": note}))

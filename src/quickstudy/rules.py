@@ -31,11 +31,11 @@ Source = Literal["batch", "record", "replay", "running"]
 
 
 class Statistics(NamedTuple):
-    """Mean and biased variance of one batch-norm call, each (channels,), over `count` values a channel."""
+    """Mean and biased variance of one batch-norm call, each (channels,), over `values` values a channel."""
 
     mean: Tensor
     variance: Tensor
-    count: int
+    values: int
 
 
 class Rules(TorchFunctionMode):
@@ -87,7 +87,7 @@ def check_normalisation(normalisation: str) -> Normalisation:
             got=repr(normalisation),
             do="'support' is the non-transductive default; 'transductive' is what the MAML paper's code does.",
         )
-    return normalisation  # type: ignore[return-value]
+    return normalisation
 
 
 # ---- norms -----------------------------------------------------------------------------------------------------------
@@ -235,9 +235,7 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     if rules.seed is None or dropout_p == 0:
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa
-        )
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa)
     if enable_gqa:
         groups = query.shape[-3] // key.shape[-3]
         key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
@@ -274,7 +272,9 @@ def _mask(rules: Rules, like: Tensor, shape: tuple[int, ...], p: float) -> Tenso
     for length in shape:
         size *= length
     element = torch.arange(size, device=like.device).reshape(shape)
-    forward = _mix(rules.seed.to(like.device) + 7919 * _mix(torch.as_tensor(rules.step, device=like.device) + 104729 * rules.dropouts))
+    forward = _mix(
+        rules.seed.to(like.device) + 7919 * _mix(torch.as_tensor(rules.step, device=like.device) + 104729 * rules.dropouts)
+    )
     uniform = (_mix(_mix(element + 0x9E3779B9) + forward) & 0xFFFFFF).to(like.dtype) / (1 << 24)
     return (uniform >= p).to(like.dtype)
 

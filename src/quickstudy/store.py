@@ -95,7 +95,14 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
 
 
 def _encode_learner(learner: Learner) -> dict[str, Any]:
-    return {"class": type(learner).__name__, "arguments": {name: _encode(value) for name, value in learner.arguments.items() if value is not learner and name != "outer" and value is not None}}
+    return {
+        "class": type(learner).__name__,
+        "arguments": {
+            name: _encode(value)
+            for name, value in learner.arguments.items()
+            if value is not learner and name != "outer" and value is not None
+        },
+    }
 
 
 def _encode(value: Any) -> Any:

@@ -1,26 +1,30 @@
-"""Data and protocols from which no episode can be drawn: each error names what was typed, what was expected, what came, what to do."""
+"""Data and protocols from which no episode can be drawn, and the four parts of each error."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from tests.tasks.rows import numbered
 
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError, TaskError
 from quickstudy.tasks import LabelledTasks
-from tests.tasks.rows import numbered
 
 X, Y = torch.zeros(6, 2), torch.tensor([0, 1, 2, 0, 1, 2])
 
 
 def test_more_ways_than_classes():
-    with pytest.raises(TaskError, match=r"`ways=4`: expected at most the 3 classes there are, got 4\. Lower `ways`, or bring more"):
+    with pytest.raises(
+        TaskError, match=r"`ways=4`: expected at most the 3 classes there are, got 4\. Lower `ways`, or bring more"
+    ):
         LabelledTasks(X, Y, ways=4, queries=1)
     with pytest.raises(TaskError, match=r"`ways=\(2, 9\)`: expected at most the 3 classes there are, got 9\. "):
         LabelledTasks(X, Y, ways=(2, 9), queries=1)
 
 
 def test_a_class_with_too_few_examples_is_named_with_its_count():
-    message = r"`shots=1, queries=4`: expected at least 5 examples of every class, got 3 of class '1'\. Lower `shots` or `queries`"
+    message = (
+        r"`shots=1, queries=4`: expected at least 5 examples of every class, got 3 of class '1'\. Lower `shots` or `queries`"
+    )
     with pytest.raises(TaskError, match=message):
         numbered([7, 3, 6], ways=2, queries=4)
     with pytest.raises(TaskError, match=r"got 2 of class 'b' and too few of 1 more\."):
@@ -64,7 +68,9 @@ def test_labels_that_skip_a_number(labels: list[int], came: str):
 def test_numbers_that_are_not_finite(bad: float):
     x = X.clone()
     x[4, 1] = bad
-    with pytest.raises(NotFiniteError, match=r"`x`: expected finite numbers, got NaN or infinity in 1 of 6 examples, the first at x\[4\]\. "):
+    with pytest.raises(
+        NotFiniteError, match=r"`x`: expected finite numbers, got NaN or infinity in 1 of 6 examples, the first at x\[4\]\. "
+    ):
         LabelledTasks(x, Y, ways=2, queries=1)
     with pytest.raises(NotFiniteError, match=r"the first at x\[4\]"):
         LabelledTasks(x[:, 1], Y, ways=2, queries=1)
@@ -87,7 +93,9 @@ def test_x_and_y_of_different_length(x: torch.Tensor, y: torch.Tensor, came: str
 def test_names_that_do_not_fit_the_classes():
     with pytest.raises(ShapeError, match=r"`class_names`: expected 3 names, one for each class, got 2\. Name every class once"):
         LabelledTasks(X, Y, ways=2, queries=1, class_names=["a", "b"])
-    with pytest.raises(LabelError, match=r"`class_names`: expected a name of its own for every class, got 'a' 2 times\. Give these"):
+    with pytest.raises(
+        LabelError, match=r"`class_names`: expected a name of its own for every class, got 'a' 2 times\. Give these"
+    ):
         LabelledTasks(X, Y, ways=2, queries=1, class_names=["a", "b", "a"])
 
 

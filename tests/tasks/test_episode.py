@@ -17,12 +17,14 @@ def labelled(*shape: int) -> Examples:
 @pytest.mark.parametrize("feature", [(1,), (4,), (1, 28, 28)])
 def test_support_and_query_may_differ_in_length(tasks: tuple[int, ...], feature: tuple[int, ...]):
     targets = [Examples(torch.zeros(*tasks, each, *feature), torch.zeros(*tasks, each, 1)) for each in (5, 7)]
-    labels = [Examples(torch.zeros(*tasks, each, *feature), torch.zeros(*tasks, each, dtype=torch.int64), ways=1) for each in (5, 7)]
+    labels = [
+        Examples(torch.zeros(*tasks, each, *feature), torch.zeros(*tasks, each, dtype=torch.int64), ways=1) for each in (5, 7)
+    ]
     assert len(Episode(*targets)) == len(Episode(*labels)) == (tasks or (5,))[0]
 
 
 def test_but_not_in_their_features():
-    message = r"`Episode\(support, query\)`: expected support\.x and query\.x of the same feature shape, got \(3,\) and \(4,\)\. Bring both"
+    message = r"`Episode\(support, query\)`: expected support\.x and query\.x of the same feature shape, got \(3,\) and \(4,\)"
     with pytest.raises(ShapeError, match=message):
         Episode(labelled(10, 3), labelled(10, 4))
     with pytest.raises(ShapeError, match=message):

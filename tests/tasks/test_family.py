@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.tasks.rows import numbered, seeded
 
 from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.tasks import LabelledTasks, TaskFamily
-from tests.tasks.rows import numbered, seeded
 
 
 def part(names: str) -> LabelledTasks:

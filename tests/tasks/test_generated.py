@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.tasks.rows import seeded
+from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks import GaussianClasses, Quadratic, Sinusoid, bayes_accuracy, half_squares, quadratic_of
 from quickstudy.tasks.gaussian_classes import orthonormal
-from tests.tasks.rows import seeded
-from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
 FAMILIES = {"sinusoid": Sinusoid(), "quadratic": Quadratic(), "gaussian": GaussianClasses()}
 
@@ -29,7 +29,9 @@ def test_a_seed_repeats_and_the_splits_never_draw_the_same_task(family):
     assert torch.equal(*same)
     inputs = [part.sample(20, generator=seeded(4)).support.x for part in (family.train, family.validation, family.test)]
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        assert not (set(inputs[first].flatten().tolist()) & set(inputs[second].flatten().tolist())) or family is FAMILIES["sinusoid"]
+        assert (
+            not (set(inputs[first].flatten().tolist()) & set(inputs[second].flatten().tolist())) or family is FAMILIES["sinusoid"]
+        )
         assert not torch.isclose(inputs[first], inputs[second], atol=1e-6).all(dim=tuple(range(1, inputs[0].ndim))).any()
 
 
@@ -62,7 +64,9 @@ def test_pooled_examples_repeat_and_come_from_many_tasks(family):
 
 @pytest.mark.parametrize("name", ["sinusoid", "quadratic"])
 def test_targets_have_no_ways(name: str):
-    with pytest.raises(ArgumentError, match=r"`ways`: expected nothing: \w+Tasks have targets and no classes, got 5\. Leave `ways` out"):
+    with pytest.raises(
+        ArgumentError, match=r"`ways`: expected nothing: \w+Tasks have targets and no classes, got 5\. Leave `ways` out"
+    ):
         FAMILIES[name].with_(ways=5)
 
 
@@ -172,7 +176,9 @@ def test_who_knows_the_means_reaches_the_bayes_accuracy_and_who_sees_one_shot_do
     best = bayes_accuracy(ways, separation)
     known, error = accuracy(truth["means"])
     assert abs(known - best) < error
-    shots = torch.zeros_like(truth["means"]).scatter_(1, episode.support.y[..., None].expand_as(episode.support.x), episode.support.x)
+    shots = torch.zeros_like(truth["means"]).scatter_(
+        1, episode.support.y[..., None].expand_as(episode.support.x), episode.support.x
+    )
     seen, error = accuracy(shots)
     assert seen + error < best
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.tasks.rows import numbered, overlap, seeded
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import quickstudy as qs
 from quickstudy.tasks import LabelledTasks
-from tests.tasks.rows import numbered, overlap, seeded
 
 SIZES = st.integers(1, 3)
 
@@ -151,24 +150,36 @@ def test_only_keeps_some_classes_under_their_names():
 
 
 def test_its_repr_says_what_it_is():
-    assert repr(numbered([3, 3], ways=2, queries=(1, 2))) == "LabelledTasks(2 classes, 6 examples of shape (), ways=2, shots=1, queries=(1, 2))"
+    assert (
+        repr(numbered([3, 3], ways=2, queries=(1, 2)))
+        == "LabelledTasks(2 classes, 6 examples of shape (), ways=2, shots=1, queries=(1, 2))"
+    )
 
 
-def test_sampling_takes_no_longer_for_each_task_in_a_batch_than_alone():
-    """The control on speed that holds on any machine: no loop over tasks. benchmarks/ has the figure in episodes a second."""
-    x = torch.zeros(400 * 20, 1, 28, 28, dtype=torch.uint8)
-    tasks = LabelledTasks(x, torch.arange(400).repeat_interleave(20))
+class Operations(TorchDispatchMode):
+    """Counts the operations that torch runs."""
 
-    def seconds(n: int) -> float:
-        started = time.process_time()
-        tasks.sample(n, generator=seeded())
-        return time.process_time() - started
+    count = 0
 
-    one, batch = (min(seconds(n) for _ in range(10)) for n in (1, 16))
-    assert batch < 16 * one
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_batch_takes_as_many_operations_as_one_episode():
+    """No loop over tasks, nor over classes. (Episodes a second are for the benchmarks.)"""
+    operations = []
+    for n, ways in ((1, 2), (64, 2), (64, 20)):
+        with Operations() as counter:
+            numbered([20] * 30).with_(ways=ways).sample(n, generator=seeded())
+        operations.append(counter.count)
+    assert len(set(operations)) == 1
+    assert 20 < operations[0] < 200
 
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_a_batch_has_at_least_one_episode(n: int):
-    with pytest.raises(qs.errors.ArgumentError, match=rf"`sample\(n\)`: expected 1 episode or more, got {n}\. Ask for at least one"):
+    with pytest.raises(
+        qs.errors.ArgumentError, match=rf"`sample\(n\)`: expected 1 episode or more, got {n}\. Ask for at least one"
+    ):
         numbered([3, 3], ways=2, queries=2).sample(n)

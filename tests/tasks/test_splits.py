@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
 from quickstudy.errors import ArgumentError, DataError, TaskError
 from quickstudy.tasks import random_split, read_split
-from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), spare=st.integers(0, 5), seed=st.integers(0, 2**31))
@@ -46,10 +46,26 @@ def test_every_class_is_as_often_in_every_part():
 @pytest.mark.parametrize(
     ("sizes", "error", "message"),
     [
-        ((6, 3, 2), TaskError, r"`sizes=\(6, 3, 2\)`: expected at most the 10 classes there are, got 6 \+ 3 \+ 2 = 11\. Lower a size"),
-        ((6, 0, 2), ArgumentError, r"`sizes`: expected at least one class in every part, got \(6, 0, 2\) of 10 classes\. Raise the size"),
-        ((0.9, 0.01, 0.09), ArgumentError, r"`sizes`: expected at least one class in every part, got \(0\.9, 0\.01, 0\.09\) of 10"),
-        ((0.9, 0.1, 0.1), ArgumentError, r"`sizes`: expected fractions that add up to at most 1, got \(0\.9, 0\.1, 0\.1\)\. Give for"),
+        (
+            (6, 3, 2),
+            TaskError,
+            r"`sizes=\(6, 3, 2\)`: expected at most the 10 classes there are, got 6 \+ 3 \+ 2 = 11\. Lower a size",
+        ),
+        (
+            (6, 0, 2),
+            ArgumentError,
+            r"`sizes`: expected at least one class in every part, got \(6, 0, 2\) of 10 classes\. Raise the size",
+        ),
+        (
+            (0.9, 0.01, 0.09),
+            ArgumentError,
+            r"`sizes`: expected at least one class in every part, got \(0\.9, 0\.01, 0\.09\) of 10",
+        ),
+        (
+            (0.9, 0.1, 0.1),
+            ArgumentError,
+            r"`sizes`: expected fractions that add up to at most 1, got \(0\.9, 0\.1, 0\.1\)\. Give for",
+        ),
     ],
 )
 def test_sizes_that_cannot_be(sizes: tuple[float, ...], error: type[Exception], message: str):
@@ -67,7 +83,12 @@ def write(folder: Path, **files: str) -> Path:
 def test_lines_and_json_say_the_same(tmp_path: Path):
     lines, table = tmp_path / "lines", tmp_path / "table"
     lines.mkdir(), table.mkdir()
-    write(lines, train_txt="Greek/character01/rot000\nGreek/character01/rot090\n\nLatin/character02\n", val_txt="", test_txt="N_Ko/c9\n")
+    write(
+        lines,
+        train_txt="Greek/character01/rot000\nGreek/character01/rot090\n\nLatin/character02\n",
+        val_txt="",
+        test_txt="N_Ko/c9\n",
+    )
     greek = {"background": {"Greek": ["character01"], "Latin": ["character02"]}, "evaluation": {}}
     write(table, train_json=json.dumps(greek), val_json="{}", test_json='{"evaluation": {"N_Ko": ["c9"]}}')
     expected = {"train": ["Greek/character01", "Latin/character02"], "validation": [], "test": ["N_Ko/c9"]}
@@ -76,7 +97,7 @@ def test_lines_and_json_say_the_same(tmp_path: Path):
 
 
 def test_a_folder_without_split_files(tmp_path: Path):
-    message = r"`split='.*nowhere'`: expected a folder that holds train\.txt or train\.json, got no such folder\. Name a folder of split"
+    message = r"`split='.*nowhere'`: expected a folder that holds train\.txt or train\.json, got no such folder\. Name a folder"
     with pytest.raises(DataError, match=message):
         read_split(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"holds val\.txt or val\.json, got neither in it"):
@@ -86,8 +107,14 @@ def test_a_folder_without_split_files(tmp_path: Path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"train_txt": "A/c1\nA c2\n"}, r"`.*train\.txt`: expected lines Alphabet/characterNN or .*, got line 2: 'A c2'\. Use the split file"),
-        ({"train_json": '{"background": '}, r"`.*train\.json`: expected \{part: .*\}, got Expecting value: .*\. Use the split file"),
+        (
+            {"train_txt": "A/c1\nA c2\n"},
+            r"`.*train\.txt`: expected lines Alphabet/characterNN or .*, got line 2: 'A c2'\. Use the split file",
+        ),
+        (
+            {"train_json": '{"background": '},
+            r"`.*train\.json`: expected \{part: .*\}, got Expecting value: .*\. Use the split file",
+        ),
         ({"train_json": '["A/c1"]'}, r"`.*train\.json`: expected \{part: .*\}, got \[\"A/c1\"\]\. "),
         ({"train_json": '{"background": {"A": "c1"}}'}, r"expected \{part: .*\}, got \{\"background\": "),
     ],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.tasks.rows import numbered, seeded
+from tests.tasks.statistics import BIASED, UNIFORM, p_value
 from torch import Tensor
 
 from quickstudy.tasks import class_index
-from tests.tasks.rows import numbered, seeded
-from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
 COUNTS = [5, 8, 6, 20, 5, 7, 9, 5]  # examples of the classes, as unequal as real data
 WAYS, SHOTS, QUERIES, TASKS = 3, 2, 3, 6000
@@ -61,7 +61,7 @@ def test_a_biased_choice_is_found_out(monkeypatch, bias, shown_by):
 
 
 def test_a_choice_in_sorted_order_is_found_out(monkeypatch):
-    """The control for order: uniform over sets of classes, but label 0 is always the first of them, and support the first rows."""
+    """The control for order: every set of classes is as likely, but label 0 is always its first, and support the first rows."""
     fair = class_index.choose
     monkeypatch.setattr(class_index, "choose", lambda key, k: fair(key, k).sort(-1).values)
     found = evidence()

@@ -65,7 +65,9 @@ def _train(learner: qs.Learner, tasks: TaskFamily, options: object, *, tasks_per
     _say(str(run))
 
 
-def _score(learner: qs.Learner, tasks: TaskFamily, options: object, name: str, steps: int | None = None) -> tuple[str, qs.Evaluation]:
+def _score(
+    learner: qs.Learner, tasks: TaskFamily, options: object, name: str, steps: int | None = None
+) -> tuple[str, qs.Evaluation]:
     _say(f"scoring {name} ...")
     episodes, seed = options.episodes, options.seed  # type: ignore[attr-defined]
     return name, qs.evaluate(learner, tasks.test, episodes, seed, steps)

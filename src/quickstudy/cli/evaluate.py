@@ -37,7 +37,9 @@ def evaluate(argv: list[str]) -> int:
     test = build_tasks(config).test
     learner = qs.load(folder / "learner")
     assert isinstance(learner, qs.Learner)
-    result = qs.evaluate(learner, test.with_(**protocol) if protocol else test, options.episodes, options.seed, options.steps, progress=True)
+    result = qs.evaluate(
+        learner, test.with_(**protocol) if protocol else test, options.episodes, options.seed, options.steps, progress=True
+    )
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds}
     print(json.dumps(record) if options.json else result)
     return 0

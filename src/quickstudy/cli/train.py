@@ -1,9 +1,9 @@
 """quickstudy train LEARNER: meta-train a learner on a task family and leave a run folder.
 
-    RUN/config.yaml      everything needed to repeat the run, resolved
-    RUN/learner/         the best learner: config.json and weights.safetensors
-    RUN/metrics.jsonl    one record a meta-step
-    RUN/evaluation.json  the score on meta-test tasks
+RUN/config.yaml      everything needed to repeat the run, resolved
+RUN/learner/         the best learner: config.json and weights.safetensors
+RUN/metrics.jsonl    one record a meta-step
+RUN/evaluation.json  the score on meta-test tasks
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def train(argv: list[str]) -> int:
     name, rest = argv[0], argv[1:]
     named("LEARNER", name, LEARNERS)
     rest, tasks_name = _taken(rest, "--tasks", "omniglot")
-    rest, network_name = _taken(rest, "--network", DEFAULT_NETWORK[tasks_name] if tasks_name in DEFAULT_NETWORK else "conv4")
+    rest, network_name = _taken(rest, "--network", DEFAULT_NETWORK.get(tasks_name, "conv4"))
     options = parser(name, tasks_name, network_name).parse_args(rest)
     config = resolved(name, tasks_name, network_name, options)
     tasks, learner = build(config)
@@ -114,7 +114,11 @@ def _skipped(learner: Callable) -> set[str | int]:
     """Arguments that the command line does not take: the network itself, functions, and objects."""
     simple = ("float", "int", "str", "bool", "None", "Normalisation", "Sequence")
     parameters = inspect.signature(learner).parameters
-    return {key for key, one in parameters.items() if not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)}
+    return {
+        key
+        for key, one in parameters.items()
+        if not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)
+    }
 
 
 def _taken(argv: list[str], flag: str, default: str) -> tuple[list[str], str]:

@@ -1,6 +1,6 @@
 """compare: several learners on the same episodes, with paired differences.
 
-    d_i = s_i(first) - s_i(other)  on the same task i;      mean and 95 % interval of d
+d_i = s_i(first) - s_i(other)  on the same task i;      mean and 95 % interval of d
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """evaluate: the score of a learner on tasks it has never seen, with a 95 % interval over tasks and the protocol beside it.
 
-    mean = 1/n sum_i s_i,      ci95 = 1.96 std(s) / sqrt(n)         s_i: accuracy (or mean squared error) on the queries of task i
+mean = 1/n sum_i s_i,      ci95 = 1.96 std(s) / sqrt(n)         s_i: accuracy (or mean squared error) on the queries of task i
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ def check_scores(scores: list[float]) -> None:
         )
 
 
-def mapper_for(
-    executor: str | Executor, function: Callable[[Learner, Any], Tensor], learner: Learner, batch: Any
-) -> Executor:
+def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tensor], learner: Learner, batch: Any) -> Executor:
     """The executor asked for, or with "auto" the fastest of loop, threads and vmap on a few episodes whose scores agree."""
     if isinstance(executor, Executor):
         return executor

@@ -221,7 +221,10 @@ def _learn_under_rules(learn: Callable[[Any, Examples], State]) -> Callable[[Any
             state = learn(self, support)
         if not rules.kept:
             return state
-        return {**(state if isinstance(state, dict) else {"state": state}), "statistics": [tuple(kept[:2]) for kept in rules.kept]}
+        return {
+            **(state if isinstance(state, dict) else {"state": state}),
+            "statistics": [tuple(kept[:2]) for kept in rules.kept],
+        }
 
     return under_rules
 

@@ -102,7 +102,9 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
         bad = [name for name, gradient in bare(found).items() if not bool(torch.isfinite(gradient).all())]
         if not bool(torch.isfinite(loss)) or bad:
             where = problem.learner.divergence(episode.support) if hasattr(episode, "support") else None
-            detail = where.got if where is not None and "inner step" in where.got else f"NaN or infinity in the gradient of {bad[:3]}"
+            detail = (
+                where.got if where is not None and "inner step" in where.got else f"NaN or infinity in the gradient of {bad[:3]}"
+            )
             raise NotFiniteError(
                 "meta-gradient",
                 expected="finite numbers",

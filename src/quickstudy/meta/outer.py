@@ -1,6 +1,6 @@
 """The across-task method: how phi is improved. Given to the outer loop as one object.
 
-    phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query) ] )
+phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query) ] )
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def gradient(loss: Tensor, phi: Parameters) -> Parameters:
         return {name: torch.zeros_like(parameter) for name, parameter in phi.items()}
     gradients = torch.autograd.grad(loss, list(phi.values()), allow_unused=True)
     return {
-        name: torch.zeros_like(parameter) if one is None else one for (name, parameter), one in zip(phi.items(), gradients, strict=True)
+        name: torch.zeros_like(parameter) if one is None else one
+        for (name, parameter), one in zip(phi.items(), gradients, strict=True)
     }
 
 
@@ -112,9 +113,9 @@ def _running(learner: Learner, rules: Rules) -> Measures:
                 found.setdefault(name.removesuffix("running_mean"), []).append(kept)
     measures: Measures = {}
     for name, all_kept in found.items():
-        total = sum(kept.count for kept in all_kept)
-        mean = sum(kept.mean * (kept.count / total) for kept in all_kept)
-        unbiased = sum(kept.variance * (kept.count / max(kept.count - 1, 1)) * (kept.count / total) for kept in all_kept)
+        total = sum(kept.values for kept in all_kept)
+        mean = sum(kept.mean * (kept.values / total) for kept in all_kept)
+        unbiased = sum(kept.variance * (kept.values / max(kept.values - 1, 1)) * (kept.values / total) for kept in all_kept)
         measures[f"statistics/{name}running_mean"] = torch.as_tensor(mean).detach()
         measures[f"statistics/{name}running_var"] = torch.as_tensor(unbiased).detach()
     return measures

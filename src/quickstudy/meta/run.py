@@ -30,4 +30,6 @@ class Run:
     def __str__(self) -> str:
         last = self.history[-1]["loss"] if self.history else float("nan")
         best = "" if self.best is None else f", best validation {self.best['score']:.4f} at step {self.best['step']}"
-        return f"{len(self.history)} meta-steps in {self.seconds:.1f} s by {self.executor} ({self.why}), last loss {last:.4f}{best}"
+        return (
+            f"{len(self.history)} meta-steps in {self.seconds:.1f} s by {self.executor} ({self.why}), last loss {last:.4f}{best}"
+        )

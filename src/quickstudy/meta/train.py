@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +24,7 @@ from quickstudy.meta.outer import Gradient, clip_by_global_norm
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.run import Run
 from quickstudy.progress import bar
-
-if TYPE_CHECKING:
-    from quickstudy.tasks.distribution import TaskDistribution, TaskFamily
+from quickstudy.tasks import TaskDistribution, TaskFamily
 
 VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of them an evaluation's
 
@@ -80,7 +78,7 @@ def meta_train(
         ArgumentError, UnsupportedError: arguments that cannot work, before the first step.
     """
     _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every)
-    train, validation = getattr(tasks, "train", tasks), getattr(tasks, "validation", None)
+    train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
     if device is not None:
         train, validation = train.to(device), validation and validation.to(device)
     learner.prepare(train)
@@ -234,4 +232,3 @@ def _check(**counts: int | None) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise ArgumentError(name, expected="1 or more", got=str(value), do="Leave it out for the default.")
-

@@ -6,6 +6,7 @@ Convex Optimization", CVPR 2019 (whose DropBlock is left out here; dropout stand
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ class ResNet12(nn.Module):
         self.ways, self.channels, self.in_channels, self.dropout = ways, tuple(channels), in_channels, dropout
         self.features = self.channels[-1]
         widths = (in_channels, *self.channels)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.blocks = nn.Sequential(*(ResidualBlock(before, after, dropout) for before, after in pairs))
         self.head = None if ways is None else nn.Linear(self.features, ways)
 

@@ -26,7 +26,9 @@ class Omniglot(TaskFamily[LabelledTasks]):
 
     Args:
         root: folder with images_background.zip and images_evaluation.zip, or with those two folders extracted.
-        ways, shots, queries: the protocol of an episode.
+        ways: classes of an episode, or a range (low, high) from which it is drawn for each batch; so too the next two.
+        shots: support examples of each class.
+        queries: query examples of each class.
         split: which characters train, validate and test:
             "random", 1100, 100 and 423 of them under `seed`, the sizes of Finn et al. 2017;
             "alphabet", as published: the 20 evaluation alphabets test; the last 5 by name of the 30 background ones validate;

@@ -22,15 +22,18 @@ URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 MD5 = {"images_background": "68d2efa1b9178cc56df9314c21c6e718", "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811"}
 
 
-def fetch(root: Path, url: str = URL) -> None:
+def fetch(root: Path, url: str | None = None) -> None:
     """Download the two official zips into root, unless they or their folders are there already.
+
+    Args:
+        url: the folder to fetch them from, instead of the authors' on GitHub; the checksums stay.
 
     Raises:
         DataError: a zip that cannot be fetched, or whose checksum is not the official one.
     """
     for part, md5 in MD5.items():
         if not (root / f"{part}.zip").exists() and not (root / part).is_dir():
-            download(f"{url}{part}.zip", root / f"{part}.zip", md5=md5)
+            download(f"{url or URL}{part}.zip", root / f"{part}.zip", md5=md5)
 
 
 def read_images(root: Path, size: int = 28) -> dict[str, Tensor]:

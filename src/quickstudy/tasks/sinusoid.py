@@ -36,10 +36,14 @@ class SinusoidTasks(GeneratedTasks):
 
 
 class Sinusoid(TaskFamily[SinusoidTasks]):
-    """Regression on sinusoids: `shots` points to learn from, `queries` to be scored on.
+    """Regression on sinusoids.
 
     The three splits are one continuum (see quickstudy.tasks.generated): no seed gives a test task that was trained on. The
     paper's pre-trained control learns from `train.examples()`, the points of many sinusoids pooled.
+
+    Args:
+        shots: points to learn from, or a range (low, high) from which their number is drawn for each batch.
+        queries: points to be scored on, likewise.
     """
 
     def __init__(self, shots: Size = 10, queries: Size = 10):

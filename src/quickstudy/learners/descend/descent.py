@@ -29,7 +29,7 @@ from quickstudy.network import Parameters, call, plain
 from quickstudy.rules import Normalisation, Rules, Source, active
 
 if TYPE_CHECKING:
-    from quickstudy.meta.outer import Outer
+    from quickstudy.meta.outer import Gradient
 
 DescentState = dict[str, Any]  # theta; the rule's state; in training with dropout, its seed and step; at the end, statistics
 
@@ -68,6 +68,8 @@ class Descent(Learner, rules=False):
 
     label_equivariant = False  # only after permuting the rows of the network's head as well
 
+    strength: Tensor
+
     def __init__(
         self,
         network: nn.Module,
@@ -82,7 +84,7 @@ class Descent(Learner, rules=False):
         strength: float = 0.0,
         clip: float | None = None,
         step_weights: Sequence[float] | None = None,
-        outer: Outer | None = None,
+        outer: Gradient | None = None,
         name: str = "Descent",
     ):
         super().__init__(normalisation=normalisation)
@@ -156,7 +158,7 @@ class Descent(Learner, rules=False):
 
     def settle(self, state: DescentState, support: Examples) -> DescentState:
         """The state that predicts: theta, and under the policy "support" the statistics of the support at theta."""
-        kept = {key: state[key] for key in ("theta", "dropout") if key in state}
+        kept: DescentState = {key: state[key] for key in ("theta", "dropout") if key in state}
         if self.normalisation == "support":
             rules = Rules("record", **_dropout(state))
             call(self.network, state["theta"], support.x, rules)

@@ -137,5 +137,3 @@ class _AtRest(torch.autograd.Function):
         for i, one in zip(wanted, pull(tuple(-u[name] for name in names)), strict=True):
             answer[i] = one
         return None, None, *answer
-
-

@@ -34,11 +34,9 @@ class Rates(nn.Module):
         super().__init__()
         self.names = tuple(theta)
         if isinstance(inner_lr, LearnedRates):
-            shapes = [p.shape if inner_lr.per == "element" else () for p in theta.values()]
-            options = [{"dtype": p.dtype, "device": p.device} for p in theta.values()]
-            self.rate = nn.ParameterList(
-                nn.Parameter(torch.full(shape, inner_lr.initial, **option)) for shape, option in zip(shapes, options, strict=True)
-            )
+            full = {name: torch.full_like(p, inner_lr.initial) for name, p in theta.items()}
+            each = inner_lr.per == "element"
+            self.rate = nn.ParameterList(nn.Parameter(one if each else one.flatten()[0].clone()) for one in full.values())
         else:
             self.register_buffer("rate", torch.tensor(float(inner_lr), dtype=next(iter(theta.values())).dtype), persistent=False)
 

@@ -103,5 +103,7 @@ def _safe_sqrt(v: Tensor) -> Tensor:
 def clip_by_norm(g: Parameters, norm: float) -> Parameters:
     """g scaled so that its norm over all parameters is at most `norm`; differentiable, at g = 0 too."""
     length = _safe_sqrt(torch.stack([(gradient**2).sum() for gradient in g.values()]).sum())
-    scale = torch.where(length > norm, norm / torch.where(length > norm, length, torch.ones_like(length)), torch.ones_like(length))
+    scale = torch.where(
+        length > norm, norm / torch.where(length > norm, length, torch.ones_like(length)), torch.ones_like(length)
+    )
     return {name: gradient * scale for name, gradient in g.items()}

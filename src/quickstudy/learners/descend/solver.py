@@ -152,9 +152,7 @@ def _relative(rr: Tensor, vv: Tensor) -> Tensor:
     return torch.where(positive, rr / torch.where(positive, vv, torch.ones_like(vv)), torch.zeros_like(rr)).sqrt()
 
 
-def _refuse(
-    failed: Tensor, u: Parameters, residual: Tensor, argument: str, *, expected: str, got: str, do: str
-) -> Parameters:
+def _refuse(failed: Tensor, u: Parameters, residual: Tensor, argument: str, *, expected: str, got: str, do: str) -> Parameters:
     """Raise where `failed`; inside a transform, where nothing can be read, fill u with NaN instead."""
     if not transformed(failed):
         if bool(failed):

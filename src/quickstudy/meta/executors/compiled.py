@@ -60,7 +60,9 @@ class Compiled(Executor):
     def refusal(self, problem: Problem) -> str | None:
         hypergradient = getattr(problem.learner, "hypergradient", None)
         if hypergradient is not None and not hypergradient.compiles:
-            return f"torch.compile drops the backward of an autograd.Function, which {hypergradient!r} needs: gradient 0, silently"
+            return (
+                f"torch.compile drops the backward of an autograd.Function, which {hypergradient!r} needs: gradient 0, silently"
+            )
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
             return "there is no C++ compiler"
         return self._vmap.refusal(problem)

@@ -1,0 +1,73 @@
+"""The real Omniglot, where it lies beside the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tasks.rows import seeded
+
+from quickstudy.tasks import Omniglot, omniglot, read_split
+
+SPLITS = Path(__file__).resolve().parents[3] / "shared" / "data" / "splits"
+
+
+@pytest.fixture(scope="module")
+def images(omniglot_root: Path) -> dict[str, torch.Tensor]:
+    """Decoded once for this file."""
+    return omniglot.read_images(omniglot_root)
+
+
+@pytest.fixture
+def load(images: dict[str, torch.Tensor], omniglot_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(omniglot, "read_images", lambda root, size: images)
+    return lambda **arguments: Omniglot(omniglot_root, **arguments)
+
+
+def sizes(tasks: Omniglot) -> list[int]:
+    return [len(part.class_names) for part in (tasks.train, tasks.validation, tasks.test)]
+
+
+def test_every_character_is_there(images: dict[str, torch.Tensor]):
+    assert len(images) == 964 + 659
+    assert len({name.split("/")[1] for name in images}) == 50
+    assert {tuple(one.shape) for one in images.values()} == {(20, 1, 28, 28)}
+    ink = torch.stack(list(images.values())).float().mean() / 255
+    assert 0.05 < ink < 0.12  # strokes on black, and not paper on white
+
+
+def test_the_random_split(load):
+    tasks = load()
+    assert sizes(tasks) == [4400, 100, 423]
+    names = [set(part.class_names) for part in (tasks.train, tasks.validation, tasks.test)]
+    assert sum(map(len, names)) == len(set.union(*names))
+    assert sum(name.count("/") == 1 for name in set.union(*names)) == 1623
+
+
+def test_the_alphabet_split(load):
+    tasks = load(split="alphabet", rotations=False)
+    train, validation, test = sizes(tasks)
+    assert (train + validation, test) == (964, 659)
+    alphabets = [{name.split("/")[0] for name in part.class_names} for part in (tasks.train, tasks.validation, tasks.test)]
+    assert [len(part) for part in alphabets] == [25, 5, 20]
+    assert not alphabets[0] & alphabets[1] | alphabets[0] & alphabets[2] | alphabets[1] & alphabets[2]
+
+
+@pytest.mark.skipif(not SPLITS.is_dir(), reason="no split lists at ../shared/data/splits beside the repository")
+def test_the_published_split_is_the_same_in_both_formats(load):
+    lines, table = (load(split=SPLITS / folder) for folder in ("omniglot_vinyals", "torchmeta/omniglot"))
+    assert sizes(lines) == sizes(table) == [4 * 1028, 172, 423]
+    for part in ("train", "validation", "test"):
+        assert set(getattr(lines, part).class_names) == set(getattr(table, part).class_names)
+    assert len(read_split(SPLITS / "omniglot_vinyals")["test"]) == 423
+
+
+def test_drawings_of_a_character_are_alike_and_classes_differ(load):
+    """The nearest support image in pixels finds the class far above chance; with the labels turned it does not."""
+    episode = load(rotations=False).test.sample(100, generator=seeded())
+    support, query = (part.x.flatten(2) for part in (episode.support, episode.query))
+    nearest = torch.cdist(query, support).argmin(-1)
+    found = episode.support.y.gather(1, nearest)
+    assert 0.35 < (found == episode.query.y).float().mean() < 0.9
+    assert ((found + 1) % 5 == episode.query.y).float().mean() < 0.2
