@@ -26,12 +26,24 @@ from quickstudy.learners.descend.solver import Exact as Exact
 from quickstudy.learners.descend.solver import Neumann as Neumann
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
+from quickstudy.learners.transfer.fine_tune import FineTune as FineTune
 from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as NearestCentroid
+from quickstudy.learners.transfer.pretext import CosineClassifier as CosineClassifier
+from quickstudy.learners.transfer.pretext import Projection as Projection
+from quickstudy.learners.transfer.probe import Probe as Probe
+from quickstudy.meta.augmentation import Augmentation as Augmentation
 from quickstudy.meta.estimator import Backprop as Backprop
 from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
+from quickstudy.meta.executors import Compiled as Compiled
+from quickstudy.meta.executors import Loop as Loop
+from quickstudy.meta.executors import Threads as Threads
+from quickstudy.meta.executors import Vmap as Vmap
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
 from quickstudy.meta.outer import Gradient as Gradient
+from quickstudy.meta.pretraining import Contrastive as Contrastive
+from quickstudy.meta.pretraining import Joint as Joint
+from quickstudy.meta.pretraining import Supervised as Supervised
 from quickstudy.meta.run import Run as Run
 from quickstudy.meta.train import meta_train as meta_train
 from quickstudy.recipes import ANIL as ANIL
@@ -49,6 +61,18 @@ from quickstudy.store import load as load
 __version__ = "0.1.0"
 
 __all__ = [
+    "Loop",
+    "Compiled",
+    "Vmap",
+    "Threads",
+    "Augmentation",
+    "Contrastive",
+    "Supervised",
+    "Joint",
+    "Projection",
+    "CosineClassifier",
+    "Probe",
+    "FineTune",
     "ANIL",
     "Adam",
     "Backprop",

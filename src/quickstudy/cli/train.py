@@ -24,7 +24,7 @@ from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, nam
 from quickstudy.meta.run import Run
 
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
-NOT_OPTIONS = {"learner", "tasks", "outer", "loss", "out", "progress"}
+NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress"}
 
 
 def train(argv: list[str]) -> int:
@@ -61,7 +61,7 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
     made.add_function_arguments(named("--tasks", tasks_name, TASKS), "tasks", skip=set())
     made.add_function_arguments(network, "network", skip={"ways"} if "ways" in inspect.signature(network).parameters else set())
-    made.add_function_arguments(qs.meta_train, "train", skip=NOT_OPTIONS | set(DEFAULTS))
+    made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():
         made.add_argument(f"--train.{option}", type=int, default=default)
     made.add_argument("--out", type=str, default=None, help="the run's folder")
