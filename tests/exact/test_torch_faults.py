@@ -130,8 +130,8 @@ def test_batch_norm_of_channels_last_images_on_a_cpu():
     """
     torch.manual_seed(0)
     ink = (torch.rand(100, 1, 28, 28) > 0.9).float()
-    weight, bias = torch.linspace(0.5, 1.5, 64), torch.zeros(64)
-    images = F.conv2d(ink, 0.3 * torch.randn(64, 1, 3, 3), 0.3 * torch.randn(64), padding=1)
+    weight, bias = torch.linspace(0.5, 1.5, 64).float(), torch.zeros(64).float()
+    images = F.conv2d(ink, 0.3 * torch.randn(64, 1, 3, 3).float(), 0.3 * torch.randn(64).float(), padding=1)
     exact = F.batch_norm(images.double(), None, None, weight.double(), bias.double(), True)
     last = images.contiguous(memory_format=torch.channels_last)
 
