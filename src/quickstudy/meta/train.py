@@ -186,7 +186,7 @@ class Keeper:
         self.without_better = 0
 
     def validate(self, record: dict[str, Any]) -> None:
-        """Score now, and keep the weights where they are the best so far."""
+        """Score now, and keep the weights where they are the best so far (finite ones, where nothing scores them)."""
         if self.validation is not None:
             result = evaluate(self.learner, self.validation, self.episodes, VALIDATION_SEED)
             record["validation"], record["validation_ci95"] = result.mean, result.ci95
@@ -196,6 +196,8 @@ class Keeper:
             if not better:
                 return
             self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95}
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
+            return
         self.kept = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
         if self.out is not None:
             self.learner.save(self.out)

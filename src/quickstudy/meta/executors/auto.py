@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,6 +27,7 @@ from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Problem, task, tasks_of
 
 SHARE = 0.05  # of the planned run that the choice may cost
+LEAST = 0.5  # seconds that it may cost even so: a run of a few steps should not be timed for nothing
 SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task; measured on 2 CPU cores
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
 
@@ -62,9 +63,11 @@ def choose(
     def planned(a_step: float) -> float:
         return min(a_step * steps, seconds or float("inf"))
 
-    allowance = SHARE * planned(times["loop"][0])
+    allowance = max(SHARE * planned(times["loop"][0]), LEAST)
+    convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.modules())
+    likely: list[Executor] = [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
     told, began = [], time.perf_counter()
-    for candidate in (Threads(), Vmap(), Compiled()):
+    for candidate in (*likely, Compiled()):
         reason = candidate.refusal(problem)
         if reason is None and times.keys() != {"loop"} and time.perf_counter() - began > allowance:
             reason = f"not tried, since the choice has had its {allowance:.1f} s"
