@@ -182,3 +182,19 @@ def test_an_executor_that_does_not_exist():
         ArgumentError, match="`executor`: expected one of 'loop', 'threads', 'vmap', 'compiled', 'auto', got 'gpu'"
     ):
         qs.meta_train(learner(), qs.tasks.Sinusoid(), steps=1, tasks_per_step=1, executor="gpu", progress=False)
+
+
+def test_a_learner_that_is_bound_to_float32_is_compared_in_its_own_precision():
+    class Bound(qs.Learner):
+        def __init__(self):
+            super().__init__()
+            self.embed = torch.nn.Linear(16, 4)
+
+        def learn(self, support):
+            return {"z": self.embed(support.x), "member": torch.nn.functional.one_hot(support.y, support.ways).float()}
+
+        def predict(self, state, x):
+            return torch.softmax(-torch.cdist(self.embed(x), state["z"]), -1) @ state["member"]
+
+    run = qs.meta_train(Bound(), qs.tasks.GaussianClasses().train, steps=3, tasks_per_step=2, progress=False)
+    assert len(run.history) == 3

@@ -30,6 +30,7 @@ SHARE = 0.05  # of the planned run that the choice may cost
 LEAST = 0.5  # seconds that it may cost even so: a run of a few steps should not be timed for nothing
 SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task; measured on 2 CPU cores
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
+ROUGH = 1e-3  # the same where float64 is not to be had
 
 REFUSALS = (RuntimeError, NotImplementedError, TypeError, ValueError)  # torch has many words for 'not supported'
 
@@ -84,12 +85,10 @@ def choose(
         if reason is not None:
             told.append(f"{candidate.name}: {reason}")
     measured = ", ".join(f"{name} {1000 * seconds:.3g} ms" for name, (seconds, _) in times.items())
-    reference = None
     for name, (_, executor) in sorted(times.items(), key=lambda item: item[1][0]):
         if isinstance(executor, Loop | Threads):  # threads call the loop's own function for each task
             break
-        reference = reference or _in_float64(problem, loop, episodes, seeds)
-        reason = _difference(problem, executor, episodes, seeds, reference)
+        reason = difference_from_loop(problem, executor, episodes, seeds)
         if reason is None:
             break
         told.append(f"{name}: {reason}")
@@ -109,30 +108,29 @@ def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> flo
     return min(taken)
 
 
-def difference_from_loop(problem: Problem, candidate: Executor, episodes: Any) -> str | None:
-    """How the candidate's gradient of two tasks differs from the loop's in float64, or why it fails; None where it equals."""
-    seeds = torch.zeros(tasks_of(episodes), dtype=torch.int64)
-    return _difference(problem, candidate, episodes, seeds, _in_float64(problem, Loop(), episodes, seeds))
+def difference_from_loop(problem: Problem, candidate: Executor, episodes: Any, seeds: Tensor | None = None) -> str | None:
+    """How the candidate's gradient of two tasks differs from the loop's in float64, or why it fails; None where it equals.
 
-
-def _in_float64(problem: Problem, executor: Executor, episodes: Any, seeds: Tensor) -> dict[str, Tensor]:
-    """The gradient of the first two tasks in float64."""
-    double = copy.deepcopy(problem).double()
-    double.precision = None
+    A learner that cannot run in float64 (one that writes `.float()`) is compared in its own precision, to 1e-3.
+    """
     n = min(2, tasks_of(episodes))
-    few = pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, task(episodes, slice(0, n)))
-    return executor.gradient(double, few, seeds[:n]).gradient
-
-
-def _difference(problem: Problem, candidate: Executor, episodes: Any, seeds: Tensor, want: dict[str, Tensor]) -> str | None:
-    """How the candidate differs from the loop, or why it fails; None where it equals."""
+    seeds = torch.zeros(n, dtype=torch.int64) if seeds is None else seeds[:n]
+    few, double = task(episodes, slice(0, n)), copy.deepcopy(problem).double()
+    double.precision = None
+    wide = pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, few)
+    tolerance, wanted = TOLERANCE, "in float64"
     try:
-        got = _in_float64(problem, candidate, episodes, seeds)
+        want = Loop().gradient(double, wide, seeds).gradient
+    except REFUSALS:
+        double, wide, tolerance, wanted = problem, few, ROUGH, "in the learner's own precision, since float64 fails"
+        want = Loop().gradient(double, wide, seeds).gradient
+    try:
+        got = candidate.gradient(double, wide, seeds).gradient
     except REFUSALS as error:
         return _refused(error)
     scale = max((float(gradient.abs().max()) for gradient in want.values() if gradient.numel()), default=0.0)
     gap = max((float((want[name] - got[name]).abs().max()) for name in want if want[name].numel()), default=0.0)
-    return None if gap <= TOLERANCE * max(scale, 1e-12) else f"its gradient differs from the loop's by {gap:.1e} in float64"
+    return None if gap <= tolerance * max(scale, 1e-12) else f"its gradient differs from the loop's by {gap:.1e} {wanted}"
 
 
 def _refused(error: Exception) -> str:
