@@ -192,10 +192,14 @@ ENTRIES: dict[str, Entry] = {
     "omniglot_5w1s_prototypical": Entry("Prototypical", prototypical, FULL, "98.8 (Snell et al. 2017)", 98.0),
     "drawn_to_real_prototypical": Entry("Prototypical, Strokes to real Omniglot", drawn_to_real, FULL, "none", 95.0),
     "omniglot_5w1s_maml_transductive": Entry(
-        "MAML", descending(qs.MAML, inner_lr=0.4, normalisation="transductive"), LONG, "98.7 +- 0.4 (Finn et al. 2017)", 98.0
+        "MAML, Conv4-32",
+        descending(qs.MAML, inner_lr=0.4, normalisation="transductive"),
+        LONG,
+        "98.7 +- 0.4 (Finn et al. 2017)",
+        98.0,
     ),
     "omniglot_5w1s_maml_support": Entry(
-        "MAML", descending(qs.MAML, inner_lr=0.4, normalisation="support"), LONG, "none published for this policy", 96.0
+        "MAML, Conv4-32", descending(qs.MAML, inner_lr=0.4, normalisation="support"), LONG, "none published for this policy", 96.0
     ),
     "omniglot_5w1s_fomaml": Entry(
         "FOMAML", descending(qs.FOMAML, inner_lr=0.4, normalisation="transductive"), SHORT, "98.3 +- 0.5 (Nichol et al. 2018)"
@@ -308,6 +312,7 @@ def table() -> str:
         "",
         "Made by `python -m benchmarks.reproduce --table` from `benchmarks/reproduce.json`; do not edit.",
         "Omniglot 5-way 1-shot, 600 meta-test tasks of 15 queries, accuracy in per cent; sinusoids: error after one step.",
+        "Prototypical's protocol of training was changed after two test scores below 98 were seen (97.3, 97.7), so its pass is narrow.",
         "",
         "| learner | ours | paper | must | normalisation | meta-training | seed, hardware |",
         "|---|---|---|---|---|---|---|",

@@ -28,7 +28,7 @@ from quickstudy.meta.problem import Problem, task, tasks_of
 
 SHARE = 0.05  # of the planned run that the choice may cost
 LEAST = 0.5  # seconds that it may cost even so: a run of a few steps should not be timed for nothing
-SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task; measured on 2 CPU cores
+SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task: a rough guess
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
 ROUGH = 1e-3  # the same where float64 is not to be had
 
