@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import quickstudy as qs
+from benchmarks import peers
 from quickstudy.meta.executors import executor_named
 from quickstudy.meta.problem import Problem
 
@@ -47,56 +48,14 @@ def ours(executor: str, steps: int, tasks: int, device: str = "cpu") -> Step:
 
 
 def higher_loop(steps: int, tasks: int, device: str = "cpu") -> Step:
-    """A meta-step as `higher` documents it."""
-    import higher
-
-    net, batch = network(device), episodes(tasks).map(lambda leaf: leaf.to(device))
-    outer, inner = torch.optim.Adam(net.parameters(), lr=1e-3), torch.optim.SGD(net.parameters(), lr=LR)
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        outer.zero_grad()
-        total = 0.0
-        for t in range(tasks):
-            episode = batch[t]
-            with higher.innerloop_ctx(net, inner, copy_initial_weights=False) as (fast, diffopt):
-                for _ in range(steps):
-                    diffopt.step(F.cross_entropy(fast(episode.support.x), episode.support.y))
-                loss = F.cross_entropy(fast(episode.query.x), episode.query.y) / tasks
-                loss.backward()
-                total += float(loss.detach())
-        gradients = [parameter.grad.clone() for parameter in net.parameters()]
-        outer.step()
-        return total, gradients
-
-    return step
+    """A meta-step of `higher`."""
+    batch = episodes(tasks).map(lambda leaf: leaf.to(device))
+    return peers.higher_loop(network(device), batch, F.cross_entropy, LR, steps)
 
 
 def torchopt_loop(steps: int, tasks: int) -> Step:
-    """A meta-step as `torchopt` documents it."""
-    import torchopt
-
-    net, batch = network(), episodes(tasks)
-    outer, inner = torch.optim.Adam(net.parameters(), lr=1e-3), torchopt.MetaSGD(net, lr=LR)
-    parameters = list(net.parameters())
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        outer.zero_grad()
-        total = 0.0
-        weights, state = torchopt.extract_state_dict(net, by="reference"), torchopt.extract_state_dict(inner, by="reference")
-        for t in range(tasks):
-            episode = batch[t]
-            for _ in range(steps):
-                inner.step(F.cross_entropy(net(episode.support.x), episode.support.y))
-            loss = F.cross_entropy(net(episode.query.x), episode.query.y) / tasks
-            loss.backward()
-            total += float(loss.detach())
-            torchopt.recover_state_dict(net, weights)
-            torchopt.recover_state_dict(inner, state)
-        gradients = [parameter.grad.clone() for parameter in parameters]
-        outer.step()
-        return total, gradients
-
-    return step
+    """A meta-step of `torchopt`."""
+    return peers.torchopt_loop(network(), episodes(tasks), F.cross_entropy, LR, steps)
 
 
 def supervised(tasks: int, channels_last: bool) -> Step:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import quickstudy as qs
+from benchmarks import peers
 from quickstudy.meta.executors import executor_named
 from quickstudy.meta.problem import Problem
 
@@ -42,59 +43,6 @@ def ours(executor: str) -> Step:
         gradients = list(answer.gradient.values())
         outer.step(answer.gradient)
         return float(answer.losses.mean()), gradients
-
-    return step
-
-
-def higher_loop() -> Step:
-    """A meta-step as `higher` documents it: a loop over tasks."""
-    import higher
-
-    net, batch = network(), episodes()
-    outer, inner = torch.optim.Adam(net.parameters(), lr=1e-3), torch.optim.SGD(net.parameters(), lr=LR)
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        outer.zero_grad()
-        total = 0.0
-        for t in range(TASKS):
-            episode = batch[t]
-            with higher.innerloop_ctx(net, inner, copy_initial_weights=False) as (fast, diffopt):
-                for _ in range(STEPS):
-                    diffopt.step(F.mse_loss(fast(episode.support.x), episode.support.y))
-                loss = F.mse_loss(fast(episode.query.x), episode.query.y) / TASKS
-                loss.backward()
-                total += float(loss.detach())
-        gradients = [parameter.grad.clone() for parameter in net.parameters()]
-        outer.step()
-        return total, gradients
-
-    return step
-
-
-def torchopt_loop() -> Step:
-    """A meta-step as `torchopt` documents it: MetaSGD, states extracted and recovered."""
-    import torchopt
-
-    net, batch = network(), episodes()
-    outer, inner = torch.optim.Adam(net.parameters(), lr=1e-3), torchopt.MetaSGD(net, lr=LR)
-    parameters = list(net.parameters())
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        outer.zero_grad()
-        total = 0.0
-        weights, state = torchopt.extract_state_dict(net, by="reference"), torchopt.extract_state_dict(inner, by="reference")
-        for t in range(TASKS):
-            episode = batch[t]
-            for _ in range(STEPS):
-                inner.step(F.mse_loss(net(episode.support.x), episode.support.y))
-            loss = F.mse_loss(net(episode.query.x), episode.query.y) / TASKS
-            loss.backward()
-            total += float(loss.detach())
-            torchopt.recover_state_dict(net, weights)
-            torchopt.recover_state_dict(inner, state)
-        gradients = [parameter.grad.clone() for parameter in parameters]
-        outer.step()
-        return total, gradients
 
     return step
 
@@ -151,8 +99,8 @@ def jax_jit() -> Step:
 
 
 CONTENDERS: dict[str, Callable[[], Step]] = {
-    "higher, loop": higher_loop,
-    "torchopt, loop": torchopt_loop,
+    "higher, loop": lambda: peers.higher_loop(network(), episodes(), F.mse_loss, LR, STEPS),
+    "torchopt, loop": lambda: peers.torchopt_loop(network(), episodes(), F.mse_loss, LR, STEPS),
     "quickstudy, loop": lambda: ours("loop"),
     "quickstudy, vmap": lambda: ours("vmap"),
     "quickstudy, compiled": lambda: ours("compiled"),
