@@ -8,7 +8,7 @@ never patched, swapped or written to.
 Three facts of torch 2.13 shape this file (tests/exact/test_torch_faults.py shows them):
 * under vmap the double backward of a fused norm with affine weights is silently wrong, so weight and bias are applied outside;
 * on a CPU the fused batch norm of channels-last images sums float32 naively: on images of constant ground its gradient was off
-  by 1 %, and training suffered; contiguous images are summed with care;
+  by 1 %, and training suffered, so `channels_last.py` sums them with care;
 * dropout's global random state is not the same in a loop, in threads and under vmap, so a mask here is a counted hash of
   (episode seed, inner step, call, element): every executor draws the same one, and a recomputed step draws it again.
 """
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
+from quickstudy import channels_last
 from quickstudy.errors import ArgumentError, UnsupportedError
 
 Normalisation = Literal["support", "running", "transductive", "frozen"]
@@ -120,7 +121,8 @@ def _batch_norm(
     if vmapped():
         y = torch.batch_norm(input, None, None, None, None, True, 0.0, eps, False)
         return _affine(y, weight, bias, _per_channel(input))
-    input = input if input.is_cuda else input.contiguous()  # of channels-last images a CPU's sums are rough: gradients 1 % off
+    if channels_last.serves(input):
+        return channels_last.batch_norm(input, weight, bias, eps)
     return torch.batch_norm(input, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
 
 

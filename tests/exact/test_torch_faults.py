@@ -126,7 +126,7 @@ def test_compiled_refuses_what_needs_a_function():
 def test_batch_norm_of_channels_last_images_on_a_cpu():
     """float32 against float64, images of constant ground as drawn characters are: the fused kernel's naive sums are rough.
 
-    Ours brings the images into contiguous layout first, where torch sums with care.
+    Ours sums with care.
     """
     torch.manual_seed(0)
     ink = (torch.rand(100, 1, 28, 28) > 0.9).float()
@@ -142,4 +142,4 @@ def test_batch_norm_of_channels_last_images_on_a_cpu():
         ours = F.batch_norm(last, None, None, weight, bias, True)
     native = F.batch_norm(last, None, None, weight, bias, True)
     assert error(ours) < 1e-6
-    assert error(native) > 2e-5, "torch has mended its channels-last batch norm: rules.py may let the layout be"
+    assert error(native) > 2e-5, "torch has mended its channels-last batch norm: channels_last.py may go"

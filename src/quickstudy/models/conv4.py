@@ -5,6 +5,7 @@ Source: Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016,
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,9 +39,12 @@ class Conv4(nn.Module):
         self.features = channels * (size // 16) ** 2
         self.blocks = nn.Sequential(Block(in_channels, channels), *(Block(channels, channels) for _ in range(3)))
         self.head = None if ways is None else nn.Linear(self.features, ways)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a CPU convolves and pools large batches of such images fastest
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, in_channels, size, size) -> (examples, ways), or (examples, features) without a head."""
+        if self.in_channels == 1:  # a grey image lies both ways; these strides say channels last
+            x = x.reshape(-1, *x.shape[2:], 1).movedim(-1, 1)
         z = self.blocks(x).flatten(1)
         return z if self.head is None else self.head(z)
 
