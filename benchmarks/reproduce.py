@@ -238,7 +238,7 @@ ENTRIES: dict[str, Entry] = {
     "sinusoid_maml": Entry("MAML, sinusoid K=10", sinusoid(qs.MAML, inner_lr=0.01), SHORT, "curves only"),
     "sinusoid_fomaml": Entry("FOMAML, sinusoid K=10", sinusoid(qs.FOMAML, inner_lr=0.01), SHORT, "curves only"),
     "sinusoid_reptile": Entry(
-        "Reptile, sinusoid K=10", sinusoid(qs.Reptile, inner_lr=0.02, inner_steps=10, rule=qs.SGD()), SHORT, "curves only"
+        "Reptile, sinusoid K=10", sinusoid(qs.Reptile, inner_lr=0.01, inner_steps=10, rule=qs.SGD()), SHORT, "curves only"
     ),
     "sinusoid_joint": Entry(
         "Pre-trained control, sinusoid K=10", sinusoid(qs.JointTraining, inner_lr=0.01), SHORT, "curves only"

@@ -57,7 +57,7 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
 
 
 def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> Learner | Predictor:
-    """Read a learner, or a predictor, back from its folder.
+    """Read a learner, or a predictor, back from its folder; of a run's folder its best learner.
 
     Args:
         network: the module for a learner that was built on a network of your own.
@@ -66,7 +66,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     Raises:
         CheckpointError: not such a folder, cut short, of a newer format, or one that names what is not quickstudy's.
     """
-    path = Path(path)
+    path = _learner_in(Path(path))
     config = _read_config(path)
     tensors = _read_weights(path)
     if network is not None:
@@ -145,6 +145,11 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _learner_in(path: Path) -> Path:
+    """The learner of a run's folder; any other path as it is."""
+    return path / "learner" if not (path / CONFIG).is_file() and (path / "learner" / CONFIG).is_file() else path
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Run:
         seconds: wall time.
         stopped: why it ended: "steps", "patience" or "seconds".
         protocol: everything needed to repeat it.
+        passed_over: after a resume, a line for each checkpoint that did not read, where an older one was taken.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -26,6 +27,7 @@ class Run:
     seconds: float = 0.0
     stopped: str = "steps"
     protocol: dict[str, Any] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         last = self.history[-1]["loss"] if self.history else float("nan")

@@ -7,26 +7,28 @@ meta-validation tasks, and the best is kept. Meta-test is never read here.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from quickstudy.errors import ArgumentError
-from quickstudy.evaluation.evaluate import display_name, evaluate
+from quickstudy.evaluation.evaluate import display_name
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.meta.executors import Executor, executor_named
-from quickstudy.meta.executors.auto import choose
-from quickstudy.meta.gradient import check_gradient, episode_seeds, in_chunks
-from quickstudy.meta.outer import Gradient, clip_by_global_norm
-from quickstudy.meta.problem import Answer, Problem
+from quickstudy.meta.executors import Executor
+from quickstudy.meta.folder import RunFolder
+from quickstudy.meta.interrupt import Interrupt
+from quickstudy.meta.keeper import Keeper
+from quickstudy.meta.outer import Gradient
 from quickstudy.meta.run import Run
+from quickstudy.meta.training import MetaTraining
 from quickstudy.progress import bar
 from quickstudy.tasks import TaskDistribution, TaskFamily
 
-VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of them an evaluation's
+SAVE_AFTER = 60.0  # seconds without a checkpoint
 
 
 def meta_train(
@@ -48,6 +50,8 @@ def meta_train(
     seconds: float | None = None,
     seed: int = 0,
     out: str | Path | None = None,
+    resume: bool = False,
+    track: Callable[[dict[str, Any], int], None] | None = None,
     progress: bool = True,
 ) -> Run:
     """Meta-train a learner in place; it is left with its best weights.
@@ -70,14 +74,22 @@ def meta_train(
         patience: validations without a better score after which the run stops.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: of tasks and dropout.
-        out: folder where the best learner is saved as it is found.
+        out: the run's folder: `learner/` (the best so far), `metrics.jsonl` and `checkpoints/`, one at every validation and each
+            minute. Ctrl-C then ends the run after the step at hand, with a checkpoint.
+        resume: go on from the newest checkpoint in `out`, to exactly the numbers of a run that was never stopped (on a CPU).
+        track: called with each record and its step, such as `quickstudy.tracking`'s.
         progress: show a progress bar on stderr.
 
     Raises:
         NotFiniteError: a meta-gradient that is NaN or infinite; the learner is left with its best weights so far.
-        ArgumentError, UnsupportedError: arguments that cannot work, before the first step.
+        ArgumentError, UnsupportedError: arguments that cannot work, before the first step; a run in `out` and no `resume`.
+        CheckpointError: another process writes `out`; a checkpoint of another learner or of other settings.
+        DataError: no room for a checkpoint; the one before it stays.
+        KeyboardInterrupt: Ctrl-C; the run can be resumed where `out` was given.
     """
     _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every)
+    if resume and out is None:
+        raise ArgumentError("resume", expected="the run's folder as `out`", got="none", do="Give out=FOLDER as well.")
     train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
     if device is not None:
         train, validation = train.to(device), validation and validation.to(device)
@@ -85,139 +97,105 @@ def meta_train(
     learner.to(device)
     outer = outer or getattr(learner, "outer", None) or Gradient()
     outer.estimator.check(learner)
-    parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
-    if not parameters or not learner.meta_learns:
+    if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
+        if out is not None:
+            learner.save(RunFolder(out).learner)
         return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
-    every = validate_every or max(steps // 10, 1)
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
-    training.take_executor(executor, steps, seconds)
-    keeper = Keeper(learner, validation, validation_episodes, None if out is None else Path(out))
-    run, began = training.run, time.perf_counter()
-    with bar(steps, f"meta-training {display_name(learner)}", progress) as advance:
+    folder = None if out is None else RunFolder(out, resume)
+    keeper = Keeper(learner, validation, validation_episodes, None if folder is None else folder.learner)
+    limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
+    title = f"meta-training {display_name(learner)}"
+    with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
+        loop = OuterLoop(training, keeper, folder, limits)
         try:
-            for step in range(1, steps + 1):
-                record = training.step(step)
-                late = seconds is not None and time.perf_counter() - began > seconds
-                if step % every == 0 or step == steps or late:
-                    keeper.validate(record)
+            advance(loop.begin(executor))
+            for step in range(loop.done + 1, 0 if training.run.stopped in EARLY else steps + 1):
+                record = loop.step(step)
+                if track is not None:
+                    track(record, step)
                 advance(1, note=f"loss {record['loss']:.3f}" + keeper.note())
-                if late or keeper.waited(patience):
-                    run.stopped = "seconds" if late else "patience"
+                if training.run.stopped in EARLY:
                     break
+                if interrupt.asked:
+                    loop.save(step)
+                    raise KeyboardInterrupt(f"stopped after step {step}; resume with `quickstudy resume {out}`")
         finally:
             keeper.restore()
-            run.best, run.seconds = keeper.best, time.perf_counter() - began
-    return run
+            training.run.best, training.run.seconds = keeper.best, loop.seconds()
+    return training.run
 
 
-class MetaTraining:
-    """The state of the outer loop: what one meta-step needs."""
+EARLY = ("patience", "seconds")  # ends of a run before its last step
 
-    def __init__(
-        self,
-        learner: Learner,
-        train: TaskDistribution,
-        outer: Gradient,
-        loss: Loss | None,
-        precision: torch.dtype | None,
-        tasks_per_step: int,
-        chunk: int | None,
-        clip: float | None,
-        seed: int,
-    ):
-        self.learner, self.train, self.estimator = learner, train, outer.estimator
-        self.problem = Problem(learner, outer.estimator, loss, precision)
-        self.parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
-        self.descending = outer.start(self.parameters)
-        self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
-        self.generator = torch.Generator().manual_seed(seed)
-        self.executor: Executor
-        self.run = Run(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
 
-    def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
-        """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
-        if executor == "auto":
-            generator = torch.Generator().manual_seed(self.seed)
-            episodes = self.estimator.draw(self.train, self.tasks_per_step, generator)
-            seeds = episode_seeds(_length(episodes), generator, self.problem)
-            choice = choose(self.problem, episodes, seeds, steps, seconds, self._send)
-            self.executor, self.run.why = choice.executor, choice.why
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends, and when it is scored."""
+
+    steps: int
+    validate_every: int
+    patience: int | None
+    seconds: float | None
+
+
+class OuterLoop:
+    """The steps of a run with what is done between them: validation, the record, the checkpoint, the end."""
+
+    def __init__(self, training: MetaTraining, keeper: Keeper, folder: RunFolder | None, limits: Limits):
+        self.training, self.keeper, self.folder, self.limits = training, keeper, folder, limits
+        self.done, self.before = 0, 0.0
+        self.began = self.saved = time.perf_counter()
+
+    def begin(self, executor: str | Executor) -> int:
+        """Choose the executor, or take up the newest checkpoint; the number of steps that are done."""
+        found = None if self.folder is None else self.folder.load()
+        if found is None:
+            self.training.take_executor(executor, self.limits.steps, self.limits.seconds)
         else:
-            self.executor, self.run.why = executor_named(executor, self.problem), "asked for"
-        self.run.executor = self.executor.name
+            self.done, state, self.training.run.passed_over = found
+            self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
+            self.keeper.load_state_dict(state["keeper"])
+            self.training.run.stopped, self.before = state["stopped"], state["seconds"]
+        self.keeper.scored_by(self.training.run.executor)
+        if self.folder is not None:
+            self.training.run.history[:] = self.folder.history(until=self.done)
+        self.began = self.saved = time.perf_counter()
+        if self.folder is not None and found is None:
+            self.save(0)  # the executor that was chosen, and the initial weights
+        return self.done
 
     def step(self, step: int) -> dict[str, Any]:
-        """One meta-step; its record."""
-        began = time.perf_counter()
-        episodes = self.estimator.draw(self.train, self.tasks_per_step, self.generator)
-        seeds = episode_seeds(_length(episodes), self.generator, self.problem)
-        answer = self._send(self.executor, episodes, seeds)
-        check_gradient(self.problem, answer, episodes, seeds)
-        if self.clip is not None:
-            clip_by_global_norm(answer.gradient, self.clip)
-        self.descending.step(answer.gradient)
-        self._average_statistics(answer)
-        measures = {name: float(value.mean()) for name, value in answer.measures.items() if not name.startswith("statistics/")}
-        record = {"step": step, "loss": float(answer.losses.mean()), **measures, "seconds": time.perf_counter() - began}
-        self.run.history.append(record)
+        """One meta-step and what is due after it."""
+        record = self.training.step(step)
+        late = self.limits.seconds is not None and self.seconds() > self.limits.seconds
+        due = step % self.limits.validate_every == 0 or step == self.limits.steps or late
+        if due:
+            self.keeper.validate(record)
+        if late or self.keeper.waited(self.limits.patience):
+            self.training.run.stopped = "seconds" if late else "patience"
+        if self.folder is not None:
+            self.folder.append(record)
+            if due or time.perf_counter() - self.saved > SAVE_AFTER:
+                self.save(step)
+        self.done = step
         return record
 
-    def _send(self, executor: Executor, episodes: Any, seeds: Tensor) -> Answer:
-        return in_chunks(executor, self.problem, episodes, seeds, self.chunk)
+    def seconds(self) -> float:
+        """Wall time of the run, of the parts before a resume too."""
+        return self.before + time.perf_counter() - self.began
 
-    def _average_statistics(self, answer: Answer) -> None:
-        """Under "running": move the running averages towards the mean over tasks of the batches' statistics."""
-        with torch.no_grad():
-            for name, values in answer.measures.items():
-                if name.startswith("statistics/"):
-                    module, _, which = name.removeprefix("statistics/").rpartition(".")
-                    norm = self.learner.get_submodule(module)
-                    momentum = 0.1 if norm.momentum is None else norm.momentum
-                    getattr(norm, which).lerp_(values.mean(0).to(getattr(norm, which).dtype), momentum)
-
-
-class Keeper:
-    """Scores the learner on meta-validation tasks, keeps the best weights, and puts them back at the end."""
-
-    def __init__(self, learner: Learner, validation: TaskDistribution | None, episodes: int, out: Path | None):
-        self.learner, self.validation, self.episodes, self.out = learner, validation, episodes, out
-        self.best: dict[str, Any] | None = None
-        self.kept: dict[str, Tensor] | None = None
-        self.without_better = 0
-
-    def validate(self, record: dict[str, Any]) -> None:
-        """Score now, and keep the weights where they are the best so far (finite ones, where nothing scores them)."""
-        if self.validation is not None:
-            result = evaluate(self.learner, self.validation, self.episodes, VALIDATION_SEED)
-            record["validation"], record["validation_ci95"] = result.mean, result.ci95
-            higher = result.protocol["metric"] == "accuracy"
-            better = self.best is None or (result.mean > self.best["score"] if higher else result.mean < self.best["score"])
-            self.without_better = 0 if better else self.without_better + 1
-            if not better:
-                return
-            self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95}
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
-            return
-        self.kept = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
-        if self.out is not None:
-            self.learner.save(self.out)
-
-    def restore(self) -> None:
-        """Put the best weights back."""
-        if self.kept is not None:
-            self.learner.load_state_dict(self.kept)
-
-    def waited(self, patience: int | None) -> bool:
-        """Whether `patience` validations have passed without a better one."""
-        return patience is not None and self.without_better >= patience
-
-    def note(self) -> str:
-        """The best score, for the progress bar."""
-        return "" if self.best is None else f", validation {self.best['score']:.3f}"
-
-
-def _length(episodes: Any) -> int:
-    return pytree.tree_leaves(episodes)[0].shape[0]
+    def save(self, step: int) -> None:
+        """A checkpoint of the state after `step`."""
+        assert self.folder is not None
+        state = {
+            "training": self.training.state_dict(),
+            "keeper": self.keeper.state_dict(),
+            "stopped": self.training.run.stopped,
+            "seconds": self.seconds(),
+        }
+        self.folder.save(step, state)
+        self.saved = time.perf_counter()
 
 
 def _precision(precision: str | None, learner: Learner) -> torch.dtype | None:
