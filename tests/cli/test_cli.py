@@ -87,3 +87,134 @@ def test_help(tmp_path):
     assert shown.returncode == 0
     for option in ("--inner_lr", "--normalisation {support,running,transductive,frozen}", "--tasks.root", "--train.executor"):
         assert option in shown.stdout
+
+
+SMALL = "--train.steps 6 --train.tasks_per_step 4 --train.validation_episodes 5 --episodes 20"
+
+
+def train_small(cwd, out, *more):
+    words = ("train", "maml", "--tasks", "sinusoid", "--inner_lr", "0.01", *SMALL.split(), "--out", out, *more)
+    done = quickstudy(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_config_repeats_a_run_and_a_flag_beats_it(tmp_path):
+    train_small(tmp_path, "a", "--train.executor", "loop", "--train.seed", "3")
+    again = quickstudy("train", "--config", "a/config.yaml", "--out", "b", "--episodes", "20", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    other = quickstudy(
+        "train", "--config", "a/config.yaml", "--out", "c", "--train.seed", "4", "--train.steps", "2", cwd=tmp_path
+    )
+    assert other.returncode == 0, other.stderr
+    config = yaml.safe_load((tmp_path / "c" / "config.yaml").read_text())
+    assert (config["train"]["seed"], config["train"]["steps"], config["learner"]["inner_lr"]) == (4, 2, 0.01)
+    assert losses(tmp_path / "c") != losses(tmp_path / "a")[:2]
+
+
+def test_list_compare_resume_and_the_answer_no(tmp_path):
+    train_small(tmp_path, "runs/a")
+    train_small(tmp_path, "runs/b", "--train.seed", "1")
+    rows = [json.loads(line) for line in quickstudy("list", "--json", cwd=tmp_path).stdout.splitlines()]
+    assert [(row["run"], row["steps"], row["state"]) for row in rows] == [("runs/a", 6, "finished"), ("runs/b", 6, "finished")]
+    assert "finished" in quickstudy("list", cwd=tmp_path).stdout
+    compared = json.loads(quickstudy("compare", "runs/a", "runs/b", "--episodes", "12", "--json", cwd=tmp_path).stdout)
+    means = [row["mean"] for row in compared["runs"]]
+    assert compared["differences"][0]["mean"] == pytest.approx(means[0] - means[1])
+    longer = quickstudy("resume", "runs/a", "--steps", "8", "--episodes", "5", cwd=tmp_path)
+    assert longer.returncode == 0, longer.stderr
+    assert len(losses(tmp_path / "runs" / "a")) == 8
+    no = quickstudy("evaluate", "runs/a", "--episodes", "5", "--at_least", "1e9", cwd=tmp_path)
+    assert (no.returncode, "is below" in no.stderr) == (1, True)
+    (tmp_path / "empty").mkdir()
+    assert quickstudy("list", "empty", cwd=tmp_path).returncode == 1
+
+
+def test_a_run_stopped_by_ctrl_c_says_how_to_go_on(tmp_path):
+    import signal
+    import time
+
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "2"}
+    words = "train maml --tasks sinusoid --inner_lr 0.01 --train.steps 100000 --train.tasks_per_step 2 --train.executor loop --out run"
+    command = [sys.executable, "-m", "quickstudy.cli", *words.split()]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.stat().st_size > 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "resume with `quickstudy resume run`" in err
+    assert "Traceback" not in err
+    row = json.loads(quickstudy("list", ".", "--json", cwd=tmp_path).stdout)
+    assert row["state"] == f"resumable from step {row['steps']}"
+
+
+def test_explain_every_learner():
+    from quickstudy.cli import main
+    from quickstudy.cli.names import LEARNERS
+
+    for name in LEARNERS:
+        assert main(["explain", name]) == 0
+
+
+def test_explain_shows_equation_source_number_and_defaults(capsys):
+    from quickstudy.cli import main
+
+    assert main(["explain", "maml"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("theta_{t+1} = theta_t - a d/dtheta L", "ICML 2017", "98.7 +- 0.4 %", "inner_lr        0.1"):
+        assert part in shown
+
+
+def test_doctor_checks_the_meta_gradient(capsys, monkeypatch):
+    from quickstudy.cli import doctor, main
+
+    monkeypatch.setattr(doctor, "EXECUTORS", {name: doctor.EXECUTORS[name] for name in ("loop", "threads", "vmap")})
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(" right, ") == 3
+    assert "torch         " in shown
+    honest = doctor.self_check
+    monkeypatch.setattr(doctor, "self_check", lambda executor: 0.01 if executor == "vmap" else honest(executor))
+    assert main(["doctor"]) == 1
+    assert "vmap      WRONG, 1e-02 apart" in capsys.readouterr().out
+
+
+def test_completion_knows_commands_learners_and_options(tmp_path):
+    script = quickstudy("completion", "bash", cwd=tmp_path).stdout
+    program = script + '\nCOMP_WORDS=(quickstudy train maml --inner_l); COMP_CWORD=3; _quickstudy; echo "${COMPREPLY[@]}"'
+    assert subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout.split() == ["--inner_lr"]
+    program = script + '\nCOMP_WORDS=(quickstudy train pro); COMP_CWORD=2; _quickstudy; echo "${COMPREPLY[@]}"'
+    assert subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout.split() == ["prototypical"]
+    assert quickstudy("completion", "zsh", cwd=tmp_path).stdout.startswith("autoload")
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ("learner: {name: maml, inner_lrr: 0.1}\ntasks: {name: sinusoid}", "got the key 'inner_lrr'. Did you mean 'inner_lr'?"),
+        ("learner: {name: maml}\ntasks: {name: sinusoid, shot: 3}", "got the key 'tasks.shot'. Did you mean 'tasks.shots'?"),
+        ("learner: {name: maml, inner_lr: fast}\ntasks: {name: sinusoid}", "`--inner_lr`: expected a value of its type"),
+        ("learners: {name: maml}", "expected known sections, got 'learners'. Did you mean 'learner'?"),
+        ("learner: [maml", "expected a YAML file with the sections learner, tasks, network, train, got what does not parse"),
+        ("maml", "expected a YAML file with the sections learner, tasks, network, train, got maml"),
+        ("tasks: {name: sinusoid}", "`LEARNER`: expected one of maml"),
+        (None, "got no such file"),
+    ],
+)
+def test_a_config_that_cannot_be_is_explained(tmp_path, capsys, config, text):
+    from quickstudy.cli import main
+
+    path = tmp_path / "run.yaml"
+    if config is not None:
+        path.write_text(config, encoding="utf-8")
+    assert main(["train", "--config", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def losses(run):
+    return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -1,19 +1,28 @@
-"""The command line: results to stdout, progress to stderr; exit code 0 it worked, 2 it broke."""
+"""The command line: results to stdout, progress and logs to stderr; exit code 0 it worked, 1 the answer is no, 2 it broke."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from quickstudy.errors import QuickstudyError
 
-USAGE = """usage: quickstudy COMMAND ...
-
-commands:
-  train LEARNER    meta-train a learner and save the run: quickstudy train maml --tasks omniglot --tasks.root FOLDER
-  evaluate RUN     score a run on its meta-test tasks, with a 95 % interval
-  demo             meta-train Prototypical and MAML on drawn characters and compare them with the controls
-
-`quickstudy COMMAND --help` lists the options of a command."""
+COMMANDS = {
+    "train": ("train", "meta-train a learner and save the run: quickstudy train maml --tasks omniglot --tasks.root FOLDER"),
+    "resume": ("train", "go on with a run that was stopped or killed"),
+    "evaluate": ("evaluate", "score a run on its meta-test tasks, with a 95 % interval"),
+    "compare": ("evaluate", "score runs on the same tasks, with paired differences"),
+    "list": ("listing", "the runs of a folder, and how they stand"),
+    "explain": ("explain", "what a learner does: equation, source, the paper's number, defaults"),
+    "doctor": ("doctor", "versions, devices, which executors work here, and a check of a meta-gradient"),
+    "completion": ("completion", "a script for bash or zsh that completes commands, learners and options"),
+    "demo": ("demo", "meta-train Prototypical and MAML on drawn characters and compare them with the controls"),
+}
+USAGE = (
+    "usage: quickstudy COMMAND ...\n\ncommands:\n"
+    + "\n".join(f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
+    + "\n\n`quickstudy COMMAND --help` lists the options of a command."
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,21 +37,15 @@ def main(argv: list[str] | None = None) -> int:
         print(__version__)
         return 0
     command, rest = argv[0], argv[1:]
+    if command not in COMMANDS:
+        print(f"quickstudy: there is no command {command!r}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"quickstudy.cli.{COMMANDS[command][0]}")
+    run = getattr(module, command if command != "list" else "list_runs")
     try:
-        if command == "train":
-            from quickstudy.cli.train import train
-
-            return train(rest)
-        if command == "evaluate":
-            from quickstudy.cli.evaluate import evaluate
-
-            return evaluate(rest)
-        if command == "demo":
-            from quickstudy.cli.demo import demo
-
-            return demo(rest)
+        return run(rest)
     except QuickstudyError as error:
         print(f"quickstudy {command}: {error}", file=sys.stderr)
-        return 2
-    print(f"quickstudy: there is no command {command!r}\n\n{USAGE}", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"quickstudy {command}: {stopped or 'stopped'}", file=sys.stderr)
     return 2

@@ -1,45 +1,83 @@
-"""quickstudy evaluate RUN: score a saved run on its meta-test tasks."""
+"""quickstudy evaluate RUN: score a saved run on its meta-test tasks. quickstudy compare RUN RUN ...: several, on the same."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import sys
 
-import yaml
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
-from quickstudy.cli.train import build_tasks
-from quickstudy.errors import CheckpointError
+from quickstudy.cli.runs import SavedRun
+from quickstudy.errors import ArgumentError
+
+PROTOCOL = ("ways", "shots", "queries")
 
 
 def evaluate(argv: list[str]) -> int:
-    """The command."""
+    """The command `evaluate`; 1 where the score is below --at_least."""
     made = ArgumentParser(prog="quickstudy evaluate", description="Score a run on its meta-test tasks.")
     made.add_argument("run", type=str, help="the run's folder")
-    made.add_argument("--episodes", type=int, default=600)
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
+    made.add_argument("--seed", type=int, default=0, help="of the tasks")
     made.add_argument("--steps", type=int | None, default=None, help="inner steps at test")
-    for option in ("ways", "shots", "queries"):
-        made.add_argument(f"--{option}", type=int | None, default=None)
+    _add_protocol(made)
+    made.add_argument(
+        "--at_least", type=float | None, default=None, help="exit with 1 where the score is not above this for sure"
+    )
     made.add_argument("--json", action="store_true", help="print one JSON record")
     options = made.parse_args(argv)
-    folder = Path(options.run)
-    if not (folder / "config.yaml").is_file():
-        raise CheckpointError(
-            options.run,
-            expected="a run folder, with config.yaml and learner/",
-            got="a folder without config.yaml" if folder.is_dir() else "no such folder",
-            do="Give the folder that `quickstudy train` printed last.",
-        )
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    protocol = {key: options[key] for key in ("ways", "shots", "queries") if options[key] is not None}
-    test = build_tasks(config).test
-    learner = qs.load(folder / "learner")
-    assert isinstance(learner, qs.Learner)
-    result = qs.evaluate(
-        learner, test.with_(**protocol) if protocol else test, options.episodes, options.seed, options.steps, progress=True
-    )
+    run = SavedRun(options.run)
+    test = _under(run.tasks.test, options)
+    result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, progress=True)
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds}
     print(json.dumps(record) if options.json else result)
+    if options.at_least is None or result.mean - result.ci95 >= options.at_least:
+        return 0
+    print(f"the lower end of the interval, {result.mean - result.ci95:.4f}, is below {options.at_least}", file=sys.stderr)
+    return 1
+
+
+def compare(argv: list[str]) -> int:
+    """The command `compare`: the meta-test tasks of the first run, the same episodes for all, paired differences."""
+    made = ArgumentParser(prog="quickstudy compare", description="Score runs on the same tasks, with paired differences.")
+    made.add_argument("runs", type=str, nargs="+", help="two run folders or more; the tasks are those of the first")
+    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
+    made.add_argument("--seed", type=int, default=0, help="of the tasks")
+    _add_protocol(made)
+    made.add_argument("--json", action="store_true", help="print one JSON record")
+    options = made.parse_args(argv)
+    runs = [SavedRun(path) for path in options.runs]
+    if len(runs) < 2:
+        raise ArgumentError(
+            "RUN RUN ...", expected="two runs or more", got=str(len(runs)), do="Use `quickstudy evaluate` for one."
+        )
+    seen = {name for run in runs[1:] for split in ("train", "validation") for name in _classes(run, split)}
+    if shared := seen & set(_classes(runs[0], "test")):
+        print(f"warning: {len(shared)} of the test classes were meta-trained on by another of these runs", file=sys.stderr)
+    test = _under(runs[0].tasks.test, options)
+    learners = [run.learner for run in runs]
+    for learner, run in zip(learners, runs, strict=True):
+        learner.name = str(run.path)
+    result = qs.compare(learners, test, options.episodes, options.seed)
+    if options.json:
+        rows = [{"run": e.name, "mean": e.mean, "ci95": e.ci95, "protocol": e.protocol} for e in result.evaluations]
+        print(json.dumps({"runs": rows, "differences": [vars(difference) for difference in result.differences]}))
+    else:
+        print(result)
     return 0
+
+
+def _add_protocol(made: ArgumentParser) -> None:
+    for option in PROTOCOL:
+        made.add_argument(f"--{option}", type=int | None, default=None, help=f"other {option} than the run's")
+
+
+def _under(test: qs.tasks.TaskDistribution, options: object) -> qs.tasks.TaskDistribution:
+    given = {name: getattr(options, name) for name in PROTOCOL if getattr(options, name) is not None}
+    return test.with_(**given) if given else test
+
+
+def _classes(run: SavedRun, split: str) -> list[str]:
+    path = run.path / "splits.json"
+    return json.loads(path.read_text(encoding="utf-8"))[split] if path.is_file() else []

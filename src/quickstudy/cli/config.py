@@ -1,0 +1,179 @@
+"""config.yaml: a run as plain data, from flags and files to objects.
+
+    learner: {name: maml, inner_lr: 0.4, ...}     the recipe's own arguments
+    tasks:   {name: omniglot, root: ..., ...}     the task family's
+    network: {name: conv4, channels: 64, ...}     the network's
+    train:   {steps: 2000, ...}                   meta_train's
+
+Every key is a flag too (--inner_lr, --tasks.root, --network.channels, --train.steps), and both come from the signatures: a new
+learner needs no code here. A flag beats the file, the file beats the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import re
+from argparse import ArgumentError as FlagError
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+import quickstudy as qs
+from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
+from quickstudy.errors import ArgumentError
+
+SECTIONS = ("learner", "tasks", "network", "train")
+DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
+NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The config of a file.
+
+    Raises:
+        ArgumentError: no such file, no YAML, or sections that are not there.
+    """
+    path = Path(path)
+    argument = f"--config {path}"
+    expected = "a YAML file with the sections " + ", ".join(SECTIONS)
+    if not path.is_file():
+        raise ArgumentError(argument, expected=expected, got="no such file", do="Every run folder has one: RUN/config.yaml.")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        got = " ".join(str(error).split())[:200]
+        raise ArgumentError(argument, expected=expected, got=f"what does not parse: {got}", do="Mend it.") from error
+    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in SECTIONS):
+        raise ArgumentError(argument, expected=expected, got=str(config)[:80], do="Take a run's config.yaml as a model.")
+    for key in config:
+        if key not in (*SECTIONS, "quickstudy"):
+            raise ArgumentError(argument, expected="known sections", got=f"{key!r}", do=nearest(str(key), SECTIONS))
+    return config
+
+
+def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
+    """A parser whose options are the arguments of the learner, of `--tasks.`, of `--network.` and of `--train.`."""
+    learner, network = LEARNERS[name], named("--network", network_name, NETWORKS)
+    description = (inspect.getdoc(learner) or "").split("\n")[0]
+    made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
+    made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
+    made.add_function_arguments(named("--tasks", tasks_name, TASKS), "tasks", skip=set())
+    made.add_function_arguments(network, "network", skip={"ways"} if "ways" in inspect.signature(network).parameters else set())
+    made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
+    for option, default in DEFAULTS.items():
+        made.add_argument(f"--train.{option}", type=int, default=default)
+    made.add_argument("--out", type=str, default=None, help="the run's folder")
+    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
+    return made
+
+
+def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str, Any], Namespace]:
+    """The resolved config of a command line (with `--tasks NAME`, `--network NAME` in it) over a config file; and the options.
+
+    Raises:
+        ArgumentError: an unknown key or flag (the nearest known one is named), or a value of a wrong type.
+    """
+    config = {} if file is None else read_config(file)
+    given = {section: dict(config.get(section, {})) for section in SECTIONS}
+    argv, tasks_name = taken(argv, "--tasks", given["tasks"].pop("name", "omniglot"))
+    argv, network_name = taken(argv, "--network", given["network"].pop("name", DEFAULT_NETWORK.get(tasks_name, "conv4")))
+    name = name or given["learner"].get("name")
+    given["learner"].pop("name", None)
+    if name is None:
+        raise ArgumentError("LEARNER", expected="one of " + ", ".join(LEARNERS), got="none", do="quickstudy train LEARNER ...")
+    named("LEARNER", name, LEARNERS)
+    made = parser(name, tasks_name, network_name)
+    plain = {**given.pop("learner"), **given} if file is not None else {}
+    known = sorted(key for key in made.get_defaults().keys() if "__path__" not in key)  # noqa: SIM118 (a Namespace, no dict)
+    _check_keys(plain, known, f"--config {file}")
+    try:
+        if plain:
+            made.set_defaults(made.parse_object(plain).as_flat().__dict__)
+        options = made.parse_args(argv)
+    except FlagError as error:
+        raise _explained(error, known, f"--config {file}" if file else "train") from error
+    return resolved(name, tasks_name, network_name, options), options
+
+
+def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) -> dict[str, Any]:
+    """The options as plain data: what config.yaml holds."""
+    plain = json.loads(json.dumps(options.as_dict(), default=str))
+    learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", "out", "episodes")}
+    return {
+        "quickstudy": qs.__version__,
+        "learner": {"name": name, **learner},
+        "tasks": {"name": tasks_name, **plain["tasks"]},
+        "network": {"name": network_name, **plain["network"]},
+        "train": plain["train"],
+    }
+
+
+def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
+    """Tasks and learner from a resolved config; the initial weights are those of its seed."""
+    tasks = build_tasks(config)
+    arguments, network_arguments = dict(config["learner"]), dict(config["network"])
+    recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
+    if "ways" in inspect.signature(network).parameters:
+        embedding = "embed" in inspect.signature(recipe).parameters
+        network_arguments["ways"] = None if embedding else tasks.train.protocol["ways"]
+    torch.manual_seed(config["train"].get("seed", 0))
+    return tasks, recipe(network(**network_arguments), **arguments)
+
+
+def build_tasks(config: dict[str, Any]) -> Any:
+    """The task family of a resolved config."""
+    arguments = dict(config["tasks"])
+    return named("--tasks", arguments.pop("name"), TASKS)(**arguments)
+
+
+def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:
+    """`argv` without `flag VALUE` (or `flag=VALUE`), and the value."""
+    for index, word in enumerate(argv):
+        if word == flag and index + 1 < len(argv):
+            return argv[:index] + argv[index + 2 :], argv[index + 1]
+        if word.startswith(flag + "="):
+            return argv[:index] + argv[index + 1 :], word.removeprefix(flag + "=")
+    return argv, default
+
+
+def nearest(word: str, known: Any) -> str:
+    """What to do about an unknown word: the known one that is nearest, or all of them."""
+    close = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."
+
+
+def _check_keys(plain: dict[str, Any], known: list[str], argument: str) -> None:
+    flat = [key for key in plain if key not in SECTIONS]
+    flat += [f"{section}.{key}" for section in SECTIONS for key in plain.get(section, {})]
+    for key in flat:
+        if key not in known:
+            raise ArgumentError(argument, expected="known keys", got=f"the key {key!r}", do=nearest(key, known))
+
+
+def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentError:
+    """jsonargparse's refusal in our four parts."""
+    text = " ".join(str(error).split())
+    unknown = re.search(r"nrecognized arguments: (\S+)", text)
+    if unknown is not None:
+        flag = unknown[1].split("=")[0]
+        return ArgumentError(flag, expected="a known flag", got="one that is not", do=nearest(flag.lstrip("-"), known))
+    key = re.search(r'(?:key|argument) "?(?:--)?([\w.]+)"?', text)
+    where = f"--{key[1]}" if key is not None else argument
+    return ArgumentError(where, expected="a value of its type", got=text[:300], do="See `quickstudy train LEARNER --help`.")
+
+
+def _skipped(learner: Callable) -> set[str | int]:
+    """Arguments that the command line does not take: the network itself, functions, and objects."""
+    simple = ("float", "int", "str", "bool", "None", "Normalisation", "Sequence")
+    parameters = inspect.signature(learner).parameters
+    return {
+        key
+        for key, one in parameters.items()
+        if not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)
+    }

@@ -1,0 +1,29 @@
+"""quickstudy explain LEARNER: its page in words. Equation, source, the paper's number, and the defaults."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+from jsonargparse import ArgumentParser
+
+from quickstudy.cli.names import LEARNERS, named
+
+
+def explain(argv: list[str]) -> int:
+    """The command."""
+    made = ArgumentParser(prog="quickstudy explain", description="What a learner does: " + ", ".join(LEARNERS))
+    made.add_argument("learner", type=str, help="its name")
+    options = made.parse_args(argv)
+    learner = named("LEARNER", options.learner, LEARNERS)
+    module = sys.modules[learner.__module__]
+    print(inspect.cleandoc(module.__doc__ or ""))
+    own = inspect.getdoc(learner) or ""
+    if own and own not in (module.__doc__ or ""):
+        print("\n" + own)
+    print("\nDefaults")
+    for name, parameter in inspect.signature(learner).parameters.items():
+        needed = parameter.default is inspect.Parameter.empty
+        print(f"  {name:<16}{'(to be given)' if needed else parameter.default!r}")
+    print(f"\nquickstudy train {options.learner} --help  lists what the command line takes.")
+    return 0

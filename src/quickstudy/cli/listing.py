@@ -1,0 +1,67 @@
+"""quickstudy list: the runs of a folder, and how they stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from quickstudy.cli.runs import SavedRun
+from quickstudy.errors import ArgumentError
+
+
+def list_runs(argv: list[str]) -> int:
+    """The command; 1 where there is no run."""
+    made = ArgumentParser(prog="quickstudy list", description="The runs of a folder.")
+    made.add_argument("folder", type=str, nargs="?", default="runs", help="where the run folders lie")
+    made.add_argument("--json", action="store_true", help="print one JSON record a line")
+    options = made.parse_args(argv)
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise ArgumentError(
+            "FOLDER", expected="a folder of runs", got=f"{str(folder)!r}: no such folder", do="`quickstudy train` makes runs/."
+        )
+    rows = [_row(SavedRun(path.parent)) for path in sorted(folder.glob("**/config.yaml"))]
+    if options.json:
+        for row in rows:
+            print(json.dumps(row))
+    elif rows:
+        _print_table(rows)
+    else:
+        print(f"no run in {folder}")
+    return 0 if rows else 1
+
+
+def _row(run: SavedRun) -> dict[str, Any]:
+    history, evaluation = run.history, run.evaluation
+    scores = [record["validation"] for record in history if "validation" in record]
+    score = None if evaluation is None else f"{_number(evaluation['mean'])} +- {_number(evaluation['ci95'])}"
+    return {
+        "run": str(run.path),
+        "learner": run.config["learner"]["name"],
+        "tasks": run.config["tasks"]["name"],
+        "steps": history[-1]["step"] if history else 0,
+        "of": run.config["train"].get("steps"),
+        "validation": scores[-1] if scores else None,
+        "test": score,
+        "state": run.state,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "learner", "tasks", "steps", "last validation", "meta-test", "state"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        steps, last = f"{row['steps']}/{row['of']}", "" if row["validation"] is None else _number(row["validation"])
+        table.add_row(row["run"], row["learner"], row["tasks"], steps, last, row["test"] or "", row["state"])
+    Console().print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"

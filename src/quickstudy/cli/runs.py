@@ -1,0 +1,91 @@
+"""A run's folder as the commands read it.
+
+RUN/config.yaml         everything needed to repeat the run, resolved
+RUN/splits.json         the classes of meta-training, meta-validation and meta-test
+RUN/learner/            the best learner
+RUN/metrics.jsonl       one record a meta-step
+RUN/checkpoints/        the whole state, now and then
+RUN/evaluation.json     the score on meta-test tasks
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import quickstudy as qs
+from quickstudy.checkpoint import checkpoints
+from quickstudy.cli.config import build_tasks, read_config
+from quickstudy.errors import CheckpointError
+from quickstudy.meta.folder import read_metrics
+
+
+class SavedRun:
+    """The run in folder `path`.
+
+    Raises:
+        CheckpointError: the folder is not a run's.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not (self.path / "config.yaml").is_file():
+            raise CheckpointError(
+                str(path),
+                expected="a run folder, with config.yaml and learner/",
+                got="a folder without config.yaml" if self.path.is_dir() else "no such folder",
+                do="Give the folder that `quickstudy train` printed last; `quickstudy list` shows those there are.",
+            )
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.yaml."""
+        return read_config(self.path / "config.yaml")
+
+    @cached_property
+    def tasks(self) -> Any:
+        """The task family it was trained on."""
+        return build_tasks(self.config)
+
+    @property
+    def learner(self) -> qs.Learner:
+        """The best learner."""
+        found = qs.load(self.path / "learner")
+        assert isinstance(found, qs.Learner)
+        return found
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The score on meta-test tasks; None where the run has not come so far."""
+        path = self.path / "evaluation.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The records of the meta-steps."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def state(self) -> str:
+        """finished; resumable, with the step of the newest checkpoint; or empty."""
+        if self.evaluation is not None:
+            return "finished"
+        found = checkpoints(self.path / "checkpoints")
+        return f"resumable from step {int(found[0].stem[5:])}" if found else "empty"
+
+
+def write_config(folder: Path, config: dict[str, Any], splits: dict[str, list[str]]) -> None:
+    """config.yaml and splits.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    (folder / "splits.json").write_text(json.dumps(splits) + "\n", encoding="utf-8")
+
+
+def write_evaluation(folder: Path, result: qs.Evaluation) -> None:
+    """evaluation.json: the scores and their protocol."""
+    record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": result.per_episode}
+    (folder / "evaluation.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
