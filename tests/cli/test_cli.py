@@ -136,8 +136,8 @@ def test_a_run_stopped_by_ctrl_c_says_how_to_go_on(tmp_path):
     import time
 
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "2"}
-    words = "train maml --tasks sinusoid --inner_lr 0.01 --train.steps 100000 --train.tasks_per_step 2 --train.executor loop --out run"
-    command = [sys.executable, "-m", "quickstudy.cli", *words.split()]
+    words = "train maml --tasks sinusoid --inner_lr 0.01 --train.steps 100000 --train.tasks_per_step 2 --train.executor loop"
+    command = [sys.executable, "-m", "quickstudy.cli", *words.split(), "--out", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120

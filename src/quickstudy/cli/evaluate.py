@@ -56,10 +56,8 @@ def compare(argv: list[str]) -> int:
     if shared := seen & set(_classes(runs[0], "test")):
         print(f"warning: {len(shared)} of the test classes were meta-trained on by another of these runs", file=sys.stderr)
     test = _under(runs[0].tasks.test, options)
-    learners = [run.learner for run in runs]
-    for learner, run in zip(learners, runs, strict=True):
-        learner.name = str(run.path)
-    result = qs.compare(learners, test, options.episodes, options.seed)
+    names = [str(run.path) for run in runs]
+    result = qs.compare([run.learner for run in runs], test, options.episodes, options.seed, names=names)
     if options.json:
         rows = [{"run": e.name, "mean": e.mean, "ci95": e.ci95, "protocol": e.protocol} for e in result.evaluations]
         print(json.dumps({"runs": rows, "differences": [vars(difference) for difference in result.differences]}))

@@ -40,8 +40,15 @@ class Comparison:
         return "\n".join(rows)
 
 
-def compare(learners: Sequence[Learner], tasks: TaskDistribution, episodes: int = 600, seed: int = 0) -> Comparison:
-    """Score learners on the same `episodes` tasks.
+def compare(
+    learners: Sequence[Learner],
+    tasks: TaskDistribution,
+    episodes: int = 600,
+    seed: int = 0,
+    *,
+    names: Sequence[str] | None = None,
+) -> Comparison:
+    """Score learners on the same `episodes` tasks; `names` stand in the table where they are given.
 
     Raises:
         ArgumentError: fewer than two learners.
@@ -49,6 +56,8 @@ def compare(learners: Sequence[Learner], tasks: TaskDistribution, episodes: int 
     if len(learners) < 2:
         raise ArgumentError("learners", expected="two or more", got=str(len(learners)), do="Use evaluate for one.")
     evaluations = [evaluate(learner, tasks, episodes, seed) for learner in learners]
+    for evaluation, name in zip(evaluations, names or (), strict=bool(names)):
+        evaluation.name = name
     first = evaluations[0]
     differences = []
     for other in evaluations[1:]:
