@@ -1,4 +1,4 @@
-"""What the README shows is run: its commands exist, its first two are `make demo` and `make test`, its Python runs in small.
+"""What the README and the docs show is run: commands exist, the first two are `make demo` and `make test`, Python runs in small.
 
 A Python block runs as it stands, in a fresh namespace and an empty folder, with these changes and no others:
 
@@ -11,8 +11,6 @@ A block that continues another starts with the comment `# continued`: it runs af
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "README.zh-CN.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 
 SMALL = {
     r"\bvalidation_episodes=\d+, *": "",
@@ -86,21 +85,32 @@ def test_every_make_target_named_exists():
     assert named <= defined, f"README names make targets that the Makefile lacks: {sorted(named - defined)}"
 
 
-@pytest.mark.parametrize("verb", sorted(set(QUICKSTUDY.findall("\n".join(shell_lines(README))))))
-def test_every_quickstudy_verb_named_exists(verb, tmp_path):
-    command = [str(Path(sys.executable).with_name("quickstudy")), verb, "--help"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"quickstudy {verb} --help ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+def verbs():
+    """The quickstudy commands that any page names."""
+    return sorted({verb for page in PAGES for verb in QUICKSTUDY.findall("\n".join(shell_lines((ROOT / page).read_text())))})
 
 
-@pytest.mark.parametrize("program", [pytest.param(code, id=f"block{number}") for number, code in enumerate(programs(README), 1)])
-def test_python_blocks_run(program, request, tmp_path, monkeypatch):
+@pytest.mark.parametrize("verb", verbs())
+def test_every_quickstudy_verb_named_exists(verb):
+    from quickstudy.cli import COMMANDS
+
+    assert verb in COMMANDS
+
+
+def snippets():
+    """Every program of every page."""
+    numbered = [(page, number, code) for page in PAGES for number, code in enumerate(programs((ROOT / page).read_text()), 1)]
+    return [pytest.param(page, code, id=f"{page}-{number}") for page, number, code in numbered]
+
+
+@pytest.mark.parametrize(("page", "program"), snippets())
+def test_python_blocks_run(page, program, request, tmp_path, monkeypatch):
     code = shrink(program)
     if re.search(DATA_ROOT, code):
         root = os.fspath(request.getfixturevalue("omniglot_root"))
         code = re.sub(DATA_ROOT, lambda _: f"root={root!r}", code)
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "__main__", **given()})
+    exec(compile(code, page, "exec"), {"__name__": "__main__", **given()})
 
 
 EXAMPLE = """
