@@ -1,11 +1,25 @@
 """p(tasks): where tasks come from. N-way K-shot episodes from labelled data, splits, and the data sets."""
 
+from quickstudy.tasks.augmentation import FeatureNoise as FeatureNoise
+from quickstudy.tasks.augmentation import MixTasks as MixTasks
+from quickstudy.tasks.augmentation import PermuteLabels as PermuteLabels
+from quickstudy.tasks.augmentation import Rotations as Rotations
+from quickstudy.tasks.backbone import from_backbone as from_backbone
+from quickstudy.tasks.class_lists import read_class_lists as read_class_lists
 from quickstudy.tasks.distribution import LabelledTasks as LabelledTasks
 from quickstudy.tasks.family import TaskFamily as TaskFamily
+from quickstudy.tasks.from_arrays import from_arrays as from_arrays
+from quickstudy.tasks.from_csv import from_csv as from_csv
+from quickstudy.tasks.from_dataset import from_dataset as from_dataset
+from quickstudy.tasks.from_dataset import from_huggingface as from_huggingface
+from quickstudy.tasks.from_folder import from_folder as from_folder
+from quickstudy.tasks.from_groups import GroupTasks as GroupTasks
+from quickstudy.tasks.from_groups import from_groups as from_groups
 from quickstudy.tasks.gaussian_classes import GaussianClasses as GaussianClasses
 from quickstudy.tasks.gaussian_classes import bayes_accuracy as bayes_accuracy
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
 from quickstudy.tasks.omniglot import Omniglot as Omniglot
+from quickstudy.tasks.preprocessing import Preprocessing as Preprocessing
 from quickstudy.tasks.quadratic import Quadratic as Quadratic
 from quickstudy.tasks.quadratic import half_squares as half_squares
 from quickstudy.tasks.quadratic import quadratic_of as quadratic_of
@@ -13,3 +27,6 @@ from quickstudy.tasks.sinusoid import Sinusoid as Sinusoid
 from quickstudy.tasks.splits import random_split as random_split
 from quickstudy.tasks.splits import read_split as read_split
 from quickstudy.tasks.strokes import Strokes as Strokes
+from quickstudy.tasks.transform import ColourJitter as ColourJitter
+from quickstudy.tasks.transform import RandomCrop as RandomCrop
+from quickstudy.tasks.transform import RandomFlip as RandomFlip

@@ -17,15 +17,18 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import TaskError
+from quickstudy.tasks.augmentation import EpisodeAugmentation
 from quickstudy.tasks.class_index import ClassIndex
 from quickstudy.tasks.family import TaskFamily as TaskFamily
 from quickstudy.tasks.generator import fresh_generator
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
 from quickstudy.tasks.interface import check_count
 from quickstudy.tasks.labels import check_names, check_x, check_y
+from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size as Size
 from quickstudy.tasks.size import check_size, drawn, largest
 from quickstudy.tasks.splits import random_split
+from quickstudy.tasks.transform import Transform
 
 
 class LabelledTasks(TaskDistribution):
@@ -38,6 +41,9 @@ class LabelledTasks(TaskDistribution):
         shots, queries: support and query examples of each class. Each of the three is an int, or a range (low, high), both
             included, from which one value is drawn for each call of `sample`, so that a batch is never ragged.
         class_names: C different names; the labels as text where not given.
+        preprocessing: normalises images as episodes are gathered.
+        transform: image transforms, for meta-training: see `quickstudy.tasks.transform`.
+        augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.augmentation`.
 
     Raises:
         ShapeError: x and y of different length, or empty; another number of names than of classes.
@@ -58,6 +64,9 @@ class LabelledTasks(TaskDistribution):
         shots: Size = 1,
         queries: Size = 15,
         class_names: Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
+        transform: Sequence[Transform] = (),
+        augment: Sequence[EpisodeAugmentation] = (),
     ):
         check_y(x, y)
         check_x(x)
@@ -66,6 +75,7 @@ class LabelledTasks(TaskDistribution):
         self.class_names = [str(label) for label in range(len(self.counts))] if class_names is None else list(class_names)
         check_names(self.class_names, len(self.counts))
         self.ways, self.shots, self.queries = ways, shots, queries
+        self.preprocessing, self.transform, self.augment = preprocessing, tuple(transform), tuple(augment)
         self.check_protocol()
 
     @property
@@ -85,11 +95,14 @@ class LabelledTasks(TaskDistribution):
         classes = self.index.choose_classes(n, ways, generator)
         rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
         support, query = rows.split((shots, queries), dim=2)
-        return Episode(self._gathered(support, generator), self._gathered(query, generator))
+        episode = Episode(self._gathered(support, generator), self._gathered(query, generator))
+        for augmentation in self.augment:
+            episode = augmentation(episode, generator)
+        return episode
 
     def examples(self) -> Examples:
         """All data: x (N, *feature) with global labels 0..C-1, named by `class_names`."""
-        return Examples(as_float(self.x), self.y, ways=len(self.counts))
+        return Examples(self._shown(self.x), self.y, ways=len(self.counts))
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -102,7 +115,17 @@ class LabelledTasks(TaskDistribution):
         rows = torch.cat([self.index.of_class(label) for label in labels])
         y = torch.arange(len(labels)).repeat_interleave(self.counts[labels])
         names = [self.class_names[label] for label in labels]
-        return LabelledTasks(gathered(self.x, rows), y, ways=self.ways, shots=self.shots, queries=self.queries, class_names=names)
+        return LabelledTasks(
+            gathered(self.x, rows),
+            y,
+            ways=self.ways,
+            shots=self.shots,
+            queries=self.queries,
+            class_names=names,
+            preprocessing=self.preprocessing,
+            transform=self.transform,
+            augment=self.augment,
+        )
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
         """The classes in three random parts: numbers of classes, or fractions of them, to train, to validate and to test.
@@ -147,7 +170,17 @@ class LabelledTasks(TaskDistribution):
         n, ways, each = rows.shape
         order = torch.rand(n, ways * each, generator=generator).argsort(1)
         rows = rows.flatten(1).gather(1, order)
-        return Examples(as_float(gathered(self.x, rows)), (order // each).to(self.x.device), ways=ways)
+        x = gathered(self.x, rows)
+        if self.transform:
+            flat = as_float(x).flatten(0, 1)
+            for transform in self.transform:
+                flat = transform(flat, generator)
+            x = flat.view(*x.shape)
+        return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
+
+    def _shown(self, x: Tensor) -> Tensor:
+        """What a learner sees of x: floats, normalised where the tasks say so."""
+        return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
 
 
 def gathered(x: Tensor, rows: Tensor) -> Tensor:

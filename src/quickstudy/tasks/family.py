@@ -8,8 +8,10 @@ import torch
 
 from quickstudy.errors import TaskError
 from quickstudy.tasks.interface import TaskDistribution
+from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size
 
+SPLITS = ("train", "validation", "test")
 Tasks = TypeVar("Tasks", bound=TaskDistribution)
 
 
@@ -23,6 +25,16 @@ class TaskFamily(Generic[Tasks]):
     def __init__(self, train: Tasks, validation: Tasks, test: Tasks):
         self.train, self.validation, self.test = train, validation, test
         check_splits({"train": train, "validation": validation, "test": test})
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """The class names of each split; empty where tasks have no classes. `split=` of every door takes it back."""
+        return {split: list(getattr(part, "class_names", [])) for split, part in zip(SPLITS, self._parts(), strict=True)}
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image file becomes what the learner sees; None where the tasks are not of image files."""
+        return getattr(self.test, "preprocessing", None)
 
     def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> TaskFamily[Tasks]:
         """All three under another protocol."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from quickstudy.errors import DataError
+from quickstudy.tasks.augmentation import Rotations
 from quickstudy.tasks.distribution import LabelledTasks
 from quickstudy.tasks.family import TaskFamily
 from quickstudy.tasks.omniglot_images import fetch, read_images
+from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size
 from quickstudy.tasks.splits import Splits, random_split, read_split
 
@@ -66,10 +67,11 @@ class Omniglot(TaskFamily[LabelledTasks]):
         def tasks(part: str) -> LabelledTasks:
             names = [name.partition("/")[2] for name in chosen[part]]
             x = torch.stack([images[name] for name in chosen[part]])
+            y, x = torch.arange(len(x)).repeat_interleave(x.shape[1]), x.flatten(0, 1)
             if rotations and part == "train":
-                x, names = _turned(x, names)
-            y = torch.arange(len(x)).repeat_interleave(x.shape[1])
-            return LabelledTasks(x.flatten(0, 1), y, ways=ways, shots=shots, queries=queries, class_names=names)
+                x, y, names = Rotations().classes(x, y, names)
+            reads = Preprocessing(size, channels=1, invert=True)
+            return LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=names, preprocessing=reads)
 
         super().__init__(tasks("train"), tasks("validation"), tasks("test"))
 
@@ -100,9 +102,3 @@ def _split(classes: list[str], split: str | Path, seed: int) -> Splits:
         if not names:
             raise DataError(f"split={str(split)!r}", expected="classes in every split", got=f"none in {part}", do="Name some.")
     return {part: [full[name] for name in names] for part, names in named.items()}
-
-
-def _turned(x: Tensor, names: list[str]) -> tuple[Tensor, list[str]]:
-    """Every character (classes, drawers, 1, size, size) at 0, 90, 180 and 270 degrees, each a class of its own."""
-    turned = torch.cat([torch.rot90(x, turns, (-2, -1)) for turns in range(4)])
-    return turned, names + [f"{name}/rot{90 * turns:03d}" for turns in range(1, 4) for name in names]

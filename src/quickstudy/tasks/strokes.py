@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from quickstudy.errors import ArgumentError
+from quickstudy.tasks.augmentation import Rotations
 from quickstudy.tasks.distribution import LabelledTasks
 from quickstudy.tasks.drawing import draw_characters
 from quickstudy.tasks.family import TaskFamily
+from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size
 
 
@@ -52,17 +53,12 @@ class Strokes(TaskFamily[LabelledTasks]):
         for split, count in enumerate(classes):
             first = sum(classes[:split])
             x, part = images[first : first + count], names[first : first + count]
+            y, x = torch.arange(len(part)).repeat_interleave(examples), x.flatten(0, 1)
             if split == 0 and rotations:
-                x, part = _turned(x, part)
-            y = torch.arange(len(part)).repeat_interleave(examples)
-            parts.append(LabelledTasks(x.flatten(0, 1), y, ways=ways, shots=shots, queries=queries, class_names=part))
+                x, y, part = Rotations().classes(x, y, part)
+            reads = Preprocessing(size, channels=1, invert=True)
+            parts.append(LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=part, preprocessing=reads))
         super().__init__(*parts)
-
-
-def _turned(x: Tensor, names: list[str]) -> tuple[Tensor, list[str]]:
-    """Every character (classes, examples, 1, size, size) at 0, 90, 180 and 270 degrees, each a class of its own."""
-    turned = torch.cat([torch.rot90(x, turns, (-2, -1)) for turns in range(4)])
-    return turned, names + [f"{name}/rot{90 * turns:03d}" for turns in range(1, 4) for name in names]
 
 
 def _check_classes(classes: Sequence[int]) -> None:
