@@ -8,9 +8,16 @@ from quickstudy import tasks as tasks
 from quickstudy.check_model import check_model as check_model
 from quickstudy.episode import Episode as Episode
 from quickstudy.episode import Examples as Examples
+from quickstudy.evaluation.calibration import Calibration as Calibration
+from quickstudy.evaluation.calibration import calibrate as calibrate
 from quickstudy.evaluation.compare import compare as compare
 from quickstudy.evaluation.evaluate import Evaluation as Evaluation
 from quickstudy.evaluation.evaluate import evaluate as evaluate
+from quickstudy.evaluation.reliability import Reliability as Reliability
+from quickstudy.evaluation.reliability import reliability as reliability
+from quickstudy.evaluation.unknown import Energy as Energy
+from quickstudy.evaluation.unknown import MaxProbability as MaxProbability
+from quickstudy.learners.compare.centroid import CentredCentroid as CentredCentroid
 from quickstudy.learners.compare.prototypical import Prototypical as Prototypical
 from quickstudy.learners.descend.descent import Descent as Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
@@ -26,12 +33,15 @@ from quickstudy.learners.descend.solver import Exact as Exact
 from quickstudy.learners.descend.solver import Neumann as Neumann
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
+from quickstudy.learners.solve.ridge import Ridge as Ridge
+from quickstudy.learners.transfer.backbone import from_backbone as from_backbone
 from quickstudy.learners.transfer.fine_tune import FineTune as FineTune
 from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as NearestCentroid
 from quickstudy.learners.transfer.pretext import CosineClassifier as CosineClassifier
 from quickstudy.learners.transfer.pretext import Projection as Projection
 from quickstudy.learners.transfer.probe import Probe as Probe
+from quickstudy.learners.transfer.standardised import Standardised as Standardised
 from quickstudy.meta.augmentation import Augmentation as Augmentation
 from quickstudy.meta.estimator import Backprop as Backprop
 from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
@@ -65,17 +75,22 @@ __all__ = [
     "Adam",
     "Augmentation",
     "Backprop",
+    "Calibration",
+    "CentredCentroid",
     "Compiled",
     "ConjugateGradient",
     "Contrastive",
     "ContrastivePretrain",
     "CosineClassifier",
     "Descent",
+    "Energy",
     "Episode",
     "Evaluation",
     "Exact",
     "Examples",
     "FOMAML",
+    "FewShotClassifier",
+    "FewShotRegressor",
     "FineTune",
     "FirstOrder",
     "FromScratch",
@@ -89,6 +104,7 @@ __all__ = [
     "LinearProbe",
     "Loop",
     "MAML",
+    "MaxProbability",
     "MetaSGD",
     "Momentum",
     "NearestCentroid",
@@ -98,22 +114,37 @@ __all__ = [
     "Probe",
     "Projection",
     "Prototypical",
+    "Reliability",
     "Reptile",
     "ReptileDirection",
+    "Ridge",
     "Run",
     "SGD",
+    "Standardised",
     "Supervised",
     "Threads",
     "Truncated",
     "Unrolled",
     "Vmap",
     "__version__",
+    "calibrate",
     "check_model",
     "compare",
     "evaluate",
+    "from_backbone",
     "load",
     "meta_gradient",
     "meta_train",
     "models",
+    "reliability",
     "tasks",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """FewShotClassifier and FewShotRegressor, which need scikit-learn, are imported when they are asked for."""
+    if name in ("FewShotClassifier", "FewShotRegressor"):
+        import quickstudy.sklearn
+
+        return getattr(quickstudy.sklearn, name)
+    raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")

@@ -54,3 +54,7 @@ class CheckpointError(QuickstudyError, ValueError):
 
 class UnsupportedError(QuickstudyError, TypeError):
     """Two parts that do not go together; the message names one that does."""
+
+
+class MissingPackageError(QuickstudyError, ImportError):
+    """An optional package that is not installed."""

@@ -34,6 +34,7 @@ FUNCTIONS: dict[str, Callable] = {
     "default_loss": default_loss,
     **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
 }
+READY = Path(__file__).parent / "ready"  # learners that come along
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
 
@@ -58,6 +59,8 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
 
 def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> Learner | Predictor:
     """Read a learner, or a predictor, back from its folder; of a run's folder its best learner.
+
+    `load("strokes")` is the learner that comes along: Prototypical, meta-trained on drawn characters.
 
     Args:
         network: the module for a learner that was built on a network of your own.
@@ -147,8 +150,16 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
 
+def run_folder(path: str | Path) -> Path:
+    """The path itself, or, for the name of a learner that comes along ("strokes"), its folder within the package."""
+    path = Path(path)
+    own = READY / path.name
+    return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
+
+
 def _learner_in(path: Path) -> Path:
     """The learner of a run's folder; any other path as it is."""
+    path = run_folder(path)
     return path / "learner" if not (path / CONFIG).is_file() and (path / "learner" / CONFIG).is_file() else path
 
 

@@ -69,7 +69,7 @@ def test_demo_in_a_small_size(tmp_path):
     ("words", "text"),
     [
         (("train", "mamal"), "`LEARNER`: expected one of maml, fomaml"),
-        (("train", "maml", "--tasks", "cifar"), "`--tasks`: expected one of omniglot, strokes, sinusoid"),
+        (("train", "maml", "--tasks", "cifar"), "`--tasks`: expected one of omniglot, strokes, sinusoid, folder, csv"),
         (("train", "maml", "--tasks", "omniglot", "--tasks.root", "nowhere"), "nowhere"),
         (("evaluate", "nowhere"), "expected a run folder, with config.yaml and learner/, got no such folder"),
         (("dance",), "there is no command 'dance'"),
@@ -218,3 +218,67 @@ def test_a_config_that_cannot_be_is_explained(tmp_path, capsys, config, text):
 
 def losses(run):
     return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def write_images(root, images, names):
+    """images (classes, each, 1, size, size), ink 1, as dark on white PNG files, one folder a class."""
+    from PIL import Image
+
+    for name, own in zip(names, images, strict=True):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(own):
+            Image.fromarray((255 - image[0]).numpy()).resize((60, 60)).save(root / name / f"{number}.png")
+
+
+def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path):
+    import torch
+
+    from quickstudy.tasks.drawing import draw_characters
+
+    drawn = draw_characters(20, 6, generator=torch.Generator().manual_seed(0))
+    write_images(tmp_path / "mine", drawn, [f"letter{number:02d}" for number in range(20)])
+    write_images(tmp_path / "support", drawn[:3, :2], ["one", "two", "three"])
+    write_images(tmp_path / "query", drawn[:3, 2:4], ["one", "two", "three"])
+    options = "--tasks.size 28 --tasks.channels 1 --tasks.invert true --tasks.ways 2 --tasks.queries 2 --network.channels 8"
+    options += (
+        " --train.steps 3 --train.tasks_per_step 2 --train.validation_episodes 4 --train.executor loop --episodes 5 --out run"
+    )
+    trained = quickstudy("train", "prototypical", "--tasks", "folder", "--tasks.path", "mine", *options.split(), cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert len(json.loads((tmp_path / "run" / "splits.json").read_text())["train"]) == 13
+    assert json.loads((tmp_path / "run" / "calibration.json").read_text())["temperature"] > 0
+    words = ("--support", "support", "--query", "query")
+    done = quickstudy("predict", "run", *words, "--json", "--unknown", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["file"] for row in rows] == sorted(f"query/{name}/{k}.png" for name in ("one", "two", "three") for k in (0, 1))
+    assert {row["class"] for row in rows} <= {"one", "two", "three", "unknown"}
+    assert all(0 < row["probability"] <= 1 for row in rows)
+    shown = quickstudy("predict", "run", *words, cwd=tmp_path)
+    assert "query/one/0.png" in shown.stdout
+    for bad, text in (
+        (("--support", "nowhere", "--query", "query"), "got no such folder"),
+        (("--support", "support", "--query", "nowhere"), "got no such path"),
+    ):
+        refused = quickstudy("predict", "run", *bad, cwd=tmp_path)
+        assert (refused.returncode, text in refused.stderr) == (2, True)
+
+
+def test_predict_knows_real_characters_without_any_training(tmp_path, omniglot_root):
+    """The learner that comes along, meta-trained on drawn characters alone, on real ones as image files."""
+    import torch
+
+    import quickstudy as qs
+
+    tasks = qs.tasks.Omniglot(omniglot_root, split="alphabet", rotations=False).test
+    chosen = list(range(0, 100, 20))
+    x, y = tasks.x, tasks.y
+    images = torch.stack([x[y == label][:5] for label in chosen])
+    names = [f"character{label}" for label in chosen]
+    write_images(tmp_path / "support", images[:, :1], names)
+    write_images(tmp_path / "query", images[:, 1:], names)
+    done = quickstudy("predict", "--support", "support", "--query", "query", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    right = sum(Path(row["file"]).parent.name == row["class"] for row in rows)
+    assert (len(rows), right >= 16) == (20, True)

@@ -11,6 +11,9 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.learners.compare.centroid import CentredCentroid
+from quickstudy.learners.solve.ridge import Ridge
+from quickstudy.learners.transfer.standardised import Standardised
 
 FEATURES, WAYS, SHOTS, QUERIES = 6, 3, 3, 2
 
@@ -58,6 +61,16 @@ CASES: dict[str, Case] = {
         f"Prototypical, {policy}": case(lambda policy=policy: qs.Prototypical(normed(), normalisation=policy))
         for policy in ("support", "running", "transductive", "frozen")
     },
+    "CentredCentroid": case(lambda: CentredCentroid()),
+    "CentredCentroid, embedded": case(lambda: CentredCentroid(normed(), mean=torch.randn(WAYS))),
+    # solve
+    "Ridge": case(lambda: Ridge(network(), strength=0.5, scale=3.0)),
+    "Ridge, Woodbury": case(lambda: Ridge(network(20), intercept=True)),
+    "Ridge, targets": case(lambda: Ridge(network(), intercept=True), targets),
+    **{
+        f"Ridge, {policy}": case(lambda policy=policy: Ridge(normed(), normalisation=policy))
+        for policy in ("support", "running", "transductive", "frozen")
+    },
     # descend
     "MAML": case(lambda: qs.MAML(network(), inner_lr=0.3, inner_steps=2)),
     "MAML, targets": case(lambda: qs.MAML(network(1), inner_lr=0.1, inner_steps=2), targets),
@@ -81,4 +94,7 @@ CASES: dict[str, Case] = {
     "FromScratch, targets": case(lambda: qs.FromScratch(network(1), inner_steps=5), targets),
     "NearestCentroid": case(lambda: qs.NearestCentroid()),
     "NearestCentroid, embedded": case(lambda: qs.NearestCentroid(normed())),
+    "Standardised": case(lambda: Standardised(Ridge(network(), normalisation="support"))),
+    "Standardised, clipped": case(lambda: Standardised(qs.MAML(network(), inner_lr=0.3, inner_steps=2), clip=1.5)),
+    "Standardised, targets": case(lambda: Standardised(Ridge(intercept=True)), targets),
 }

@@ -10,7 +10,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError, UnsupportedError
 from quickstudy.learners.compare.centroid import CentredCentroid
-from quickstudy.tasks import LabelledTasks, TaskFamily
+from quickstudy.tasks import LabelledTasks, Preprocessing, TaskFamily
 from quickstudy.tasks.backbone import from_backbone
 
 
@@ -56,6 +56,25 @@ def test_a_family_keeps_protocol_and_names_and_its_episodes_are_those_of_the_raw
     with torch.no_grad():
         want = module.eval()(raw.query.x.flatten(0, 1)).flatten(1)
     torch.testing.assert_close(seen.query.x.flatten(0, 1), want)
+
+
+def test_the_module_sees_images_as_the_tasks_normalise_them_and_no_transform():
+    tasks, module = images(), backbone().eval()
+    normal = LabelledTasks(
+        tasks.x,
+        tasks.y,
+        ways=3,
+        shots=2,
+        queries=3,
+        preprocessing=Preprocessing(4, 1, mean=(0.3,), std=(0.2,)),
+        transform=[qs.tasks.RandomFlip(1.0)],
+        augment=[qs.tasks.PermuteLabels()],
+    )
+    mapped = from_backbone(normal, module, progress=False)
+    with torch.no_grad():
+        torch.testing.assert_close(mapped.x, module((tasks.x / 255 - 0.3) / 0.2).flatten(1))
+        assert not torch.allclose(mapped.x, module(tasks.x / 255).flatten(1))  # control: not normalised
+    assert (mapped.preprocessing, mapped.transform, len(mapped.augment)) == (None, (), 1)
 
 
 def test_every_learner_runs_on_the_features():

@@ -1,9 +1,10 @@
-"""Doors: any labelled data become tasks. Each door gives the same family for the same data, and says what is wrong with bad data."""
+"""Doors: any labelled data become tasks; every door obeys the same laws, and says what is wrong with bad data."""
 
 from __future__ import annotations
 
 import csv
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +127,9 @@ def test_arrays_of_any_labels():
     x, y = np.random.default_rng(0).normal(size=(60, 5)), np.repeat(["cat", "dog", "eel", "fox", "gnu", "hen"], 10)
     family = qs.tasks.from_arrays(x, y, ways=2, shots=1, queries=3, split=(2, 2, 2))
     check_laws(family)
-    assert sorted(sum(family.classes.values(), [])) == ["cat", "dog", "eel", "fox", "gnu", "hen"]
+    assert sorted(chain(*family.classes.values())) == ["cat", "dog", "eel", "fox", "gnu", "hen"]
     numbers = qs.tasks.from_arrays(x.tolist(), np.repeat(np.arange(6) * 5, 10), ways=2, shots=1, queries=3, split=(2, 2, 2))
-    assert set(sum(numbers.classes.values(), [])) == {"0", "5", "10", "15", "20", "25"}
+    assert set(chain(*numbers.classes.values())) == {"0", "5", "10", "15", "20", "25"}
     owner = {tuple(np.float32(row).tolist()): label for row, label in zip(x, y, strict=True)}
     episode = family.train.sample(5)
     for task in range(5):
@@ -178,7 +179,7 @@ def test_huggingface():
 
     family = qs.tasks.from_huggingface(Table(), **SMALL)
     check_laws(family)
-    assert sorted(sum(family.classes.values(), [])) == CLASSES
+    assert sorted(chain(*family.classes.values())) == CLASSES
     with pytest.raises(errors.DataError, match="column 'text'`: expected one of image, label"):
         qs.tasks.from_huggingface(Table(), x="text")
     with pytest.raises(errors.DataError, match="few-shot splits are by class, and made here"):
@@ -433,6 +434,7 @@ def test_any_bytes_as_an_image_give_pixels_or_an_error_of_ours(tmp_path, content
         content = path.read_bytes()[:cut] + content
     path.write_bytes(content)
     try:
-        assert Preprocessing(4).read(path).shape == (3, 4, 4)
-    except errors.DataError as error:
-        assert "expected an image that can be read" in str(error)
+        pixels = Preprocessing(4).read(path)
+    except errors.DataError:
+        return
+    assert pixels.shape == (3, 4, 4)

@@ -12,6 +12,7 @@ COMMANDS = {
     "resume": ("train", "go on with a run that was stopped or killed"),
     "evaluate": ("evaluate", "score a run on its meta-test tasks, with a 95 % interval"),
     "compare": ("evaluate", "score runs on the same tasks, with paired differences"),
+    "predict": ("predict", "learn from a folder of images a class, and name the images of another folder"),
     "list": ("listing", "the runs of a folder, and how they stand"),
     "explain": ("explain", "what a learner does: equation, source, the paper's number, defaults"),
     "doctor": ("doctor", "versions, devices, which executors work here, and a check of a meta-gradient"),

@@ -27,7 +27,9 @@ from jsonargparse import ArgumentParser, Namespace
 import quickstudy as qs
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.errors import ArgumentError
+from quickstudy.tasks.size import largest
 
+FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
 SECTIONS = ("learner", "tasks", "network", "train")
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
 NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
@@ -64,7 +66,7 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
     made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
     made.add_function_arguments(named("--tasks", tasks_name, TASKS), "tasks", skip=set())
-    made.add_function_arguments(network, "network", skip={"ways"} if "ways" in inspect.signature(network).parameters else set())
+    made.add_function_arguments(network, "network", skip=FROM_TASKS & set(inspect.signature(network).parameters))
     made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():
         made.add_argument(f"--train.{option}", type=int, default=default)
@@ -119,11 +121,18 @@ def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
     tasks = build_tasks(config)
     arguments, network_arguments = dict(config["learner"]), dict(config["network"])
     recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
-    if "ways" in inspect.signature(network).parameters:
-        embedding = "embed" in inspect.signature(recipe).parameters
-        network_arguments["ways"] = None if embedding else tasks.train.protocol["ways"]
+    network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
     torch.manual_seed(config["train"].get("seed", 0))
     return tasks, recipe(network(**network_arguments), **arguments)
+
+
+def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any]:
+    """What of a network's shape the tasks decide: its outputs (none for an embedding), and the images that it takes."""
+    ways, reads = tasks.train.protocol["ways"], tasks.preprocessing
+    shape = {"ways": None if embedding or ways is None else largest(ways)}
+    if reads is not None:
+        shape |= {"in_channels": reads.channels, "size": reads.size}
+    return {name: value for name, value in shape.items() if name in inspect.signature(network).parameters}
 
 
 def build_tasks(config: dict[str, Any]) -> Any:

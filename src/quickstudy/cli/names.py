@@ -22,9 +22,15 @@ LEARNERS: dict[str, Callable] = {
     "nearest_centroid": qs.NearestCentroid,
     "joint_training": qs.JointTraining,
 }
-TASKS: dict[str, Callable] = {"omniglot": qs.tasks.Omniglot, "strokes": qs.tasks.Strokes, "sinusoid": qs.tasks.Sinusoid}
+TASKS: dict[str, Callable] = {
+    "omniglot": qs.tasks.Omniglot,
+    "strokes": qs.tasks.Strokes,
+    "sinusoid": qs.tasks.Sinusoid,
+    "folder": qs.tasks.from_folder,
+    "csv": qs.tasks.from_csv,
+}
 NETWORKS: dict[str, Callable] = {"conv4": qs.models.conv4, "resnet12": qs.models.resnet12, "mlp": qs.models.mlp}
-DEFAULT_NETWORK = {"omniglot": "conv4", "strokes": "conv4", "sinusoid": "mlp"}
+DEFAULT_NETWORK = {"sinusoid": "mlp"}  # conv4 where nothing is said
 
 
 def named(kind: str, name: str, table: Mapping[str, Callable]) -> Callable:

@@ -5,6 +5,8 @@ RUN/splits.json         the classes of meta-training, meta-validation and meta-t
 RUN/learner/            the best learner
 RUN/metrics.jsonl       one record a meta-step
 RUN/checkpoints/        the whole state, now and then
+RUN/preprocessing.json  how an image file becomes what the learner sees
+RUN/calibration.json    temperature, and the threshold of "unknown"
 RUN/evaluation.json     the score on meta-test tasks
 """
 
@@ -20,8 +22,13 @@ import yaml
 import quickstudy as qs
 from quickstudy.checkpoint import checkpoints
 from quickstudy.cli.config import build_tasks, read_config
-from quickstudy.errors import CheckpointError
+from quickstudy.errors import CheckpointError, UnsupportedError
+from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.meta.folder import read_metrics
+from quickstudy.store import run_folder
+from quickstudy.tasks import Preprocessing
+
+PREPROCESSING = "preprocessing.json"
 
 
 class SavedRun:
@@ -78,11 +85,36 @@ class SavedRun:
         return f"resumable from step {int(found[0].stem[5:])}" if found else "empty"
 
 
-def write_config(folder: Path, config: dict[str, Any], splits: dict[str, list[str]]) -> None:
-    """config.yaml and splits.json."""
+def ready_to_predict(run: str) -> tuple[qs.Learner, Preprocessing, Calibration | None]:
+    """The learner of a run that was trained on images, or of the one that comes along; how it reads them; its calibration.
+
+    Raises:
+        CheckpointError: no such run.
+        UnsupportedError: a run that was not trained on images.
+    """
+    folder = run_folder(run)
+    if not (folder / "learner").is_dir():
+        SavedRun(folder)  # says what is missing
+    learner = qs.load(folder / "learner")
+    assert isinstance(learner, qs.Learner)
+    if not (folder / PREPROCESSING).is_file():
+        raise UnsupportedError(
+            "RUN",
+            expected="a run that was trained on images",
+            got=f"{run!r}, without {PREPROCESSING}",
+            do="Use qs.load in Python.",
+        )
+    reads = Preprocessing.from_dict(json.loads((folder / PREPROCESSING).read_text(encoding="utf-8")))
+    return learner, reads, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
+
+
+def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
+    """config.yaml, splits.json and, for images, preprocessing.json."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    (folder / "splits.json").write_text(json.dumps(splits) + "\n", encoding="utf-8")
+    (folder / "splits.json").write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
+    if tasks.preprocessing is not None:
+        (folder / PREPROCESSING).write_text(json.dumps(tasks.preprocessing.to_dict()) + "\n", encoding="utf-8")
 
 
 def write_evaluation(folder: Path, result: qs.Evaluation) -> None:

@@ -14,6 +14,7 @@ from quickstudy.cli.config import build, parse, parser, taken
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
 from quickstudy.cli.runs import SavedRun, write_config, write_evaluation
 from quickstudy.meta.train import EARLY
+from quickstudy.tasks.size import largest
 
 USAGE = """usage: quickstudy train LEARNER --tasks TASKS [options]
        quickstudy train --config RUN/config.yaml [options]
@@ -37,7 +38,7 @@ def train(argv: list[str]) -> int:
     config, options = parse(rest, name, file)
     tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
-    write_config(out, config, splits_of(tasks))
+    write_config(out, config, tasks)
     return finished(config, tasks, learner, out, options.episodes, resume=False)
 
 
@@ -53,7 +54,7 @@ def resume(argv: list[str]) -> int:
     if options.steps is not None:
         config["train"]["steps"] = options.steps
     tasks, learner = build(config)
-    write_config(run.path, config, splits_of(tasks))
+    write_config(run.path, config, tasks)
     return finished(config, tasks, learner, run.path, options.episodes, resume=True)
 
 
@@ -65,6 +66,7 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, out: Path,
     print(run, file=sys.stderr)
     if run.stopped in EARLY:
         print(f"stopped by train.{run.stopped}", file=sys.stderr)
+    calibrated(learner, tasks, out)
     result = qs.evaluate(learner, tasks.test, episodes, progress=True)
     write_evaluation(out, result)
     print(result)
@@ -72,9 +74,11 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, out: Path,
     return 0
 
 
-def splits_of(tasks: Any) -> dict[str, list[str]]:
-    """The class names of each split; empty where tasks have no classes."""
-    return {split: list(getattr(getattr(tasks, split), "class_names", [])) for split in ("train", "validation", "test")}
+def calibrated(learner: qs.Learner, tasks: Any, out: Path) -> None:
+    """calibration.json, for tasks with classes enough to leave one out."""
+    validation = tasks.validation
+    if validation.ways is not None and len(tasks.classes["validation"]) > largest(validation.ways):
+        qs.calibrate(learner, validation).save(out)
 
 
 def _help(name: str, rest: list[str]) -> int:

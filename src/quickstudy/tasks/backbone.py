@@ -5,7 +5,7 @@ x_i  ->  f(x_i)            f in eval mode, without a graph, in batches
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, overload
@@ -59,7 +59,9 @@ def from_backbone(
 ) -> Any:
     """The same tasks over the features f(x) of a pre-trained network.
 
-    The module runs in eval mode and without a graph, and is left as it was. Features lie where the data lie.
+    The module runs in eval mode and without a graph, and is left as it was. It sees images normalised as the tasks say. Image
+    transforms (`transform=`) draw anew each time and so are left out; augmentations of episodes (`augment=`) stay, and act on
+    features. Features lie where the data lie.
 
     Args:
         tasks: a TaskFamily of LabelledTasks (all three are mapped), LabelledTasks, or labelled data: Examples, or a map-style
@@ -91,13 +93,21 @@ def from_backbone(
     return LabelledTasks(z, data.y, ways=ways, shots=shots, queries=queries, class_names=class_names)
 
 
-def features(module: nn.Module, x: Tensor, *, batch_size: int = 256, progress: bool = False, what: str = "features") -> Tensor:
-    """f(x), (examples, features), for x (examples, *feature); uint8 images become numbers in [0, 1] batch by batch."""
+def features(
+    module: nn.Module,
+    x: Tensor,
+    *,
+    batch_size: int = 256,
+    progress: bool = False,
+    what: str = "features",
+    see: Callable[[Tensor], Tensor] = as_float,
+) -> Tensor:
+    """f(see(x)), (examples, features), for x (examples, *feature); uint8 images become numbers in [0, 1], batch by batch."""
     own = next(chain(module.parameters(), module.buffers()), x)
     rows = []
     with bar(len(x), what, progress) as advance, torch.no_grad(), _eval_mode(module):
         for part in x.split(batch_size):
-            z = module(as_float(part).to(own.device))
+            z = module(see(part).to(own.device))
             _check(z, len(part))
             rows.append(z.flatten(1).to(x.device))
             advance(len(part))
@@ -114,12 +124,13 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
             "quickstudy.from_backbone(module).",
         )
     return LabelledTasks(
-        features(module, tasks.x, batch_size=batch_size, progress=progress, what=what),
+        features(module, tasks.x, batch_size=batch_size, progress=progress, what=what, see=tasks._shown),
         tasks.y,
         ways=tasks.ways,
         shots=tasks.shots,
         queries=tasks.queries,
         class_names=tasks.class_names,
+        augment=tasks.augment,
     )
 
 

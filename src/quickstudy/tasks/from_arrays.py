@@ -39,7 +39,8 @@ def from_arrays(
         y: (N,) labels of any kind: integers, strings. Each different label is a class, named by it.
         ways, shots, queries: of an episode; each a number, or a range (low, high) from which it is drawn once for each batch.
         split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or the names as
-            {"train": ..., "validation": ..., "test": ...}, as `family.classes` has them; or a folder of lists (`quickstudy.tasks.class_lists`).
+            {"train": ..., "validation": ..., "test": ...}, as `family.classes` has them; or a folder of lists, see
+            `quickstudy.tasks.class_lists`.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`.

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from quickstudy.errors import DataError, LabelError
@@ -135,6 +134,8 @@ def _labels(dataset: Any, labels: Sequence[Any] | Callable[[int], Any] | None) -
 
 def _items(dataset: Any, reads: Preprocessing) -> tuple[Tensor, bool]:
     """All x as one tensor, and whether they were PIL images."""
+    from PIL import Image
+
     found, images = [], False
     with bar(len(dataset), "reading items", len(dataset) >= WORTH_A_BAR) as advance:
         for index in range(len(dataset)):

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGEST = 100_000_000  # pixels of a file: more are no photograph but a bomb
 
@@ -49,6 +51,8 @@ class Preprocessing:
         Raises:
             DataError: no such file, or one that is no image or is cut short.
         """
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
         try:
             with Image.open(path) as opened:
                 if opened.width * opened.height > LARGEST:
@@ -66,6 +70,8 @@ class Preprocessing:
 
     def of_image(self, image: Image.Image) -> Tensor:
         """The same for an opened image."""
+        from PIL import Image, ImageOps
+
         if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits: the range that the image uses
             values = np.asarray(image, dtype=np.float64)
             span = max(float(values.max() - values.min()), 1.0)

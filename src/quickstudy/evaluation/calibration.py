@@ -1,0 +1,196 @@
+"""calibrate: make a learner's probabilities honest, and let it say "unknown", by meta-validation tasks.
+
+    T*         =  argmin_T  - sum_i log softmax(l_i / T)_{y_i}                  over queries of the support's classes      (1)
+    threshold  :  a share `keep` of those queries has  score(l, T*) >= threshold                                         (2)
+
+Each task holds `left_out` classes whose support is taken away, so that their queries are truly of no class of the support: how
+many of them fall below the threshold is measured, not promised. Test tasks are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import Tensor
+
+from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.evaluation.open_episodes import Answers, answers
+from quickstudy.evaluation.reliability import Reliability, reliability
+from quickstudy.evaluation.temperature import fit_temperature, nll
+from quickstudy.evaluation.unknown import SCORES, Energy, MaxProbability, Score, auroc, threshold_keeping
+from quickstudy.learners.learner import Learner
+
+if TYPE_CHECKING:
+    from quickstudy.tasks.distribution import TaskDistribution
+
+FORMAT = 1
+CALIBRATION = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` found. It holds for tasks of this protocol; other ways or shots want a calibration of their own.
+
+    Attributes:
+        temperature: T*.
+        threshold: of the score; below it a query is unknown.
+        score: the name of the score, "MaxProbability" or "Energy".
+        keep: the share of known queries that the threshold was asked to keep.
+        kept: the share that it keeps of the queries it was set on.
+        caught: the share of unknown queries that it rejects.
+        auroc: of known against unknown by the score.
+        nll_before, nll_after: mean negative log likelihood of known queries at T = 1 and at T*.
+        before, after: their reliability diagrams.
+        protocol: ways, shots, queries, left_out, episodes, seed.
+    """
+
+    temperature: float
+    threshold: float
+    score: str
+    keep: float
+    kept: float
+    caught: float
+    auroc: float
+    nll_before: float
+    nll_after: float
+    before: Reliability
+    after: Reliability
+    protocol: dict[str, Any]
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """The score of each row of logits (examples, ways): (examples,)."""
+        return SCORES[self.score]()(logits, self.temperature)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """softmax(l / T), (examples, ways)."""
+        return (logits / self.temperature).softmax(-1)
+
+    def is_unknown(self, logits: Tensor) -> Tensor:
+        """Which rows belong to no class of the support: (examples,) bool."""
+        return self.scores(logits) < self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        diagrams = {"before": self.before.to_dict(), "after": self.after.to_dict()}
+        return {"format": FORMAT, **asdict(self), **diagrams}
+
+    @classmethod
+    def from_dict(cls, spec: dict[str, Any]) -> Self:
+        """What `to_dict` gave.
+
+        Raises:
+            CheckpointError: of a newer format, or with a field missing.
+        """
+        fields = {name: value for name, value in spec.items() if name != "format"}
+        names = set(cls.__dataclass_fields__)
+        if spec.get("format") != FORMAT or set(fields) != names or fields["score"] not in SCORES:
+            raise CheckpointError(
+                CALIBRATION,
+                expected=f"a calibration of format {FORMAT} with the fields {sorted(names)}",
+                got=f"format {spec.get('format')} with {sorted(fields)}, score {fields.get('score')!r}",
+                do="Calibrate again: quickstudy.calibrate(learner, tasks.validation).",
+            )
+        diagrams = {name: Reliability.from_dict(fields[name]) for name in ("before", "after")}
+        protocol = {name: tuple(v) if isinstance(v, list) else v for name, v in fields["protocol"].items()}
+        return cls(**{**fields, **diagrams, "protocol": protocol})
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON: to `path` where it ends in .json, else to calibration.json in that folder."""
+        file = _file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(file.name + ".part")
+        part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        os.replace(part, file)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: no such file, or one that is no calibration.
+        """
+        file = _file(path)
+        if not file.is_file():
+            raise CheckpointError(
+                str(file), expected="a calibration", got="no such file", do="calibration.save(path) writes one."
+            )
+        try:
+            spec = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(str(file), expected="JSON", got=str(error), do="Save the calibration again.") from error
+        return cls.from_dict(spec if isinstance(spec, dict) else {})
+
+    def __str__(self) -> str:
+        return (
+            f"temperature {self.temperature:.3g}: ECE {100 * self.before.ece:.2f} -> {100 * self.after.ece:.2f} %; "
+            f"{self.score} >= {self.threshold:.4g} keeps {100 * self.kept:.1f} % of known and rejects "
+            f"{100 * self.caught:.1f} % of unknown queries (AUROC {self.auroc:.3f}, {self.protocol['episodes']} tasks, "
+            f"{self.protocol['ways']}-way {self.protocol['shots']}-shot, {self.protocol['left_out']} left out)"
+        )
+
+
+def calibrate(
+    learner: Learner,
+    tasks: TaskDistribution,
+    episodes: int = 200,
+    seed: int = 0,
+    *,
+    keep: float = 0.95,
+    left_out: int = 1,
+    scores: Sequence[Score] = (MaxProbability(), Energy()),
+    progress: bool = False,
+) -> Calibration:
+    """Fit a temperature and a threshold on `episodes` tasks drawn from `tasks` (give meta-validation tasks) with `seed`.
+
+    Args:
+        keep: the share of known queries that the threshold lets through.
+        left_out: how many classes of each task, beside its ways, have queries and no support.
+        scores: the candidates; the one that tells known from unknown best on these tasks (by AUROC) is kept.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ArgumentError: episodes or left_out below 1, no score, a share that so few queries cannot vouch for.
+        TaskError: fewer classes than ways + left_out.
+        UnsupportedError: tasks with targets.
+        NotFiniteError: a prediction that is NaN or infinite.
+    """
+    if not scores:
+        raise ArgumentError("scores", expected="one or more", got="none", do="Leave it out for the usual ones.")
+    found = answers(learner, tasks, episodes, seed, left_out=left_out, progress=progress)
+    protocol = {**tasks.protocol, "left_out": left_out, "episodes": episodes, "seed": seed}
+    return from_answers(found, protocol, keep=keep, scores=scores)
+
+
+def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[Score]) -> Calibration:
+    """The calibration of answers already given."""
+    logits, y = found.known, found.y
+    temperature = fit_temperature(logits, y)  # (1)
+    told = [(score, score(logits, temperature), score(found.unknown, temperature)) for score in scores]
+    areas = [auroc(known, unknown) for _, known, unknown in told]
+    area = max(areas)
+    score, known, unknown = told[areas.index(area)]
+    threshold = threshold_keeping(known, keep)  # (2)
+    return Calibration(
+        temperature=temperature,
+        threshold=threshold,
+        score=type(score).__name__,
+        keep=keep,
+        kept=float((known >= threshold).double().mean()),
+        caught=float((unknown < threshold).double().mean()),
+        auroc=area,
+        nll_before=nll(logits, y),
+        nll_after=nll(logits, y, temperature),
+        before=reliability(logits.softmax(1), y),
+        after=reliability((logits / temperature).softmax(1), y),
+        protocol=protocol,
+    )
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".json" else path / CALIBRATION

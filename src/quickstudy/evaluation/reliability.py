@@ -1,0 +1,91 @@
+"""Reliability: does a learner that says 80 % get 80 % right? The bins of a reliability diagram, and their summary.
+
+    c_i = max_k p_ik,    a_i = [argmax_k p_ik = y_i],        ECE  =  sum_b  n_b/n  | mean_{i in b} a_i  -  mean_{i in b} c_i |
+
+Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 2-3. Bins of equal mass: Nixon et al., "Measuring
+Calibration in Deep Learning", 2019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import ArgumentError, ShapeError
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of the diagram: `count` examples whose confidence lies in (low, high]."""
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """The bins that hold an example, from the least confident to the most."""
+
+    bins: tuple[Bin, ...]
+
+    @property
+    def ece(self) -> float:
+        """The expected calibration error, in [0, 1]."""
+        total = sum(one.count for one in self.bins)
+        return sum(one.count * abs(one.accuracy - one.confidence) for one in self.bins) / total
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
+
+    @classmethod
+    def from_dict(cls, spec: dict[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        return cls(tuple(Bin(**one) for one in spec["bins"]))
+
+
+def reliability(probabilities: Tensor, y: Tensor, bins: int = 15, *, equal: Literal["width", "mass"] = "width") -> Reliability:
+    """The reliability diagram of probabilities (examples, ways) against labels y (examples,).
+
+    Args:
+        bins: how many.
+        equal: bins of equal "width" in confidence, or of equal "mass": as many examples in each.
+
+    Raises:
+        ArgumentError: bins below 1; `equal` that is neither.
+        ShapeError: no example, or another number of labels than of rows.
+    """
+    if bins < 1:
+        raise ArgumentError("bins", expected="1 or more", got=str(bins), do="15 are the field's habit.")
+    if equal not in ("width", "mass"):
+        raise ArgumentError("equal", expected="'width' or 'mass'", got=repr(equal), do="'width' is the field's habit.")
+    if probabilities.ndim != 2 or probabilities.shape[:1] != y.shape or not len(y):
+        raise ShapeError(
+            "reliability(probabilities, y)",
+            expected="probabilities (examples, ways) and labels (examples,), with at least one example",
+            got=f"{tuple(probabilities.shape)} and {tuple(y.shape)}",
+            do="Give one row of probabilities for each label.",
+        )
+    confidence, answer = probabilities.double().max(1)
+    confidence, order = confidence.clamp(max=1.0).sort()
+    right = (answer == y)[order].double()
+    if equal == "mass":
+        parts = [part for part in torch.arange(len(y)).tensor_split(bins) if len(part)]
+        edges = [0.0, *(float(confidence[part[-1]]) for part in parts)]
+    else:
+        edges = [b / bins for b in range(bins + 1)]
+        place = torch.searchsorted(torch.tensor(edges[1:], dtype=torch.float64), confidence).clamp(max=bins - 1)
+        parts = [(place == b).nonzero().flatten() for b in range(bins)]
+    return Reliability(
+        tuple(
+            Bin(edges[b], edges[b + 1], float(confidence[part].mean()), float(right[part].mean()), len(part))
+            for b, part in enumerate(parts)
+            if len(part)
+        )
+    )

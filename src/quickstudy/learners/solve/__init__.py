@@ -1,0 +1,1 @@
+"""Learn by solving for a head exactly."""

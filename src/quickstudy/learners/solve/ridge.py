@@ -1,0 +1,103 @@
+"""Ridge regression on a learned embedding: the head that the support determines, in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples, is_labels
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.learner import Learner, State, check_ways
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation
+
+
+class Ridge(Learner):
+    """Regress on the support's one-hot labels, or targets, in a learned space, and answer with that regression.
+
+        Z    =  f_phi(x_1), ..., f_phi(x_n)  as rows,     Y  =  one-hot labels, or targets                      (1)
+        W, b =  argmin  || Z W + b - Y ||^2 + lambda ||W||^2                                                    (2)
+        p(y = k | x)  =  softmax_k( alpha (W' f_phi(x) + b)_k + beta ),    or for targets  y  =  W' f_phi(x) + b  (3)
+
+    The derivative passes through the solution. phi is f, lambda = exp(log_strength) > 0, and for labels alpha (`scale`) and
+    beta (`shift`): regression onto 0 and 1 has no reason to give good logits. beta is the same for every class, so the
+    softmax does not see it; a criterion that looks at each logit alone does.
+
+    Main arguments:
+        embed: f_phi, (examples, *feature) -> (examples, features); None: the raw values, flattened.
+        strength: lambda as it begins, above 0.
+        intercept: whether there is a b, which is not shrunk; without it b = 0, as in the paper.
+
+    Other arguments:
+        scale, shift: alpha and beta as they begin.
+        normalisation: "running" by default, as for the learners that compare.
+
+    Raises:
+        ArgumentError: a strength that is not above 0.
+
+    Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019 (R2-D2).
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module | None = None,
+        *,
+        strength: float = 1.0,
+        intercept: bool = False,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        normalisation: Normalisation = "running",
+    ):
+        super().__init__(normalisation=normalisation)
+        if not strength > 0:
+            raise ArgumentError(
+                "strength",
+                expected="a number above 0",
+                got=str(strength),
+                do="Without it there are many solutions where there are fewer examples than features; 1 is the default.",
+            )
+        self.embed = nn.Flatten() if embed is None else plain("embed", embed)
+        self.intercept = intercept
+        self.log_strength = nn.Parameter(torch.tensor(math.log(strength)))
+        self.scale, self.shift = nn.Parameter(torch.tensor(float(scale))), nn.Parameter(torch.tensor(float(shift)))
+
+    def learn(self, support: Examples) -> State:
+        """Weights (features, ways) and bias (ways,), alpha and beta in them; for targets (features, *target) and (*target,)."""
+        z, y = self.embed(support.x), support.y
+        labels = is_labels(y)
+        if labels:
+            y = F.one_hot(y, check_ways("support.y", support))
+        weights, bias = ridge(z, y.to(z.dtype).reshape(len(y), -1), self.log_strength.exp(), self.intercept)  # (2)
+        if labels:
+            weights, bias = self.scale * weights, self.scale * bias + self.shift
+        return {"weights": weights.reshape(z.shape[1], *y.shape[1:]), "bias": bias.reshape(y.shape[1:])}
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Logits (examples, ways), or targets (examples, *target)."""
+        return torch.tensordot(self.embed(x), state["weights"], dims=1) + state["bias"]  # (3)
+
+
+def ridge(z: Tensor, y: Tensor, strength: Tensor | float, intercept: bool = False) -> tuple[Tensor, Tensor]:
+    """argmin_{W, b} || Z W + b - Y ||^2 + lambda ||W||^2, for z (examples, features) and y (examples, outputs).
+
+        W  =  (Z'Z + lambda I)^-1 Z'Y  =  Z' (Z Z' + lambda I)^-1 Y                       (Woodbury)
+
+    of which the first inverts features x features and the second examples x examples: the smaller one is taken. With an
+    intercept Z and Y are centred first, and  b = mean(y) - W' mean(z).
+
+    Returns:
+        W (features, outputs) and b (outputs,), 0 without an intercept.
+    """
+    examples, features = z.shape
+    mean_z, mean_y = (z.mean(0), y.mean(0)) if intercept else (z.new_zeros(features), y.new_zeros(y.shape[1]))
+    z, y = z - mean_z, y - mean_y
+    identity = torch.eye(min(examples, features), dtype=z.dtype, device=z.device)
+    if examples < features:
+        weights = z.T @ torch.linalg.solve(z @ z.T + strength * identity, y)
+    else:
+        weights = torch.linalg.solve(z.T @ z + strength * identity, z.T @ y)
+    return weights, mean_y - mean_z @ weights

@@ -1,0 +1,81 @@
+"""Standardised: any learner, with every feature brought to mean 0 and a common scale by the support set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError, NotFiniteError
+from quickstudy.learners.learner import Learner, Loss, Measures, State
+
+
+class Standardised(Learner, rules=False):
+    """F_phi on standardised features, so that neither their units nor their offsets matter.
+
+        m_j   =  mean_i x_ij,      s_j^2  =  variance_i x_ij,      over the support                            (1)
+        z_ij  =  clip( (x_ij - m_j) / s_j,  -c, c )                                                             (2)
+        state =  F_phi.learn(z, y)                                                                              (3)
+
+    A feature that does not vary in the support (a pixel that happened to be blank) takes the mean variance of all; where none
+    varies, s = 1. A handful of examples may put a variance far too low, and then a plain query lies a hundred s away: clipping
+    bounds what one feature can do. On four small data sets of scikit-learn c = 3 was worth 0 to 21 points with one shot and
+    1 at most with twenty. A regression that is to extrapolate wants none.
+
+    Args:
+        learner: F_phi; x is one tensor (examples, *feature) of floating-point numbers.
+        clip: c; None: no clipping.
+
+    Raises:
+        ArgumentError: a clip that is not above 0.
+    """
+
+    def __init__(self, learner: Learner, *, clip: float | None = None):
+        super().__init__(normalisation=learner.normalisation)
+        if clip is not None and not clip > 0:
+            raise ArgumentError("clip", expected="a number above 0, or None", got=str(clip), do="3 suits few examples.")
+        self.learner, self.clip = learner, clip
+        self.meta_learns, self.label_equivariant = learner.meta_learns, learner.label_equivariant
+        self.order_invariant, self.exact_gradient = learner.order_invariant, learner.exact_gradient
+
+    def learn(self, support: Examples) -> State:
+        """m and s, (*feature), and the state of the learner."""
+        mean, scale = statistics(support.x)
+        return {"mean": mean, "scale": scale, "learner": self.learner.learn(self._z(support, mean, scale))}  # (3)
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """What the learner answers for z."""
+        return self.learner.predict(state["learner"], self._clipped((x - state["mean"]) / state["scale"]))
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        """The learner's own loss of the standardised episode."""
+        return self.learner.loss(self._standardised(episode), criterion)
+
+    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
+        return self.learner.measured_loss(self._standardised(episode), criterion)
+
+    @property
+    def criterion(self) -> Loss:
+        return self.learner.criterion
+
+    def divergence(self, support: Examples) -> NotFiniteError:
+        return self.learner.divergence(support)
+
+    def _standardised(self, episode: Episode) -> Episode:
+        mean, scale = statistics(episode.support.x)
+        return Episode(self._z(episode.support, mean, scale), self._z(episode.query, mean, scale))
+
+    def _z(self, examples: Examples, mean: Tensor, scale: Tensor) -> Examples:
+        return Examples(self._clipped((examples.x - mean) / scale), examples.y, examples.ways)  # (2)
+
+    def _clipped(self, z: Tensor) -> Tensor:
+        return z if self.clip is None else z.clamp(-self.clip, self.clip)
+
+
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """m and s, (*feature), of x (examples, *feature)."""
+    variance = x.var(0, correction=0)  # (1)
+    variance = torch.where(variance > 0, variance, variance.mean())
+    return x.mean(0), torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()

@@ -1,0 +1,178 @@
+"""FewShotClassifier: a quickstudy learner as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError, LabelError
+from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.unknown import MaxProbability
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.solve.ridge import Ridge
+from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.sklearn.estimator import FewShotEstimator
+from quickstudy.tasks.preprocessing import Preprocessing
+
+
+class FewShotClassifier(ClassifierMixin, FewShotEstimator):
+    """Classify by a learner that adapts to the examples given to fit.
+
+        state  =  learn(X, y)                              fit
+        p(y = k | x)  =  softmax_k( predict(state, x) / T )        T = calibration.temperature, or 1
+
+    X is (examples, *feature): an array, a tensor or a list; uint8 images are read as numbers in [0, 1]. Labels are of any kind
+    that scikit-learn takes.
+
+    Args:
+        learner: any quickstudy learner that classifies; None: ridge regression on standardised features.
+        calibration: what `quickstudy.calibrate` found: its temperature, and the threshold of `reject=True`.
+        unknown: what predict answers for a rejected row.
+        preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: as they are.
+
+    Attributes:
+        classes_: the labels, sorted.
+        predictor_: the adapted learner.
+        support_x_, support_y_: the examples that it was adapted to, with their labels.
+        feature_shape_: the shape of one example.
+    """
+
+    def __init__(
+        self,
+        learner: Learner | None = None,
+        *,
+        calibration: Calibration | None = None,
+        unknown: Any = None,
+        preprocessing: Preprocessing | None = None,
+    ):
+        self.learner = learner
+        self.calibration = calibration
+        self.unknown = unknown
+        self.preprocessing = preprocessing
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Adapt to the support set X (examples, *feature) with labels y (examples,)."""
+        x, y = self._read(X, y)
+        check_classification_targets(y)
+        return self._fit(x, y)
+
+    def predict(self, X: Any, reject: bool | float = False) -> np.ndarray:
+        """The label of each row.
+
+        Args:
+            reject: True: rows whose score is below the calibration's threshold are answered `unknown`. A number stands in the
+                place of that threshold; without a calibration it is the least probability that the best class must have.
+
+        Raises:
+            ArgumentError: reject=True without a calibration; `unknown` is one of the classes.
+            ShapeError: examples of another shape than fit had.
+        """
+        logits = self._logits(X)
+        labels = self.classes_[logits.argmax(1).numpy()]
+        return labels if reject is False else self._rejected(labels, logits, reject)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """(examples, classes), in the order of `classes_`."""
+        temperature = 1.0 if self.calibration is None else self.calibration.temperature
+        return (self._logits(X) / temperature).softmax(1).numpy()
+
+    def add_class(self, name: Any, X: Any) -> Self:
+        """Learn one more class from its examples X. The same as fitting anew with them: the support set is kept.
+
+        Raises:
+            ArgumentError: there is a class of this name.
+            LabelError: a name of another kind than the labels have (text among numbers).
+            ShapeError: examples of another shape than fit had.
+        """
+        support = self._kept_support("add_class")
+        if name in self.classes_:
+            raise ArgumentError(
+                "add_class(name)",
+                expected="a class that is not there yet",
+                got=f"{name!r}, one of {_short(self.classes_)}",
+                do=f"To replace its examples call remove_class({name!r}) first.",
+            )
+        kind = np.asarray(name).dtype.kind
+        if (kind in "US") != (np.asarray(self.classes_.tolist()).dtype.kind in "US"):
+            raise LabelError(
+                "add_class(name)",
+                expected=f"a label of the kind of {_short(self.classes_)}",
+                got=repr(name),
+                do="Give all labels as text, or all as numbers.",
+            )
+        x = self._read_queries(X)
+        y = np.concatenate([self.support_y_, np.full(len(x), name, dtype=self._dtype_with(name))])
+        return self._fit(torch.cat([support, x]), y)
+
+    def remove_class(self, name: Any) -> Self:
+        """Forget a class and its examples. The same as fitting anew without them.
+
+        Raises:
+            ArgumentError: there is no class of this name, or no other one.
+        """
+        support = self._kept_support("remove_class")
+        if name not in self.classes_ or len(self.classes_) == 1:
+            raise ArgumentError(
+                "remove_class(name)",
+                expected=f"one of {_short(self.classes_)}, and another class that is left",
+                got=repr(name),
+                do="See `classes_` for the labels as they were fitted.",
+            )
+        kept = self.support_y_ != name
+        return self._fit(support[torch.from_numpy(kept).to(support.device)], self.support_y_[kept])
+
+    def _default(self) -> Learner:
+        """Chosen on iris, wine, breast cancer and digits with 1, 5 and 20 shots; float64, as scikit-learn computes."""
+        return Standardised(Ridge(strength=10.0, scale=10.0, intercept=True, normalisation="support"), clip=3.0).double()
+
+    def _fit(self, x: Tensor, y: np.ndarray) -> Self:
+        classes, codes = np.unique(y, return_inverse=True)
+        labels = torch.from_numpy(codes.astype(np.int64)).to(x.device)
+        self._adapt(Examples(x, labels, len(classes)))
+        self.classes_, self.support_y_ = classes, y
+        return self
+
+    def _logits(self, X: Any) -> Tensor:
+        """(examples, classes); a network may have more outputs than there are classes."""
+        return self._answer(X)[:, : len(self.classes_)]
+
+    def _rejected(self, labels: np.ndarray, logits: Tensor, reject: bool | float) -> np.ndarray:
+        if self.calibration is None and reject is True:
+            raise ArgumentError(
+                "reject",
+                expected="a number, or a calibration whose threshold True stands for",
+                got="True without a calibration",
+                do="Give FewShotClassifier(calibration=quickstudy.calibrate(learner, tasks.validation)), or reject=0.5.",
+            )
+        if self.unknown in self.classes_.tolist():
+            raise ArgumentError(
+                "unknown",
+                expected=f"none of the classes {_short(self.classes_)}",
+                got=repr(self.unknown),
+                do="Choose another answer for rejected rows.",
+            )
+        if self.calibration is None:
+            scores, threshold = MaxProbability()(logits, 1.0), float(reject)
+        else:
+            scores = self.calibration.scores(logits)
+            threshold = self.calibration.threshold if reject is True else float(reject)
+        outside = (scores < threshold).numpy()
+        if np.asarray(self.unknown).dtype.kind == labels.dtype.kind:
+            return np.where(outside, self.unknown, labels)
+        answer = labels.astype(object)
+        answer[outside] = self.unknown
+        return answer
+
+    def _dtype_with(self, name: Any) -> Any:
+        return object if self.support_y_.dtype == object else np.asarray(name).dtype
+
+
+def _short(classes: np.ndarray) -> str:
+    shown = ", ".join(repr(one) for one in classes[:5].tolist())
+    return f"[{shown}, ...]" if len(classes) > 5 else f"[{shown}]"

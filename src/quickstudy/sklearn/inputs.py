@@ -1,0 +1,61 @@
+"""From what scikit-learn's users pass (arrays, tensors, lists) to what a learner reads, and the checks on the way."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.errors import ShapeError
+from quickstudy.learners.learner import Learner
+from quickstudy.tasks.preprocessing import Preprocessing
+
+
+def as_array(values: Any) -> Any:
+    """A tensor, or a list of them, as a NumPy array; everything else as it is."""
+    if isinstance(values, list | tuple) and values and all(isinstance(one, Tensor) for one in values):
+        values = torch.stack(list(values))
+    if not isinstance(values, Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Preprocessing | None = None) -> Tensor:
+    """A copy of x (examples, *feature) in the learner's dtype and on its device.
+
+    uint8 images become numbers in [0, 1], as `LabelledTasks` makes them; other integers become floating-point numbers, unless
+    they are `tokens`: integers that came as a tensor and that an embedding looks up. Images are normalised by `preprocessing`.
+    """
+    own = next((t for t in chain(learner.parameters(), learner.buffers()) if t.is_floating_point()), None)
+    dtype = torch.get_default_dtype() if own is None else own.dtype
+    tensor = torch.from_numpy(np.array(x)).to("cpu" if own is None else own.device)
+    if tokens:
+        return tensor
+    if preprocessing is not None:
+        return preprocessing.apply(tensor).to(dtype)
+    return tensor.to(dtype) / 255 if tensor.dtype == torch.uint8 else tensor.to(dtype)
+
+
+def are_tokens(values: Any) -> bool:
+    """Whether these are integers that a learner looks up: a tensor of them, but no uint8 image."""
+    return isinstance(values, Tensor) and not (values.is_floating_point() or values.is_complex() or values.dtype == torch.uint8)
+
+
+def check_features(estimator: str, X: Any, features: tuple[int, ...]) -> None:
+    """Raise ShapeError where an example of X is shaped otherwise than those of fit."""
+    shape = tuple(X.shape) if hasattr(X, "shape") else np.asarray(X).shape
+    if len(shape) < 2 or shape[1:] == features:
+        return
+    got = f"examples of shape {shape[1:]}"
+    if len(shape) == 2 and len(features) == 1:
+        got += f" (X has {shape[1]} features, but {estimator} is expecting {features[0]} features as input)"
+    raise ShapeError(
+        "X",
+        expected=f"examples of shape {features}, as fit(X, y) had them",
+        got=got,
+        do="Bring X through the same preprocessing as at fit; one example alone is X[None].",
+    )
