@@ -230,9 +230,10 @@ def write_images(root, images, names):
             Image.fromarray((255 - image[0]).numpy()).resize((60, 60)).save(root / name / f"{number}.png")
 
 
-def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path):
+def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path, monkeypatch, capsys):
     import torch
 
+    from quickstudy.cli import main
     from quickstudy.tasks.drawing import draw_characters
 
     drawn = draw_characters(20, 6, generator=torch.Generator().manual_seed(0))
@@ -243,25 +244,25 @@ def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path):
     options += (
         " --train.steps 3 --train.tasks_per_step 2 --train.validation_episodes 4 --train.executor loop --episodes 5 --out run"
     )
-    trained = quickstudy("train", "prototypical", "--tasks", "folder", "--tasks.path", "mine", *options.split(), cwd=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "prototypical", "--tasks", "folder", "--tasks.path", "mine", *options.split()]) == 0
+    capsys.readouterr()
     assert len(json.loads((tmp_path / "run" / "splits.json").read_text())["train"]) == 13
     assert json.loads((tmp_path / "run" / "calibration.json").read_text())["temperature"] > 0
-    words = ("--support", "support", "--query", "query")
-    done = quickstudy("predict", "run", *words, "--json", "--unknown", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    words = ["--support", "support", "--query", "query"]
+    assert main(["predict", "run", *words, "--json", "--unknown"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["file"] for row in rows] == sorted(f"query/{name}/{k}.png" for name in ("one", "two", "three") for k in (0, 1))
     assert {row["class"] for row in rows} <= {"one", "two", "three", "unknown"}
     assert all(0 < row["probability"] <= 1 for row in rows)
-    shown = quickstudy("predict", "run", *words, cwd=tmp_path)
-    assert "query/one/0.png" in shown.stdout
+    assert main(["predict", "run", *words]) == 0
+    assert "query/one/0.png" in capsys.readouterr().out
     for bad, text in (
-        (("--support", "nowhere", "--query", "query"), "got no such folder"),
-        (("--support", "support", "--query", "nowhere"), "got no such path"),
+        (["--support", "nowhere", "--query", "query"], "got no such folder"),
+        (["--support", "support", "--query", "nowhere"], "got no such path"),
     ):
-        refused = quickstudy("predict", "run", *bad, cwd=tmp_path)
-        assert (refused.returncode, text in refused.stderr) == (2, True)
+        assert main(["predict", "run", *bad]) == 2
+        assert text in capsys.readouterr().err
 
 
 def test_predict_knows_real_characters_without_any_training(tmp_path, omniglot_root):

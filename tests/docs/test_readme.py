@@ -4,6 +4,7 @@ A Python block runs as it stands, in a fresh namespace and an empty folder, with
 
 * sizes shrink (`SMALL`): meta_train takes 2 steps and validates on 2 episodes, evaluate reads 4;
 * root="..." becomes the folder of the real Omniglot characters, and the test is skipped where they are not;
+* a page that names `my_images` finds such a folder of drawn images;
 * the names in `GIVEN` exist already: `x, y`, five labelled 28x28 images of five classes, and `new_x`, two more images.
 
 A block that continues another starts with the comment `# continued`: it runs after the block before it, in the same namespace.
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
+from quickstudy.tasks.drawing import draw_characters
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -40,6 +44,15 @@ def given() -> dict[str, object]:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(7, 1, 28, 28, generator=generator)
     return {"x": images[:5], "y": torch.arange(5), "new_x": images[5:]}
+
+
+def write_images(root: Path) -> None:
+    """A folder of drawn images, one folder a class, as the tutorial's reader has one."""
+    drawn = draw_characters(20, 5, generator=torch.Generator().manual_seed(0))
+    for number, images in enumerate(drawn):
+        (root / f"tree{number:02d}").mkdir(parents=True)
+        for index, image in enumerate(images):
+            Image.fromarray(255 - image[0].numpy()).save(root / f"tree{number:02d}" / f"{index}.png")
 
 
 def blocks(text: str, *languages: str) -> list[str]:
@@ -110,6 +123,8 @@ def test_python_blocks_run(page, program, request, tmp_path, monkeypatch):
         root = os.fspath(request.getfixturevalue("omniglot_root"))
         code = re.sub(DATA_ROOT, lambda _: f"root={root!r}", code)
     monkeypatch.chdir(tmp_path)
+    if "my_images" in code:
+        write_images(tmp_path / "my_images")
     exec(compile(code, page, "exec"), {"__name__": "__main__", **given()})
 
 
