@@ -11,12 +11,12 @@ from quickstudy.tasks.family import TaskFamily as TaskFamily
 from quickstudy.tasks.from_arrays import from_arrays as from_arrays
 from quickstudy.tasks.from_csv import from_csv as from_csv
 from quickstudy.tasks.from_dataset import from_dataset as from_dataset
-from quickstudy.tasks.from_dataset import from_huggingface as from_huggingface
 from quickstudy.tasks.from_folder import from_folder as from_folder
-from quickstudy.tasks.from_groups import GroupTasks as GroupTasks
 from quickstudy.tasks.from_groups import from_groups as from_groups
+from quickstudy.tasks.from_huggingface import from_huggingface as from_huggingface
 from quickstudy.tasks.gaussian_classes import GaussianClasses as GaussianClasses
 from quickstudy.tasks.gaussian_classes import bayes_accuracy as bayes_accuracy
+from quickstudy.tasks.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
 from quickstudy.tasks.omniglot import Omniglot as Omniglot
 from quickstudy.tasks.preprocessing import Preprocessing as Preprocessing
@@ -30,3 +30,5 @@ from quickstudy.tasks.strokes import Strokes as Strokes
 from quickstudy.tasks.transform import ColourJitter as ColourJitter
 from quickstudy.tasks.transform import RandomCrop as RandomCrop
 from quickstudy.tasks.transform import RandomFlip as RandomFlip
+from quickstudy.tasks.transform import RandomResizedCrop as RandomResizedCrop
+from quickstudy.tasks.transform import Resize as Resize

@@ -9,21 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import ShapeError
+from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 
 EpisodeAugmentation = Callable[[Episode, torch.Generator], Episode]
+TURN = r"/rot(000|090|180|270)$"  # how the name of a turned class ends
 
 
 @dataclass(frozen=True)
 class Rotations:
-    """Every class turned by 90, 180 and 270 degrees is a further class (Santoro et al., "MANN", ICML 2016, section 4.1)."""
+    """Every class turned by 90, 180 and 270 degrees is a further class. Four times the images lie in memory.
+
+    Source: Santoro et al., "Meta-learning with memory-augmented neural networks", ICML 2016, section 4.1.
+    """
 
     def classes(self, x: Tensor, y: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
-        """Images (N, channels, side, side) with labels and names -> four times as many, named 'class/rot090' and so on."""
+        """Images (N, channels, side, side) with labels and names -> four times as many, named 'class/rot090' and so on.
+
+        Raises:
+            ShapeError: no square images.
+        """
         if x.ndim != 4 or x.shape[-1] != x.shape[-2]:
             raise ShapeError(
                 "augment=[Rotations()]",
@@ -48,7 +57,7 @@ class PermuteLabels:
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
         ways = episode.support.ways
         if ways is None:
-            return episode
+            raise _no_classes("PermuteLabels()")
         order = torch.rand(len(episode), ways, generator=generator).argsort(1).to(episode.support.y.device)
         support, query = (Examples(part.x, order.gather(1, part.y), ways=ways) for part in (episode.support, episode.query))
         return Episode(support, query)
@@ -56,12 +65,24 @@ class PermuteLabels:
 
 @dataclass(frozen=True)
 class FeatureNoise:
-    """x + std * e,  e ~ N(0, 1), on the support and the query of meta-training."""
+    """x + std * e,  e ~ N(0, 1), on the support and the query of meta-training; x as the learner sees it, normalised.
+
+    Raises:
+        ArgumentError: std below 0.
+    """
 
     std: float = 0.1
 
+    def __post_init__(self) -> None:
+        if not self.std >= 0:
+            raise ArgumentError("FeatureNoise(std)", expected="0 or more", got=str(self.std), do="Try 0.1.")
+
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
         def noisy(part: Examples) -> Examples:
+            if not part.x.is_floating_point():
+                raise UnsupportedError(
+                    "augment=[FeatureNoise()]", expected="x of floats", got=str(part.x.dtype), do="Leave it out for such x."
+                )
             noise = torch.randn(part.x.shape, generator=generator).to(part.x)
             return Examples(part.x + self.std * noise, part.y, ways=part.ways)
 
@@ -70,44 +91,74 @@ class FeatureNoise:
 
 @dataclass(frozen=True)
 class MixTasks:
-    """Two tasks mixed class by class:  x_r = l x_{i,r} + (1 - l) x_{j,r'},   l ~ Beta(alpha, alpha) for each task.
+    """Two tasks mixed, class by class where they have classes:
 
-    Class r of task i meets a class r' of a random other task j of the batch; support meets support, query meets query. A share
-    `probability` of the tasks is mixed, the others stay.
+        x_r  =  l x_{i,r} + (1 - l) x_{j,r'},       l ~ Beta(alpha, alpha) for each task
 
-    Source: Yao, Zhang & Finn, "Meta-learning with fewer tasks through task interpolation", ICLR 2022, eq. 5-6 (no shared labels).
+    Class r of task i meets a class r' of a random other task j of the batch; support meets support, query meets query, with the
+    same l. Tasks with targets mix row by row, and y as x (where all tasks share the meaning of y). A share `probability` of the
+    tasks is mixed, the others stay.
+
+    Source: Yao, Zhang & Finn, "Meta-learning with fewer tasks through task interpolation", ICLR 2022, section 3. Differs from the
+    paper, which also mixes the hidden layers of the network: here inputs only. Its published code draws from Beta(2, 2).
+
+    Raises:
+        ArgumentError: alpha that is not above 0; a probability outside [0, 1].
     """
 
     alpha: float = 0.5
     probability: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not self.alpha > 0:
+            raise ArgumentError("MixTasks(alpha)", expected="above 0", got=str(self.alpha), do="0.5 or 2 are common.")
+        if not 0 <= self.probability <= 1:
+            raise ArgumentError("MixTasks(probability)", expected="0 to 1", got=str(self.probability), do="1 mixes all.")
+
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
         n, ways = len(episode), episode.support.ways
-        if n < 2 or ways is None:
-            return episode
+        if n < 2:
+            raise UnsupportedError(
+                "augment=[MixTasks()]",
+                expected="a batch of two tasks or more, to mix",
+                got="one",
+                do="Sample two and keep one, as `sample` does.",
+            )
+        if not episode.support.x.is_floating_point():
+            raise UnsupportedError(
+                "augment=[MixTasks()]", expected="x of floats", got=str(episode.support.x.dtype), do="Leave it out for such x."
+            )
         partner = (torch.arange(n) + torch.randint(1, n, (n,), generator=generator)) % n
-        classes = torch.rand(n, ways, generator=generator).argsort(1)
-        weight = _beta(self.alpha, n, generator)
-        weight = torch.where(torch.rand(n, generator=generator) < self.probability, weight, torch.ones(n))
-        return Episode(*(_mixed(part, partner, classes, weight, ways) for part in (episode.support, episode.query)))
+        classes = torch.rand(n, ways or 1, generator=generator).argsort(1)
+        weight = beta(self.alpha, n, generator)
+        weight = torch.where(torch.rand(n, generator=generator) < self.probability, weight, torch.ones_like(weight))
+        return Episode(*(_mixed(part, partner, classes, weight) for part in (episode.support, episode.query)))
 
 
-def _mixed(part: Examples, partner: Tensor, classes: Tensor, weight: Tensor, ways: int) -> Examples:
+def beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
+    """n draws of Beta(alpha, alpha), float64. torch has none that takes a generator, so NumPy's is seeded by ours."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n))
+
+
+def _mixed(part: Examples, partner: Tensor, classes: Tensor, weight: Tensor) -> Examples:
     """Each task's examples with those of its partner, whose class `classes[r]` stands in for class r."""
-    x, device = part.x, part.x.device
+    device, (n, ways) = part.x.device, classes.shape
     partner, classes = partner.to(device), classes.to(device)
-    by_class = part.y.argsort(dim=1, stable=True)  # (tasks, ways * each), class after class
+    group = part.y if part.ways is not None else torch.zeros(part.y.shape[:2], dtype=torch.int64, device=device)
+    by_class = group.argsort(dim=1, stable=True)  # (tasks, ways * each), class after class
     each = by_class.shape[1] // ways
-    place = by_class.argsort(1)  # where an example stands in that order
-    other = by_class[partner].reshape(len(x), ways, each).gather(1, classes[..., None].expand(-1, -1, each)).flatten(1)
-    rows = other.gather(1, place)  # for each example the one of the partner that it meets
-    met = x[partner[:, None], rows]
-    share = weight.to(x).reshape(-1, *(1,) * (x.ndim - 1))
-    return Examples(share * x + (1 - share) * met, part.y, ways=ways)
+    other = by_class[partner].view(n, ways, each).gather(1, classes[..., None].expand(-1, -1, each)).flatten(1)
+    rows = other.gather(1, by_class.argsort(1))  # for each example the one of the partner that it meets
+
+    def mix(value: Tensor) -> Tensor:
+        share = weight.to(value).view(-1, *(1,) * (value.ndim - 1))
+        return share * value + (1 - share) * value[partner[:, None], rows]
+
+    return Examples(mix(part.x), part.y if part.ways is not None else mix(part.y), ways=part.ways)
 
 
-def _beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
-    """n draws of Beta(alpha, alpha), as the ratio of two gamma draws."""
-    with_seed = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator)))
-    gammas = torch._standard_gamma(torch.full((2, n), alpha), generator=with_seed)
-    return gammas[0] / gammas.sum(0).clamp_min(1e-12)
+def _no_classes(name: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"augment=[{name}]", expected="tasks with classes", got="tasks with targets", do="Leave it out for regression."
+    )

@@ -5,7 +5,7 @@ A folder of lists has one file for each part (train, val or validation or valid,
     .csv     filename,label (miniImageNet: the classes are the labels) or class_name,image_name; without such a header the first
              column (tieredImageNet: wnid,super wnid)
     .json    [class, ...] (CUB; FC100's superclasses), [[superclass, class], ...] (CIFAR-FS),
-             {"class_names": [...]} (CUB of easyfsl)
+             {"class_names": [...]} (CUB of easyfsl), {part: {superclass: [class, ...]}} (Omniglot of Torchmeta)
     .txt     one class a line
 
 or is one .json file {"train": [...], "valid": [...], "test": [...]} (Meta-Dataset).
@@ -19,48 +19,53 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ArgumentError, DataError, TaskError
+from quickstudy.errors import ArgumentError, DataError
+from quickstudy.tasks.class_names import matched
 from quickstudy.tasks.splits import STEMS, Splits, random_split
 
-Split = Sequence[float] | Mapping[str, Sequence[str]] | str | Path
+Split = Sequence[float] | Mapping[str, Sequence[str | int]] | str | Path
 FRACTIONS = (0.64, 0.16, 0.2)
+SUFFIXES = (".csv", ".json", ".txt")
 
 
 def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
-    """The names of each part.
+    """The names of each part, in the order that the split has them.
 
     Raises:
         ArgumentError, TaskError: fractions that cannot be, a part without a class.
-        TaskError: a class that is not among `names`.
+        TaskError: a class that is not among `names`, or that could be several of them.
         DataError: lists that are not there or do not read.
     """
     if isinstance(split, str | Path):
-        return _matched(names, read_class_lists(split), f"split={str(split)!r}")
+        return matched(names, read_class_lists(split), f"split={str(split)!r}")
     if isinstance(split, Mapping):
-        if missing := [part for part in STEMS if part not in split]:
-            raise ArgumentError(
-                "split",
-                expected="names for 'train', 'validation' and 'test'",
-                got=f"none for {missing[0]!r}",
-                do="Give a list of class names for each.",
-            )
-        return _matched(names, {part: list(split[part]) for part in STEMS}, "split")
-    train, validation, test = random_split(names, split, seed=seed)
+        return matched(names, _given(split), "split")
+    if len(split) != 3:
+        raise ArgumentError(
+            "split",
+            expected="three parts: to train, to validate and to test",
+            got=repr(tuple(split)),
+            do="Give for example split=(0.64, 0.16, 0.2).",
+        )
+    train, validation, test = random_split(names, split, seed=seed, argument="split")
     return {"train": train, "validation": validation, "test": test}
 
 
 def read_class_lists(path: str | Path) -> Splits:
-    """The class names of a folder of lists, or of one file."""
+    """The class names of a folder of lists, or of one file.
+
+    Raises:
+        DataError: a list that is not there, or is in none of the formats above.
+    """
     path = Path(path)
     if path.is_file():
         found = _parsed(path)
-        if not isinstance(found, dict):
+        if not isinstance(found, dict) or not all(isinstance(part, list) for part in found.values()):
             raise _malformed(path, "a list where parts are needed")
         return {part: [str(one) for stem in stems for one in found.get(stem, [])] for part, stems in STEMS.items()}
     lists = {}
     for part, stems in STEMS.items():
-        files = [path / f"{stem}{suffix}" for stem in stems for suffix in (".csv", ".json", ".txt")]
-        there = [file for file in files if file.is_file()]
+        there = [file for stem in stems for suffix in SUFFIXES if (file := path / f"{stem}{suffix}").is_file()]
         if not there:
             raise DataError(
                 f"split={str(path)!r}",
@@ -72,54 +77,61 @@ def read_class_lists(path: str | Path) -> Splits:
     return lists
 
 
+def _given(split: Mapping[str, Sequence[str | int]]) -> Splits:
+    """The parts of a mapping, whatever it calls validation."""
+    given: Splits = {}
+    for part, stems in STEMS.items():
+        key = next((stem for stem in stems if stem in split), None)
+        if key is None or isinstance(split[key], str):
+            raise ArgumentError(
+                "split",
+                expected="names for 'train', 'validation' and 'test'",
+                got=f"none for {part!r}" if key is None else f"{split[key]!r} for {part!r}",
+                do="Give a list of class names for each.",
+            )
+        given[part] = [str(name) for name in split[key]]
+    return given
+
+
 def _names(path: Path) -> list[str]:
     if path.suffix == ".txt":
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in _text(path).splitlines() if line.strip()]
     if path.suffix == ".csv":
-        rows = [row for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) if row]
-        header = rows[0] if rows else []
-        column = next((header.index(name) for name in ("label", "class_name") if name in header), None)
-        values = [row[0] for row in rows] if column is None else [row[column] for row in rows[1:] if len(row) > column]
-        return list(dict.fromkeys(values))
+        return _labels(path)
     found = _parsed(path)
-    if isinstance(found, dict):
-        found = found.get("class_names")
+    if isinstance(found, dict) and "class_names" not in found:
+        nested = [part for part in found.values() if isinstance(part, dict)]
+        found = [f"{group}/{name}" for part in nested for group, names in part.items() for name in names] if nested else None
+    elif isinstance(found, dict):
+        found = found["class_names"]
     if not isinstance(found, list):
         raise _malformed(path, "no list of classes")
     return ["/".join(map(str, one)) if isinstance(one, list) else str(one) for one in found]
 
 
+def _labels(path: Path) -> list[str]:
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(_text(path).splitlines()) if row]
+    except csv.Error as error:
+        raise _malformed(path, str(error)) from error
+    header = rows[0] if rows else []
+    column = next((header.index(name) for name in ("label", "class_name") if name in header), None)
+    values = [row[0] for row in rows] if column is None else [row[column] for row in rows[1:] if len(row) > column]
+    return list(dict.fromkeys(values))
+
+
 def _parsed(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
 
 
-def _matched(names: Sequence[str], wanted: Splits, argument: str) -> Splits:
-    """The names there are for the wanted ones: equal, or equal in the last part of the path, or below a wanted superclass."""
-    exact, last = set(names), dict[str, list[str]]()
-    for name in names:
-        last.setdefault(name.split("/")[-1], []).append(name)
-    answer: Splits = {}
-    for part, entries in wanted.items():
-        found: dict[str, None] = {}
-        for entry in entries:
-            own = [entry] if entry in exact else last.get(entry) or last.get(entry.split("/")[-1]) or []
-            own = own or [name for name in names if name.startswith(entry + "/")]
-            if not own:
-                known = ", ".join(names[:4])
-                raise TaskError(
-                    argument,
-                    expected=f"names of the {len(names)} classes there are ({known}, ...)",
-                    got=f"{entry!r} in {part}",
-                    do="Check the spelling, or bring the class's data.",
-                )
-            found.update(dict.fromkeys(own))
-        if not found:
-            raise TaskError(argument, expected="classes in every part", got=f"none in {part}", do="Name some.")
-        answer[part] = list(found)
-    return answer
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _malformed(path, str(error)) from error
 
 
 def _malformed(path: Path, got: str) -> DataError:

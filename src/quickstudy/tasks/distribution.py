@@ -9,24 +9,25 @@ so one seed gives the same episodes everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import TaskError
+from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.augmentation import EpisodeAugmentation
 from quickstudy.tasks.class_index import ClassIndex
 from quickstudy.tasks.family import TaskFamily as TaskFamily
 from quickstudy.tasks.generator import fresh_generator
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
 from quickstudy.tasks.interface import check_count
-from quickstudy.tasks.labels import check_names, check_x, check_y
+from quickstudy.tasks.labels import check_enough, check_names, check_x, check_y
 from quickstudy.tasks.preprocessing import Preprocessing
+from quickstudy.tasks.preprocessing import as_float as as_float
 from quickstudy.tasks.size import Size as Size
-from quickstudy.tasks.size import check_size, drawn, largest
+from quickstudy.tasks.size import check_size, drawn
 from quickstudy.tasks.splits import random_split
 from quickstudy.tasks.transform import Transform
 
@@ -42,7 +43,8 @@ class LabelledTasks(TaskDistribution):
             included, from which one value is drawn for each call of `sample`, so that a batch is never ragged.
         class_names: C different names; the labels as text where not given.
         preprocessing: normalises images as episodes are gathered.
-        transform: image transforms, for meta-training: see `quickstudy.tasks.transform`.
+        transform: image transforms, for meta-training: see `quickstudy.tasks.transform`. They see images in [0, 1], before these
+            are normalised.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.augmentation`.
 
     Raises:
@@ -51,6 +53,7 @@ class LabelledTasks(TaskDistribution):
         NotFiniteError: NaN or infinity in x.
         ArgumentError: a size that is none.
         TaskError: more ways than classes; a class with fewer than shots + queries examples.
+        UnsupportedError: transforms of what is no image.
     """
 
     ways: Size
@@ -76,6 +79,7 @@ class LabelledTasks(TaskDistribution):
         check_names(self.class_names, len(self.counts))
         self.ways, self.shots, self.queries = ways, shots, queries
         self.preprocessing, self.transform, self.augment = preprocessing, tuple(transform), tuple(augment)
+        check_transform(self.transform, x)
         self.check_protocol()
 
     @property
@@ -92,17 +96,18 @@ class LabelledTasks(TaskDistribution):
         check_count(n)
         generator = generator or fresh_generator()
         ways, shots, queries = (drawn(size, generator) for size in (self.ways, self.shots, self.queries))
+        return augmented(self.augment, n, generator, lambda tasks: self._drawn(tasks, ways, shots, queries, generator))
+
+    def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
         classes = self.index.choose_classes(n, ways, generator)
         rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
         support, query = rows.split((shots, queries), dim=2)
-        episode = Episode(self._gathered(support, generator), self._gathered(query, generator))
-        for augmentation in self.augment:
-            episode = augmentation(episode, generator)
-        return episode
+        return Episode(self._gathered(support, generator), self._gathered(query, generator))
 
-    def examples(self) -> Examples:
-        """All data: x (N, *feature) with global labels 0..C-1, named by `class_names`."""
-        return Examples(self._shown(self.x), self.y, ways=len(self.counts))
+    def examples(self, rows: Tensor | None = None) -> Examples:
+        """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
+        x, y = (self.x, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
+        return Examples(self._shown(x), y, ways=len(self.counts))
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -130,34 +135,21 @@ class LabelledTasks(TaskDistribution):
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
         """The classes in three random parts: numbers of classes, or fractions of them, to train, to validate and to test.
 
+        Transforms and augmentation stay with the first.
+
         Raises:
             ArgumentError, TaskError: sizes that cannot be; see `random_split`. A part with fewer classes than `ways`.
         """
-        train, validation, test = random_split(range(len(self.counts)), sizes, seed=seed)
-        return TaskFamily(self.only(train), self.only(validation), self.only(test))
+        train, validation, test = (self.only(part) for part in random_split(range(len(self.counts)), sizes, seed=seed))
+        for part in (validation, test):
+            part.transform, part.augment = (), ()
+        return TaskFamily(train, validation, test)
 
     def check_protocol(self) -> None:
         check_size("ways", self.ways, 1)
         check_size("shots", self.shots, 0)
         check_size("queries", self.queries, 1)
-        if largest(self.ways) > len(self.counts):
-            raise TaskError(
-                f"ways={self.ways}",
-                expected=f"at most the {len(self.counts)} classes there are",
-                got=str(largest(self.ways)),
-                do="Lower `ways`, or bring more classes.",
-            )
-        each = largest(self.shots) + largest(self.queries)
-        short = (self.counts < each).nonzero().flatten().tolist()
-        if short:
-            fewest = min(short, key=self.counts.tolist().__getitem__)
-            others = f" and too few of {len(short) - 1} more" if len(short) > 1 else ""
-            raise TaskError(
-                f"shots={self.shots}, queries={self.queries}",
-                expected=f"at least {each} examples of every class",
-                got=f"{int(self.counts[fewest])} of class {self.class_names[fewest]!r}{others}",
-                do="Lower `shots` or `queries`, or leave such classes out with `only`.",
-            )
+        check_enough(self.class_names, self.counts, self.ways, self.shots, self.queries)
 
     def __repr__(self) -> str:
         return (
@@ -172,10 +164,10 @@ class LabelledTasks(TaskDistribution):
         rows = rows.flatten(1).gather(1, order)
         x = gathered(self.x, rows)
         if self.transform:
-            flat = as_float(x).flatten(0, 1)
+            images = as_float(x).flatten(0, 1)
             for transform in self.transform:
-                flat = transform(flat, generator)
-            x = flat.view(*x.shape)
+                images = transform(images, generator)
+            x = images.unflatten(0, (n, ways * each))
         return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
 
     def _shown(self, x: Tensor) -> Tensor:
@@ -183,11 +175,29 @@ class LabelledTasks(TaskDistribution):
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
 
 
+def augmented(
+    augment: Sequence[EpisodeAugmentation], n: int, generator: torch.Generator, draw: Callable[[int], Episode]
+) -> Episode:
+    """n episodes as `draw` draws them, changed by each augmentation. One that is alone is drawn with another, to mix with."""
+    if not augment:
+        return draw(n)
+    episode = draw(max(n, 2))
+    for augmentation in augment:
+        episode = augmentation(episode, generator)
+    return episode[:n]
+
+
+def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
+    """Raise UnsupportedError where x (N, *feature) holds no images to transform."""
+    if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
+        raise UnsupportedError(
+            f"transform=[{transform[0]!r}]",
+            expected="images (N, channels, height, width) to transform",
+            got=f"x of shape {tuple(x.shape)} and dtype {x.dtype}",
+            do="Leave `transform` out for what is no image; `augment=[FeatureNoise()]` is for numbers.",
+        )
+
+
 def gathered(x: Tensor, rows: Tensor) -> Tensor:
     """x[rows] for rows of any shape, on x's device. index_select copies row by row, several times faster than x[rows]."""
     return x.index_select(0, rows.flatten().to(x.device)).view(*rows.shape, *x.shape[1:])
-
-
-def as_float(x: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]; everything else as it is."""
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

@@ -1,4 +1,4 @@
-"""from_arrays: labelled arrays as few-shot tasks. The door behind all the other doors."""
+"""from_arrays: labelled arrays as few-shot tasks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import LabelError, ShapeError
-from quickstudy.tasks.augmentation import EpisodeAugmentation, Rotations
-from quickstudy.tasks.class_lists import FRACTIONS, Split, split_classes
-from quickstudy.tasks.distribution import LabelledTasks
+from quickstudy.tasks.array_images import as_images
+from quickstudy.tasks.class_lists import FRACTIONS, Split
+from quickstudy.tasks.class_names import as_names
+from quickstudy.tasks.distribution import LabelledTasks, gathered
+from quickstudy.tasks.door import Augment, Protocol, family_of
 from quickstudy.tasks.family import TaskFamily
-from quickstudy.tasks.preprocessing import Preprocessing
+from quickstudy.tasks.labels import check_x
 from quickstudy.tasks.size import Size
 from quickstudy.tasks.transform import Transform
 
@@ -28,81 +30,67 @@ def from_arrays(
     queries: Size = 15,
     split: Split = FRACTIONS,
     seed: int = 0,
-    augment: Sequence[Rotations | EpisodeAugmentation] = (),
+    size: int | None = None,
+    channels: int | None = None,
+    invert: bool = False,
+    normalise: bool = True,
+    augment: Augment = (),
     transform: Sequence[Transform] = (),
-    preprocessing: Preprocessing | None = None,
 ) -> TaskFamily[LabelledTasks]:
     """N-way K-shot tasks from labelled data.
 
     Args:
-        x: (N, *feature), NumPy or tensor. uint8 images (N, channels, height, width) stay uint8 in memory.
-        y: (N,) labels of any kind: integers, strings. Each different label is a class, named by it.
+        x: (N, *feature), NumPy, tensor or list. It is taken for images where it is uint8 of three or four axes, or where `size`,
+            `channels` or `invert` is given: (N, height, width), (N, channels, height, width) or (N, height, width, channels).
+        y: (N,) labels of any kind: integers, strings. Each different label is a class, named by it. Classes may differ in size.
         ways, shots, queries: of an episode; each a number, or a range (low, high) from which it is drawn once for each batch.
-        split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or the names as
-            {"train": ..., "validation": ..., "test": ...}, as `family.classes` has them; or a folder of lists, see
+        split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or their names as
+            {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of lists, see
             `quickstudy.tasks.class_lists`.
         seed: of a split by fractions.
+        size: pixels a side to which images are shrunk and cropped; None: as they are.
+        channels: 1 for grey, 3 for colour; None: as they are.
+        invert: white ground becomes 0.
+        normalise: images to mean 0 and standard deviation 1 of each channel, over the meta-training classes.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
-        transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`.
-        preprocessing: how an image file becomes an example; it normalises images as episodes are gathered.
+        transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
 
     Raises:
         ShapeError: x and y of different length; examples of different shapes.
-        LabelError: one label for all, or none.
+        LabelError: text in x; a label that is missing; fewer than three classes.
         TaskError: a split naming an unknown class or one class twice; more ways, shots or queries than the data can give.
+        ArgumentError: a size that is none, fractions that cannot be, images outside [0, 1].
         NotFiniteError: NaN or infinity in x.
     """
-    x, labels = as_tensor(x), as_names(y)
-    if len(x) != len(labels):
+    names = as_names(y)
+    if _length(x) != len(names):
         raise ShapeError(
             "x, y",
             expected="as many labels as examples",
-            got=f"{len(x)} and {len(labels)}",
+            got=f"{_length(x)} and {len(names)}",
             do="Give one label for every example.",
         )
-    names = sorted(dict.fromkeys(labels), key=_natural)
-    if len(names) < 3:
-        raise LabelError(
-            "y",
-            expected="three classes or more: some to train, to validate and to test",
-            got=f"{len(names)}: {names[:3]}",
-            do="Bring more classes, or adapt a learner that is meta-trained already (quickstudy predict).",
-        )
-    number = {name: index for index, name in enumerate(names)}
-    own = torch.tensor([number[label] for label in labels])
-    parts = split_classes(names, split, seed)
+    protocol = Protocol(ways, shots, queries, split, seed, augment, transform)
+    asked = size is not None or channels is not None or invert
+    images = [np.asarray(one) for one in x] if size is not None and isinstance(x, list | tuple) else as_tensor(x)
+    preprocessing = None
+    if asked or (isinstance(images, Tensor) and images.dtype in (torch.uint8, torch.uint16) and images.ndim in (3, 4)):
+        images, preprocessing = as_images(images, size, channels, invert)
+    data = images if isinstance(images, Tensor) else as_tensor(images)
+    check_x(data)
 
-    def tasks(part: str) -> LabelledTasks:
-        chosen = parts[part]
-        place = torch.full((len(names),), -1)
-        place[[number[name] for name in chosen]] = torch.arange(len(chosen))
-        rows = (place[own] >= 0).nonzero().flatten()
-        part_x, part_y, part_names = x[rows], place[own][rows], list(chosen)
-        training = part == "train"
-        for one in augment if training else ():
-            if isinstance(one, Rotations):
-                part_x, part_y, part_names = one.classes(part_x, part_y, part_names)
-        return LabelledTasks(
-            part_x,
-            part_y,
-            ways=ways,
-            shots=shots,
-            queries=queries,
-            class_names=part_names,
-            preprocessing=preprocessing,
-            transform=transform if training else (),
-            augment=[one for one in augment if not isinstance(one, Rotations)] if training else (),
-        )
+    def take(rows: list[int], what: str) -> Tensor:
+        return gathered(data, torch.tensor(rows))
 
-    return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+    return family_of(names, take, protocol, preprocessing=preprocessing, normalise=normalise)
 
 
-def as_tensor(x: Any) -> Tensor:
-    """Examples as one tensor; floats as float32.
+def as_tensor(x: Any, argument: str = "x") -> Tensor:
+    """Numbers as one tensor: floats in torch's default dtype, bytes as they are, other integers as int64.
 
     Raises:
         ShapeError: examples of different shapes.
-        LabelError: text where numbers are needed.
+        LabelError: text where numbers are asked.
     """
     if not isinstance(x, Tensor):
         try:
@@ -110,32 +98,33 @@ def as_tensor(x: Any) -> Tensor:
         except ValueError as error:
             shapes = list(dict.fromkeys(np.shape(one) for one in x))
             raise ShapeError(
-                "x",
+                argument,
                 expected="examples of one shape",
-                got=" and ".join(map(str, shapes[:3])),
-                do="Resize or pad them to one size.",
+                got=" and ".join(map(str, shapes[:3])) if shapes else "none",
+                do="Resize or pad them to one size; images are with `size=`." if shapes else "Bring some.",
             ) from error
+        if array.dtype == object:
+            array = _numbers(array)
         if array.dtype.kind not in "biuf":
             raise LabelError(
-                "x",
+                argument,
                 expected="numbers",
-                got=f"dtype {array.dtype}, such as {array.flat[0].item()!r}",
+                got=f"dtype {array.dtype}, such as {str(array.flat[0])[:40]!r}" if array.size else f"dtype {array.dtype}",
                 do="Turn text into features first.",
             )
-        x = torch.from_numpy(np.ascontiguousarray(array))
-    return x.to(torch.float32) if x.dtype in (torch.float64, torch.float16, torch.bool) or _is_wide(x) else x
+        x = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    if x.dtype in (torch.uint8, torch.uint16):
+        return x
+    return x.to(torch.get_default_dtype() if x.is_floating_point() or x.dtype == torch.bool else torch.int64)
 
 
-def as_names(y: Any) -> list[str]:
-    """Labels of any kind as class names."""
-    values = y.tolist() if isinstance(y, Tensor | np.ndarray) else list(y)
-    return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """An array of objects that are all numbers, such as a table's values; as it is where one of them is none."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        return array
 
 
-def _is_wide(x: Tensor) -> bool:
-    return not x.is_floating_point() and x.dtype != torch.uint8
-
-
-def _natural(name: str) -> tuple[int, int, str]:
-    """Numbers by their value, before text by its letters."""
-    return (0, int(name), "") if name.lstrip("-").isdigit() else (1, 0, name)
+def _length(x: Any) -> int:
+    return len(x) if getattr(x, "ndim", 1) and hasattr(x, "__len__") else 0

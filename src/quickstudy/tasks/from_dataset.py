@@ -1,148 +1,141 @@
-"""from_dataset: any map-style torch Dataset as few-shot tasks; from_huggingface: a data set of the `datasets` library."""
+"""from_dataset: any map-style torch Dataset as few-shot tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.errors import DataError, LabelError
+from quickstudy.errors import ArgumentError, DataError, ShapeError
 from quickstudy.progress import bar
-from quickstudy.tasks.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.array_images import as_images
+from quickstudy.tasks.class_lists import Split
+from quickstudy.tasks.dataset_labels import Labels, class_names_of
 from quickstudy.tasks.distribution import LabelledTasks
+from quickstudy.tasks.door import Augment, Protocol, family_of
 from quickstudy.tasks.family import TaskFamily
-from quickstudy.tasks.from_arrays import as_names, as_tensor, from_arrays
+from quickstudy.tasks.from_arrays import as_tensor
+from quickstudy.tasks.image_file import is_picture, upright
 from quickstudy.tasks.images import WORTH_A_BAR
+from quickstudy.tasks.labels import check_x
 from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size
+from quickstudy.tasks.transform import Transform
 
-ATTRIBUTES = ("targets", "labels", "y")
+KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
 
 
 def from_dataset(
     dataset: Any,
     *,
-    labels: Sequence[Any] | Callable[[int], Any] | None = None,
+    labels: Labels = None,
     ways: Size = 5,
     shots: Size = 1,
     queries: Size = 15,
-    split: Split = FRACTIONS,
+    split: Split | None = None,
     seed: int = 0,
-    size: int = 84,
-    channels: int = 3,
+    size: int | None = None,
+    channels: int | None = None,
     invert: bool = False,
     normalise: bool = True,
-    augment: Sequence[Any] = (),
-    transform: Sequence[Any] = (),
+    augment: Augment = (),
+    transform: Sequence[Transform] = (),
 ) -> TaskFamily[LabelledTasks]:
-    """Few-shot tasks from a Dataset whose items are (x, y) or x.
+    """Few-shot tasks from a Dataset whose items are (x, y), {"image": x} or x.
 
     Args:
-        dataset: has `__len__` and `__getitem__`. PIL images are resized to `size`; arrays and tensors must be of one shape.
+        dataset: has `__len__` and `__getitem__`. x is a PIL image, or an array or tensor as `from_arrays` takes it. Each item is
+            read once, and those of a class that no part of the split names are not.
         labels: one for each item, or a function of the index; None: read from `.targets`, `.labels` or `.y` without decoding an
-            image.
-        size, channels, invert, normalise: of PIL images, see `from_folder`; the rest: see `from_arrays`.
+            item. Classes are named by `.classes` where the Dataset has it.
+        size, channels: of images; None: those of the first one.
+        split: see `from_arrays`; None: (0.64, 0.16, 0.2). The rest: see there and `from_folder`.
 
     Raises:
-        LabelError: no labels, or another number of them than of items.
-        ShapeError: items of different shapes.
+        LabelError: no labels, or another number of them than of items; see also `from_arrays`.
+        ShapeError: items of different shapes; images that are not square, and no `size`.
+        TaskError, ArgumentError: see `from_arrays`.
     """
-    names = as_names(_labels(dataset, labels))
-    if len(names) != len(dataset):
-        raise LabelError(
-            "labels",
-            expected=f"{len(dataset)}, one for each item",
-            got=str(len(names)),
-            do="Give labels in the order of the items.",
-        )
-    reads = Preprocessing(size, channels, invert)
-    x, are_images = _items(dataset, reads)
-    split = split_classes(sorted(set(names)), split, seed)
-    if are_images and normalise:
-        train = set(split["train"])
-        reads = reads.fitted(x[torch.tensor([name in train for name in names])])
-    return from_arrays(
-        x,
-        names,
-        ways=ways,
-        shots=shots,
-        queries=queries,
-        split=split,
-        seed=seed,
-        augment=augment,
-        transform=transform,
-        preprocessing=reads if are_images else None,
-    )
-
-
-def from_huggingface(dataset: Any, *, x: str = "image", y: str = "label", **arguments: Any) -> TaskFamily[LabelledTasks]:
-    """Few-shot tasks from a data set of the `datasets` library: one split of it, with the columns `x` and `y`.
-
-    Classes are named by the column's own names where it has them (ClassLabel). The other arguments are those of `from_dataset`.
-
-    Raises:
-        DataError: a column that is not there; a dictionary of splits.
-    """
-    columns = getattr(dataset, "column_names", None)
-    if not isinstance(columns, list):
-        raise DataError(
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or len(dataset) == 0:
+        raise ArgumentError(
             "dataset",
-            expected="one split of a `datasets` data set",
-            got=f"a {type(dataset).__name__}",
-            do="Take one: load_dataset(name, split='train'); few-shot splits are by class, and made here.",
+            expected="a map-style Dataset: with a length above 0 and items by index",
+            got=f"an empty {type(dataset).__name__}" if hasattr(dataset, "__len__") else f"a {type(dataset).__name__}",
+            do="Put the items of an iterable one into a list.",
         )
-    for column in (x, y):
-        if column not in columns:
-            raise DataError(f"column {column!r}", expected="one of " + ", ".join(columns), got="none of it", do="Give x= and y=.")
-    values, names = dataset[y], getattr(dataset.features[y], "names", None)
-    labels = [names[value] for value in values] if names else list(values)
-    return from_dataset(_Column(dataset, x), labels=labels, **arguments)
+    names = class_names_of(dataset, labels)
+    items = _Items(dataset, size, channels, invert)
+    protocol = Protocol(ways, shots, queries, split, seed, augment, transform)
+    return family_of(names, items.take, protocol, preprocessing=items.reads, normalise=normalise)
 
 
-class _Column:
-    """One column of a table as a Dataset."""
+class _Items:
+    """The x of a Dataset. The first one says what they all are."""
 
-    def __init__(self, table: Any, column: str):
-        self.table, self.column = table, column
+    def __init__(self, dataset: Any, size: int | None, channels: int | None, invert: bool):
+        self.dataset, self.first, self.invert = dataset, _x(dataset[0]), invert
+        self.reads: Preprocessing | None = None
+        if is_picture(self.first):
+            self.reads = _of_pictures(self.first, size, channels, invert)
+            return
+        first = as_tensor(np.asarray(self.first)[None])
+        bytes_of_image = first.dtype in (torch.uint8, torch.uint16) and first.ndim in (3, 4)
+        if bytes_of_image or size is not None or channels is not None or invert:
+            self.reads = as_images(first, size, channels, invert)[1]
 
-    def __len__(self) -> int:
-        return len(self.table)
+    def take(self, rows: list[int], what: str) -> Tensor:
+        found: list[Any] = []
+        with bar(len(rows), f"reading {what}", len(rows) >= WORTH_A_BAR) as advance:
+            for row in rows:
+                x = self.first if row == 0 else _x(self.dataset[row])
+                found.append(self._pixels(x, row) if is_picture(self.first) else np.asarray(x))
+                advance()
+        if is_picture(self.first):
+            return torch.stack(found)
+        if self.reads is not None:
+            return as_images(found, self.reads.size, self.reads.channels, self.invert)[0]
+        x = as_tensor(found)
+        check_x(x)
+        return x
 
-    def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.column]
+    def _pixels(self, x: Any, row: int) -> Tensor:
+        if not is_picture(x):
+            raise DataError(
+                f"dataset[{row}]",
+                expected="an image, as dataset[0] is",
+                got=f"a {type(x).__name__}",
+                do="Leave such items out with torch.utils.data.Subset.",
+            )
+        assert self.reads is not None
+        return self.reads.of_image(x)
 
 
-def _labels(dataset: Any, labels: Sequence[Any] | Callable[[int], Any] | None) -> Any:
-    if callable(labels):
-        return [labels(index) for index in range(len(dataset))]
-    if labels is not None:
-        return labels
-    for name in ATTRIBUTES:
-        found = getattr(dataset, name, None)
-        if found is not None:
-            return found
-    raise LabelError(
-        "dataset",
-        expected="labels as " + ", ".join(f".{name}" for name in ATTRIBUTES),
-        got=f"a {type(dataset).__name__} without them",
-        do="Pass labels=[...], one for each item, or a function of the index: labels=lambda index: ...",
-    )
+def _x(item: Any) -> Any:
+    """The x of an item."""
+    if isinstance(item, dict):
+        key = next((key for key in KEYS if key in item), None)
+        if key is None:
+            raise DataError(
+                "dataset",
+                expected="items with one of the keys " + ", ".join(KEYS),
+                got=", ".join(map(str, item)),
+                do="Rename it.",
+            )
+        return item[key]
+    return item[0] if isinstance(item, tuple | list) else item
 
 
-def _items(dataset: Any, reads: Preprocessing) -> tuple[Tensor, bool]:
-    """All x as one tensor, and whether they were PIL images."""
-    from PIL import Image
-
-    found, images = [], False
-    with bar(len(dataset), "reading items", len(dataset) >= WORTH_A_BAR) as advance:
-        for index in range(len(dataset)):
-            item = dataset[index]
-            x = item[0] if isinstance(item, tuple | list) else item
-            if isinstance(x, Image.Image):
-                images, x = True, reads.of_image(x).numpy()
-            found.append(np.asarray(x))
-            advance()
-    return as_tensor(found), images
+def _of_pictures(first: Any, size: int | None, channels: int | None, invert: bool) -> Preprocessing:
+    image = upright(first)
+    if size is None and image.width != image.height:
+        raise ShapeError(
+            "size",
+            expected="pixels a side, where images are not square",
+            got=f"none, and a first image of {image.width} x {image.height}",
+            do="Give for example size=84.",
+        )
+    own = 1 if image.mode == "L" else 3
+    return Preprocessing(image.width if size is None else size, own if channels is None else channels, invert)

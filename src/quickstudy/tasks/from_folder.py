@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
+from torch import Tensor
 
-from quickstudy.errors import TaskError
-from quickstudy.tasks.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.class_lists import Split
 from quickstudy.tasks.distribution import LabelledTasks
+from quickstudy.tasks.door import Augment, Protocol, family_of
 from quickstudy.tasks.family import TaskFamily
-from quickstudy.tasks.from_arrays import from_arrays
 from quickstudy.tasks.images import class_folders, read_all
 from quickstudy.tasks.preprocessing import Preprocessing
 from quickstudy.tasks.size import Size
-from quickstudy.tasks.splits import STEMS
+from quickstudy.tasks.splits import STEMS, Splits
+from quickstudy.tasks.transform import Transform
 
 
 def from_folder(
@@ -25,61 +24,60 @@ def from_folder(
     ways: Size = 5,
     shots: Size = 1,
     queries: Size = 15,
-    split: Split = FRACTIONS,
+    split: Split | None = None,
     seed: int = 0,
     size: int = 84,
     channels: int = 3,
     invert: bool = False,
     normalise: bool = True,
-    augment: Sequence[Any] = (),
-    transform: Sequence[Any] = (),
+    augment: Augment = (),
+    transform: Sequence[Transform] = (),
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from images, one folder a class.
 
     Args:
         path: PATH/class/image.png, in any depth (`superclass/class/` too: the class is named 'superclass/class'); or
-            PATH/train/class/..., PATH/val/class/..., PATH/test/class/..., and then `split` and `seed` are not used.
-        ways, shots, queries, split, seed, augment, transform: see `from_arrays`. The layouts of miniImageNet, tieredImageNet,
-            CIFAR-FS, FC100 and CUB are read with `split=` a folder of their published lists.
+            PATH/train/class/..., PATH/val/class/..., PATH/test/class/... .
+        ways, shots, queries, seed, augment, transform: see `from_arrays`.
+        split: see `from_arrays`; None: the folders train, val (or validation, valid) and test where there are such, else
+            (0.64, 0.16, 0.2). What is given here goes before the folders, whose classes are then pooled. The layouts of
+            miniImageNet, tieredImageNet, CIFAR-FS, FC100 and CUB are read with `split=` a folder of their published lists.
         size: pixels a side, to which every image is shrunk and cropped.
         channels: 1 for grey, 3 for colour.
         invert: white ground becomes 0.
-        normalise: to mean 0 and standard deviation 1 of each channel over the meta-training images.
+        normalise: to mean 0 and standard deviation 1 of each channel, over the meta-training images.
 
     Raises:
         DataError: no such folder, no class in it, a class without images, an image that cannot be read.
-        TaskError: a split naming an unknown class; more ways, shots or queries than there are; see `from_arrays`.
+        LabelError, TaskError, ArgumentError: see `from_arrays`.
     """
     root = Path(path)
-    given = {part: next((root / stem for stem in stems if (root / stem).is_dir()), None) for part, stems in STEMS.items()}
-    if all(given.values()):
-        classes: dict[str, list[Path]] = {}
-        names: dict[str, list[str]] = {}
-        for part, folder in given.items():
-            own = class_folders(folder)  # type: ignore[arg-type]
-            if shared := sorted(set(own) & set(classes)):
-                raise TaskError(
-                    str(root), expected="parts that share no class", got=f"class {shared[0]!r} in two", do="Remove it from one."
-                )
-            classes.update(own)
-            names[part] = list(own)
-        split = names
-    else:
-        classes = class_folders(root)
-    files = [file for own in classes.values() for file in own]
-    labels = [name for name, own in classes.items() for _ in own]
-    protocol = {"ways": ways, "shots": shots, "queries": queries, "split": split, "seed": seed}
+    folders = {part: next((root / stem for stem in stems if (root / stem).is_dir()), None) for part, stems in STEMS.items()}
+    files: list[Path] = []
+    labels: list[str] = []
+    parts: Splits = {}
+    for part, folder in folders.items() if all(folders.values()) else [("all", root)]:
+        classes = class_folders(folder or root)
+        parts[part] = list(classes)
+        files += [file for own in classes.values() for file in own]
+        labels += [name for name, own in classes.items() for _ in own]
+    protocol = Protocol(ways, shots, queries, split, seed, augment, transform)
     reads = Preprocessing(size, channels, invert)
-    return from_files(files, labels, reads, normalise=normalise, augment=augment, transform=transform, **protocol)
+    return from_files(files, labels, reads, protocol, normalise=normalise, parts=None if "all" in parts else parts)
 
 
 def from_files(
-    files: Sequence[Path], labels: Sequence[str], reads: Preprocessing, *, normalise: bool = True, **arguments: Any
+    files: Sequence[Path],
+    labels: Sequence[str],
+    reads: Preprocessing,
+    protocol: Protocol,
+    *,
+    normalise: bool = True,
+    parts: Splits | None = None,
 ) -> TaskFamily[LabelledTasks]:
-    """Tasks from image files with a label each; see `from_folder`."""
-    split = split_classes(sorted(set(labels)), arguments.pop("split"), arguments.get("seed", 0))
-    images = read_all(files, reads)
-    if normalise:
-        train = set(split["train"])
-        reads = reads.fitted(images[torch.tensor([label in train for label in labels])])
-    return from_arrays(images, list(labels), split=split, preprocessing=reads, **arguments)
+    """Tasks from image files with a label each. Only files of a class that the split names are read, each once."""
+
+    def take(rows: list[int], what: str) -> Tensor:
+        return read_all([files[row] for row in rows], reads, what)
+
+    return family_of(labels, take, protocol, preprocessing=reads, normalise=normalise, parts=parts)

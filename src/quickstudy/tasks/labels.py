@@ -1,4 +1,6 @@
-"""What labelled data must be before episodes are drawn: one integer label for each example, none skipped, x finite."""
+"""What labelled data must be before episodes are drawn: one integer label for each example, none skipped, x finite,
+and enough of it for the protocol.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quickstudy.errors import LabelError, NotFiniteError, ShapeError
+from quickstudy.errors import LabelError, NotFiniteError, ShapeError, TaskError
+from quickstudy.tasks.size import Size, largest
 
 
 def check_y(x: Tensor, y: Tensor) -> None:
@@ -33,14 +36,14 @@ def check_y(x: Tensor, y: Tensor) -> None:
         )
 
 
-def check_x(x: Tensor) -> None:
+def check_x(x: Tensor, argument: str = "x") -> None:
     """Raise NotFiniteError where x (N, *feature) holds NaN or infinity."""
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x.flatten(1) if x.ndim > 1 else x[:, None])).any(1).nonzero().flatten()
         raise NotFiniteError(
-            "x",
+            argument,
             expected="finite numbers",
-            got=f"NaN or infinity in {len(bad)} of {len(x)} examples, the first at x[{int(bad[0])}]",
+            got=f"NaN or infinity in {len(bad)} of {len(x)} examples, the first at {argument}[{int(bad[0])}]",
             do="Remove or fill them.",
         )
 
@@ -58,4 +61,30 @@ def check_names(class_names: Sequence[str], classes: int) -> None:
             expected="a name of its own for every class",
             got=f"{name!r} {times} times",
             do="Give these classes one label, or tell them apart by name.",
+        )
+
+
+def check_enough(names: Sequence[str], counts: Tensor, ways: Size, shots: Size, queries: Size, where: str = "there are") -> None:
+    """Raise TaskError unless there are `ways` classes, each with shots + queries of its `counts` (C,) examples.
+
+    Args:
+        where: which classes these are, for the message.
+    """
+    if largest(ways) > len(names):
+        raise TaskError(
+            f"ways={ways}",
+            expected=f"at most the {len(names)} classes {where}",
+            got=str(largest(ways)),
+            do="Lower `ways`, or bring more classes.",
+        )
+    each = largest(shots) + largest(queries)
+    short = (counts < each).nonzero().flatten().tolist()
+    if short:
+        fewest = min(short, key=counts.tolist().__getitem__)
+        others = f" and too few of {len(short) - 1} more" if len(short) > 1 else ""
+        raise TaskError(
+            f"shots={shots}, queries={queries}",
+            expected=f"at least {each} examples of every class",
+            got=f"{int(counts[fewest])} of class {names[fewest]!r}{others}",
+            do="Lower `shots` or `queries`, or leave such classes out: with `only`, or a `split` by names.",
         )

@@ -5,12 +5,14 @@ Source: Lake, Salakhutdinov & Tenenbaum, "Human-level concept learning through p
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from quickstudy.errors import DataError
 from quickstudy.tasks.augmentation import Rotations
+from quickstudy.tasks.class_lists import split_classes
 from quickstudy.tasks.distribution import LabelledTasks
 from quickstudy.tasks.family import TaskFamily
 from quickstudy.tasks.omniglot_images import fetch, read_images
@@ -33,7 +35,8 @@ class Omniglot(TaskFamily[LabelledTasks]):
         split: which characters train, validate and test:
             "random", 1100, 100 and 423 of them under `seed`, the sizes of Finn et al. 2017;
             "alphabet", as published: the 20 evaluation alphabets test; the last 5 by name of the 30 background ones validate;
-            or a folder of split files (see `quickstudy.tasks.splits.read_split`), such as Vinyals et al.'s 1028, 172 and 423.
+            a folder of split files (see `quickstudy.tasks.splits.read_split`), such as Vinyals et al.'s 1028, 172 and 423;
+            or the names as {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them.
         rotations: characters turned by 90, 180 and 270 degrees are further classes, of meta-training only. (Snell et al. 2017
             turn those of meta-test too, which changes the score.)
         size: pixels a side, averaged down from 105.
@@ -53,7 +56,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
         shots: Size = 1,
         queries: Size = 15,
         *,
-        split: str | Path = "random",
+        split: str | Path | Mapping[str, Sequence[str]] = "random",
         rotations: bool = True,
         size: int = 28,
         seed: int = 0,
@@ -76,7 +79,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
         super().__init__(tasks("train"), tasks("validation"), tasks("test"))
 
 
-def _split(classes: list[str], split: str | Path, seed: int) -> Splits:
+def _split(classes: list[str], split: str | Path | Mapping[str, Sequence[str]], seed: int) -> Splits:
     """The classes 'part/Alphabet/characterNN' of each split."""
     if split == "random":
         train, validation, test = random_split(classes, RANDOM_SIZES, seed=seed)
@@ -90,6 +93,8 @@ def _split(classes: list[str], split: str | Path, seed: int) -> Splits:
             "test": [name for name in classes if name.startswith("images_evaluation/")],
         }
     full = {name.partition("/")[2]: name for name in classes}
+    if isinstance(split, Mapping):
+        return {part: [full[name] for name in names] for part, names in split_classes(list(full), split, seed).items()}
     named = read_split(split)
     for part, names in named.items():
         if foreign := [name for name in names if name not in full]:

@@ -19,21 +19,22 @@ STEMS = {"train": ("train",), "validation": ("val", "validation", "valid"), "tes
 SUFFIXES = (".txt", ".json")
 
 
-def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int) -> list[list[Class]]:
+def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int, argument: str = "sizes") -> list[list[Class]]:
     """Disjoint random parts of the classes. The same seed gives the same parts.
 
     Args:
         sizes: of the parts. All ints: numbers of classes; classes may be left over. Otherwise fractions of them, of a sum of at
             most 1, rounded so that fractions of sum 1 leave none over.
+        argument: what the caller's user calls `sizes`.
 
     Raises:
         ArgumentError: a part without a class; fractions of a sum above 1.
         TaskError: numbers that add up to more classes than there are.
     """
-    counts = _counts(sizes, len(classes))
+    counts = _counts(sizes, len(classes), argument)
     if sum(counts) > len(classes):
         raise TaskError(
-            f"sizes={tuple(sizes)}",
+            f"{argument}={tuple(sizes)}",
             expected=f"at most the {len(classes)} classes there are",
             got=f"{' + '.join(map(str, counts))} = {sum(counts)}",
             do="Lower a size.",
@@ -56,12 +57,12 @@ def read_split(folder: str | Path) -> Splits:
     return {split: _read(_find(folder, stems)) for split, stems in STEMS.items()}
 
 
-def _counts(sizes: Sequence[float], classes: int) -> list[int]:
+def _counts(sizes: Sequence[float], classes: int, argument: str) -> list[int]:
     counts = [size for size in sizes if isinstance(size, int)]
     if len(counts) < len(sizes):
         if min(sizes) < 0 or sum(sizes) > 1 + 1e-9:
             raise ArgumentError(
-                "sizes",
+                argument,
                 expected="fractions that add up to at most 1",
                 got=repr(tuple(sizes)),
                 do="Give for example (0.64, 0.16, 0.2).",
@@ -70,7 +71,7 @@ def _counts(sizes: Sequence[float], classes: int) -> list[int]:
         counts = [end - start for start, end in pairwise(ends)]
     if min(counts, default=0) < 1:
         raise ArgumentError(
-            "sizes",
+            argument,
             expected="at least one class in every part",
             got=f"{tuple(sizes)} of {classes} classes",
             do="Raise the size of the empty part, or bring more classes.",

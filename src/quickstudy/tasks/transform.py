@@ -1,6 +1,7 @@
 """Image transforms of meta-training: each image of each episode drawn anew, batched, on the data's device.
 
-A transform is called as transform(images (N, channels, height, width) in [0, 1], generator) -> images.
+A transform is called as transform(images (N, channels, height, width) in [0, 1], generator) -> images. All randomness comes from
+the generator, which is the CPU's: one seed gives the same images on any device.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quickstudy.errors import ArgumentError
+
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of the image's own size out of the image padded by its edge: a shift by up to `padding` pixels."""
+    """A window of the image's own size out of the image padded by its edge: a shift by up to `padding` pixels.
+
+    Raises:
+        ArgumentError: padding below 0.
+    """
 
     padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise ArgumentError("RandomCrop(padding)", expected="0 pixels or more", got=str(self.padding), do="4 is common.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         n, _, height, width = images.shape
@@ -33,9 +44,17 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Left and right exchanged, of half of the images. Not for writing."""
+    """Left and right exchanged, of a share `probability` of the images. Not for writing.
+
+    Raises:
+        ArgumentError: a probability outside [0, 1].
+    """
 
     probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ArgumentError("RandomFlip(probability)", expected="0 to 1", got=str(self.probability), do="0.5 is common.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         flips = torch.rand(len(images), generator=generator) < self.probability
@@ -44,20 +63,73 @@ class RandomFlip:
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """x -> (1 + c)(b x - m) + m, and a mix with the grey image: brightness b, contrast c about the mean m, saturation s.
+    """x -> c (b x - m) + m, then a mix with the grey image: brightness b, contrast c about the mean m, saturation s.
 
-    Each of b, 1 + c and s is uniform in [1 - amount, 1 + amount] for each image. The result is clipped to [0, 1].
+    Each of b, c and s is uniform in [1 - amount, 1 + amount] for each image. The result is clipped to [0, 1]. Grey images have no
+    saturation to change.
+
+    Raises:
+        ArgumentError: an amount outside [0, 1].
     """
 
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
 
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                got = f"{name}={getattr(self, name)}"
+                raise ArgumentError(f"ColourJitter({name})", expected="0 to 1", got=got, do="0.4 is common, 0 leaves it.")
+
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         draws = (2 * torch.rand(3, len(images), 1, 1, 1, generator=generator) - 1).to(images)
-        brightness, contrast, saturation = 1 + self.brightness * draws[0], 1 + self.contrast * draws[1], draws[2]
-        x = images * brightness
-        mean = x.mean((1, 2, 3), keepdim=True)
-        x = (x - mean) * contrast + mean
+        b, c, s = 1 + self.brightness * draws[0], 1 + self.contrast * draws[1], 1 + self.saturation * draws[2]
+        x = images * b
+        m = x.mean((1, 2, 3), keepdim=True)
+        x = c * (x - m) + m
         grey = x.mean(1, keepdim=True)
-        return (grey + (x - grey) * (1 + self.saturation * saturation)).clamp(0, 1)
+        return (grey + s * (x - grey)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A window whose area is `smallest` to 1 of the image's, enlarged to the image's own size: zoom and shift.
+
+    Raises:
+        ArgumentError: a share outside (0, 1].
+    """
+
+    smallest: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= 1:
+            got = str(self.smallest)
+            raise ArgumentError("RandomResizedCrop(smallest)", expected="a share above 0, at most 1", got=got, do="Try 0.5.")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        area, across, down = torch.rand(3, len(images), generator=generator).to(images)
+        side = (self.smallest + (1 - self.smallest) * area).sqrt()
+        zero = torch.zeros_like(side)
+        shift_x, shift_y = ((2 * u - 1) * (1 - side) for u in (across, down))
+        window = torch.stack([side, zero, shift_x, zero, side, shift_y], 1).view(-1, 2, 3)
+        grid = F.affine_grid(window, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Another size, of the images of meta-training only. (For all three splits give the door `size=` instead.)
+
+    Raises:
+        ArgumentError: a size below 1.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ArgumentError("Resize(size)", expected="1 pixel or more", got=str(self.size), do="84 is common.")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)

@@ -1,0 +1,135 @@
+"""What a report shows beside the evaluation itself, as numbers: all measured on meta-test episodes of the evaluation's seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import NotFiniteError, TaskError
+from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
+from quickstudy.evaluation.reliability import Reliability, reliability
+from quickstudy.learners.learner import Learner
+from quickstudy.progress import bar
+from quickstudy.report.curves import Point
+from quickstudy.report.shown import ShownEpisode, shown_episodes
+from quickstudy.tasks.interface import TaskDistribution
+
+INNER_STEPS = (0, 1, 2, 3, 5, 10)
+SHOTS = (1, 2, 3, 5, 10)
+SHOWN = 3  # episodes that are drawn
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The numbers behind a report's plots.
+
+    Attributes:
+        inner_steps: the score after k inner steps; empty for a learner that takes none.
+        own_steps: the learner's own number of inner steps.
+        shots: the score at other numbers of shots than the protocol's.
+        left_out: why a point of the two is missing, a sentence each.
+        reliability: of the queries' probabilities; None for targets.
+        scaled: the same after temperature scaling; None without a calibration.
+        shown: the first episodes, with what was predicted.
+        episodes: meta-test tasks behind each point.
+        seed: of all of them.
+    """
+
+    inner_steps: list[Point]
+    own_steps: int | None
+    shots: list[Point]
+    left_out: list[str]
+    reliability: Reliability | None
+    scaled: Reliability | None
+    shown: list[ShownEpisode]
+    episodes: int
+    seed: int
+
+
+def measure(
+    learner: Learner,
+    test: TaskDistribution,
+    evaluation: Evaluation,
+    *,
+    calibration: Calibration | None = None,
+    episodes: int = 200,
+    seed: int = 0,
+    progress: bool = False,
+) -> Measures:
+    """Measure what the report of `evaluation` shows.
+
+    Args:
+        test: the meta-test tasks, under the protocol of the evaluation.
+        calibration: its temperature is applied for `scaled`.
+        episodes: tasks for each point.
+        seed: of the tasks; the evaluation's, so that these are the first of its own.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ArgumentError: fewer than two episodes.
+        NotFiniteError: a prediction that is NaN or infinite under the learner's own protocol.
+    """
+    own, left_out = getattr(learner, "inner_steps", None), list[str]()
+    steps = sorted({*INNER_STEPS, own}) if own is not None else []
+    shots = [count for count in SHOTS if _has(test, count, left_out)] if isinstance(test.shots, int) else []
+    labels = evaluation.protocol["metric"] == "accuracy"
+    score = partial(evaluate, learner, episodes=episodes, seed=seed, executor=evaluation.protocol.get("executor", "auto"))
+    by_steps, by_shots, before, after = [], [], None, None
+    with bar(len(steps) + len(shots) + 1 + labels, "measuring for the report", progress) as advance:
+        for count in steps:
+            try:
+                by_steps.append(_point(count, score(tasks=test, steps=count)))
+            except NotFiniteError as error:  # other numbers of steps than it was trained with may diverge
+                if count == own:
+                    raise
+                left_out.append(f"{count} inner steps: {error.got}.")
+            advance()
+        for count in shots:
+            by_shots.append(_point(count, score(tasks=test.with_(shots=count))))
+            advance()
+        if labels:
+            logits, y = answers(learner, test, episodes, seed)
+            before = reliability(logits.softmax(1), y)
+            after = None if calibration is None else reliability((logits / calibration.temperature).softmax(1), y)
+            advance()
+        shown = shown_episodes(learner, test, SHOWN, seed)
+        advance()
+    return Measures(by_steps, own, by_shots, left_out, before, after, shown, episodes, seed)
+
+
+def answers(learner: Learner, test: TaskDistribution, episodes: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The logits of all queries (examples, ways) and their labels (examples,), of the episodes that `evaluate` draws.
+
+    Where `ways` is a range, -inf stands for a class that an episode does not have.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[Tensor] = []
+    labels: list[Tensor] = []
+    done = 0
+    while done < episodes:
+        batch = test.sample(min(BATCH, episodes - done), generator=generator)
+        for index in range(len(batch)):
+            rows.append(learner.adapt(batch[index].support)(batch[index].query.x))
+            labels.append(batch[index].query.y)
+        done += len(batch)
+    ways = max(row.shape[1] for row in rows)
+    padded = [torch.nn.functional.pad(row, (0, ways - row.shape[1]), value=-torch.inf) for row in rows]
+    return torch.cat(padded), torch.cat(labels)
+
+
+def _has(test: TaskDistribution, shots: int, left_out: list[str]) -> bool:
+    """Whether episodes of so many shots can be drawn."""
+    try:
+        test.with_(shots=shots)
+    except TaskError as error:
+        left_out.append(f"{shots} shots: there are fewer than {error.expected.removeprefix('at least ')}.")
+        return False
+    return True
+
+
+def _point(at: int, result: Evaluation) -> Point:
+    return Point(at, result.mean, result.ci95)

@@ -1,0 +1,81 @@
+"""Pictures of a task of images: the support with its classes, and queries with what was answered, marked right or wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from quickstudy.report.shown import ShownEpisode
+
+SUPPORT_EACH = 5  # support images of a class that are shown
+QUERIES_EACH = 3  # queries of a class, at most
+QUERIES = 15  # queries of a task, at most
+CLASSES = 20  # classes of a task, at most
+PIXELS = 64  # images smaller than this are enlarged by whole factors, so that they stay crisp
+
+
+def is_images(x: object) -> bool:
+    """Whether x is a batch of grey or colour images, (examples, 1 or 3, height, width)."""
+    return isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= 4
+
+
+def class_name(label: int) -> str:
+    """A, B, ..., Z, then 26, 27, ...: a task's classes have no names of their own."""
+    return chr(ord("A") + label) if label < 26 else str(label)
+
+
+def pictures(shown: ShownEpisode) -> str:
+    """The episode as HTML."""
+    lowest, highest = float(shown.support.x.min()), float(shown.support.x.max())
+    ways = min(int(shown.support.ways or 0), CLASSES)
+    classes = []
+    for label in range(ways):
+        rows = (shown.support.y == label).nonzero().flatten()[:SUPPORT_EACH].tolist()
+        images = "".join(
+            _image(shown.support.x[row], lowest, highest, f"support image of class {class_name(label)}") for row in rows
+        )
+        classes.append(f'<div class="class"><span class="letter">{class_name(label)}</span>{images}</div>')
+    asked = "".join(_query(shown, row, lowest, highest) for row in chosen(shown))
+    right = int(shown.right.sum())
+    return (
+        f'<div class="part"><h4>Learned from</h4><div class="support">{"".join(classes)}</div></div>'
+        f'<div class="part"><h4>Asked <small>{right} of all {len(shown.query)} queries right</small></h4>'
+        f'<div class="queries">{asked}</div></div>'
+    )
+
+
+def chosen(shown: ShownEpisode) -> list[int]:
+    """Rows of the queries that are shown: the first of each class in turn, ordered by class; not chosen by the answer."""
+    ways = min(int(shown.support.ways or 0), CLASSES)
+    each = max(1, min(QUERIES_EACH, QUERIES // max(ways, 1)))
+    return [row for label in range(ways) for row in (shown.query.y == label).nonzero().flatten()[:each].tolist()]
+
+
+def _query(shown: ShownEpisode, row: int, lowest: float, highest: float) -> str:
+    assert shown.probability is not None
+    answer, truth = class_name(int(shown.prediction[row])), class_name(int(shown.query.y[row]))
+    probability = f"{100 * float(shown.probability[row]):.0f} %"
+    right = bool(shown.right[row])
+    image = _image(shown.query.x[row], lowest, highest, f"query of class {truth}, answered {answer} with {probability}")
+    mark, was = ("&#10003;", "") if right else ("&#10007;", f'<span class="truth">is {truth}</span>')
+    return (
+        f'<div class="query {"right" if right else "wrong"}">{image}<span class="answer"><b class="mark">{mark}</b> '
+        f"<b>{answer}</b> {probability}</span>{was}</div>"
+    )
+
+
+def _image(x: Tensor, lowest: float, highest: float, alternative: str) -> str:
+    """One image (channels, height, width) as an <img> that holds its own PNG; lowest is black and highest white."""
+    scaled = ((x.detach().float().cpu() - lowest) / max(highest - lowest, 1e-12)).clamp(0, 1)
+    values = (255 * scaled).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(np.ascontiguousarray(values[:, :, 0] if values.shape[2] == 1 else values))
+    factor = max(1, -(-PIXELS // min(picture.size)))
+    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    return f'<img alt="{alternative}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'

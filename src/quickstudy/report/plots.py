@@ -1,0 +1,125 @@
+"""The plots of a report: numbers in, an inline SVG out. Each draws one thing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.ticker import MaxNLocator
+
+from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.evaluation.reliability import Reliability
+from quickstudy.report.curves import LearningCurves, Point
+from quickstudy.report.metric import Metric
+from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, svg
+
+DRAWN = 1500  # steps of the raw loss that are drawn; more would only make the file heavy
+
+
+def training_loss(curves: LearningCurves) -> str:
+    """The training loss, raw and smoothed; on a logarithmic axis where it falls tenfold."""
+    with figure(4.6, 3.2) as (made, (axes,)):
+        every = math.ceil(len(curves.steps) / DRAWN)
+        axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, alpha=0.28, linewidth=0.9, label="each step")
+        axes.plot(curves.steps[::every], curves.smoothed[::every], color=FIRST, label=f"mean over about {curves.span} steps")
+        if min(curves.losses) > 0 and max(curves.smoothed) > 10 * min(curves.smoothed):
+            axes.set_yscale("log")
+        axes.set(title="Training loss", xlabel="meta-step")
+        axes.legend(loc="upper right")
+        return svg(made, "loss")
+
+
+def validation(points: Sequence[Point], best: Point, metric: Metric) -> str:
+    """The meta-validation score with its interval, and the best step."""
+    with figure(4.6, 3.2) as (made, (axes,)):
+        mean, low, high = _band(points, metric)
+        at = [point.at for point in points]
+        axes.fill_between(at, low, high, color=SECOND, alpha=0.2, linewidth=0, label="95 % interval")
+        axes.plot(at, mean, color=SECOND, marker="o", markersize=3.5, label="meta-validation")
+        axes.axvline(best.at, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        label = f"best, step {best.at}: {metric.text(best.mean)}"
+        axes.scatter(
+            [best.at], [metric.axis(best.mean)], s=200, marker="*", color=SECOND, edgecolors=PAPER, zorder=4, label=label
+        )
+        axes.set(title=f"Meta-validation {metric.label}", xlabel="meta-step")
+        axes.legend(loc="lower right" if metric.higher_is_better else "upper right")
+        return svg(made, "validation")
+
+
+def score_at(
+    points: Sequence[Point], metric: Metric, *, name: str, xlabel: str, own: int | None, chance: float | None, own_label: str
+) -> str:
+    """Scores with intervals at numbers of inner steps or of shots, each number a place of its own on the axis."""
+    with figure(5.2, 3.2) as (made, (axes,)):
+        places = list(range(len(points)))
+        mean, low, high = _band(points, metric)
+        axes.fill_between(places, low, high, color=FIRST, alpha=0.18, linewidth=0)
+        error = [[m - one for m, one in zip(mean, low, strict=True)], [one - m for m, one in zip(mean, high, strict=True)]]
+        axes.errorbar(places, mean, yerr=error, color=FIRST, marker="o", capsize=3, elinewidth=1.2)
+        for place, point in zip(places, points, strict=True):
+            if point.at == own:
+                axes.plot(
+                    [place],
+                    [metric.axis(point.mean)],
+                    marker="o",
+                    markersize=12,
+                    markerfacecolor="none",
+                    markeredgecolor=SECOND,
+                    markeredgewidth=2,
+                    linestyle="none",
+                    label=own_label,
+                )
+        if chance is not None:
+            axes.axhline(metric.axis(chance), color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="chance")
+        axes.set_xticks(places, [str(point.at) for point in points])
+        axes.set(xlabel=xlabel, ylabel=metric.label)
+        axes.margins(x=0.06)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best")
+        return svg(made, name)
+
+
+def reliability_diagram(before: Reliability, after: Reliability | None) -> str:
+    """Confidence against accuracy, and how many queries lie in each bin; the gap to the diagonal is drawn in."""
+    parts = [("as it is", before, FIRST)] + ([("after temperature scaling", after, SECOND)] if after is not None else [])
+    with figure(4.4 * len(parts), 4.0, len(parts)) as (made, panels):
+        for axes, (title, diagram, colour) in zip(panels, parts, strict=True):
+            axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="honest")
+            total = sum(one.count for one in diagram.bins)
+            for one in diagram.bins:
+                left, width = 100 * one.low, 100 * (one.high - one.low)
+                axes.bar(left, 100 * one.accuracy, width, align="edge", color=colour, alpha=0.25, edgecolor=colour, linewidth=0.8)
+                axes.plot([100 * one.confidence] * 2, [100 * one.accuracy, 100 * one.confidence], color=INK, linewidth=1)
+            size = [14 + 220 * one.count / total for one in diagram.bins]
+            x = [100 * one.confidence for one in diagram.bins]
+            y = [100 * one.accuracy for one in diagram.bins]
+            axes.scatter(
+                x, y, s=size, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=3, clip_on=False, label="bin (area: queries)"
+            )
+            axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
+            axes.set_title(f"{title}: ECE {100 * diagram.ece:.2f} %" if after is not None else f"ECE {100 * diagram.ece:.2f} %")
+            axes.set_aspect("equal")
+            axes.legend(loc="upper left", scatterpoints=1)
+        return svg(made, "reliability")
+
+
+def histogram(evaluation: Evaluation, metric: Metric) -> str:
+    """How the per-episode scores are spread, with their mean."""
+    scores = [metric.axis(score) for score in evaluation.per_episode]
+    with figure(8.6, 2.6) as (made, (axes,)):
+        bins = [100 * edge / 20 for edge in range(21)] if metric.higher_is_better else 30
+        axes.hist(scores, bins=bins, color=FIRST, alpha=0.55, edgecolor=PAPER, linewidth=1)
+        mean = metric.axis(evaluation.mean)
+        axes.axvline(mean, color=SECOND, linewidth=2, label=f"mean {metric.text(evaluation.mean)}")
+        axes.set(xlabel=f"{metric.label} of a task", ylabel="tasks")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if metric.higher_is_better:
+            axes.set_xlim(min([*scores, 50]) // 10 * 10, 100)
+        axes.legend(loc="best")
+        return svg(made, "scores")
+
+
+def _band(points: Sequence[Point], metric: Metric) -> tuple[list[float], list[float], list[float]]:
+    mean = [metric.axis(point.mean) for point in points]
+    low = [metric.axis(point.mean - point.ci95) for point in points]
+    return mean, low, [metric.axis(point.mean + point.ci95) for point in points]

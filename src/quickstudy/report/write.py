@@ -1,0 +1,138 @@
+"""write_report: a run as one HTML file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.learners.learner import Learner
+from quickstudy.report import sections, standing
+from quickstudy.report.curves import learning_curves
+from quickstudy.report.environment import environment
+from quickstudy.report.measures import Measures, measure
+from quickstudy.report.metric import Metric
+from quickstudy.report.page import page
+from quickstudy.report.verdict import against
+from quickstudy.tasks.family import TaskFamily
+from quickstudy.tasks.interface import TaskDistribution
+
+REPORT = "report.html"
+
+
+def write_report(
+    path: str | Path,
+    *,
+    learner: Learner,
+    tasks: TaskFamily | TaskDistribution,
+    history: Sequence[Mapping[str, Any]],
+    evaluation: Evaluation,
+    config: Mapping[str, Any] | None = None,
+    controls: Sequence[Evaluation] = (),
+    calibration: Calibration | None = None,
+    episodes: int = 200,
+    seed: int | None = None,
+    progress: bool = False,
+) -> Path:
+    """Write the report of a run: one file that holds its pictures, and opens without a network.
+
+    Main arguments:
+        path: the file; report.html in it where it is a folder.
+        learner: the trained learner.
+        tasks: the family (its `.test` is read) or the meta-test tasks themselves.
+        history: the records of meta-training, `run.history`; empty for a learner that has none.
+        evaluation: `evaluate(learner, tasks.test)`: the score that stands at the head.
+        controls: evaluations of what the learner must beat, best on the same tasks.
+
+    Other arguments:
+        config: the resolved config of the run, plain data.
+        calibration: what `calibrate` found; its temperature is shown at work.
+        episodes: meta-test tasks for each point of a curve.
+        seed: of those tasks; None: that of the evaluation, so that they are the first of its own.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The file.
+
+    Raises:
+        ArgumentError: fewer than two episodes; a control that was scored by another metric.
+        NotFiniteError: a prediction that is NaN or infinite.
+        TaskError: tasks that cannot give the evaluation's protocol.
+    """
+    metric = Metric(evaluation.protocol["metric"])
+    against(evaluation, controls, metric)  # refused before the long work
+    test = _under(tasks.test if isinstance(tasks, TaskFamily) else tasks, evaluation)
+    seed = int(evaluation.protocol["seed"]) if seed is None else seed
+    measures = measure(learner, test, evaluation, calibration=calibration, episodes=episodes, seed=seed, progress=progress)
+    path = Path(path) / REPORT if Path(path).is_dir() else Path(path)
+    html = draw(evaluation, measures, history=history, controls=controls, config=config, calibration=calibration)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(html, encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def draw(
+    evaluation: Evaluation,
+    measures: Measures,
+    *,
+    history: Sequence[Mapping[str, Any]] = (),
+    controls: Sequence[Evaluation] = (),
+    config: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
+) -> str:
+    """The report as HTML, from numbers alone: nothing is measured here."""
+    metric = Metric(evaluation.protocol["metric"])
+    rows = against(evaluation, controls, metric)
+    chance = metric.chance(evaluation.protocol)
+    temperature = None if calibration is None else calibration.temperature
+    name = evaluation.name or "learner"
+    by_steps = sections.inner_steps(measures, metric, chance)
+    by_shots = sections.shots(measures, metric, chance, evaluation.protocol["shots"])
+    parts = [
+        [("Controls", standing.controls(evaluation, rows, metric))],
+        [("Learning curves", sections.learning_curves(learning_curves(history, metric), metric))],
+        [("Inner steps", by_steps), ("Shots", by_shots)],
+        [("Scores", sections.scores(evaluation, metric))],
+        [("Reliability", sections.reliability(measures, temperature))],
+        [("Tasks", sections.episodes(measures, metric))],
+        [("Config", _config(config, evaluation, measures))],
+    ]
+    return page(f"{name}, {standing.shape(evaluation)}: report", standing.headline(evaluation, rows, metric), parts)
+
+
+def _config(config: Mapping[str, Any] | None, evaluation: Evaluation, measures: Measures) -> str:
+    """What is needed to repeat the run, folded."""
+    blocks = [] if config is None else [("Resolved config", f"<pre>{escape(_yaml(config))}</pre>")]
+    protocol = {**evaluation.protocol, "report episodes": measures.episodes, "report seed": measures.seed}
+    blocks.append(("Protocol of the evaluation", f"<pre>{escape(_yaml(protocol))}</pre>"))
+    blocks.append(("Environment", sections.table(["", ""], [[key, value] for key, value in environment().items()])))
+    body = "".join(f"<details><summary>{title}</summary>{html}</details>" for title, html in blocks)
+    return sections.section("config", "Config and environment", "Everything needed to repeat this run.", body)
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _plain(value: Any) -> Any:
+    """Plain data: what YAML has no word for is written as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _under(test: TaskDistribution, evaluation: Evaluation) -> TaskDistribution:
+    """The tasks under the protocol of the evaluation."""
+    sizes = {name: evaluation.protocol.get(name) for name in ("ways", "shots", "queries")}
+    given = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    return test.with_(**given)

@@ -1,0 +1,89 @@
+"""One image file, of whatever kind, as an upright 8-bit picture in grey or in colour."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quickstudy.errors import DataError
+
+LARGEST = 100_000_000  # pixels of a file: more are no photograph but a bomb
+BROKEN = (  # what Pillow's readers raise at bytes that are no image of theirs
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+
+def open_image(path: str | Path, near: int | None = None) -> Any:
+    """The picture in a file as a PIL image of mode "L" or "RGB"; see `upright`.
+
+    Args:
+        near: the size that it will be shrunk to, so that a large JPEG is decoded no larger than needed.
+
+    Raises:
+        DataError: no such file, or one that is no image, is cut short or has more than 100 million pixels.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow can still read is read
+            with Image.open(path) as opened:
+                if opened.width * opened.height > LARGEST:
+                    raise ValueError(f"{opened.width} x {opened.height} pixels")
+                if near is not None:
+                    opened.draft(None, (2 * near, 2 * near))
+                return upright(opened)
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        got = "no such file" if not Path(path).exists() else " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(
+            str(path),
+            expected="an image that can be read",
+            got=got,
+            do="Remove it from the folder, or save it again as PNG or JPEG.",
+        ) from error
+
+
+def upright(image: Any) -> Any:
+    """A PIL image of any mode as "L" or "RGB": turned as its EXIF says, over white where it is transparent, in 8 bits.
+
+    16 bits become 8 by value, 65535 -> 255.
+
+    Raises:
+        ValueError: an image of floats, whose white nobody knows.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("floats, whose white nobody knows")
+    if image.mode.startswith("I"):
+        return Image.fromarray(np.rint(np.asarray(image).astype(np.int64).clip(0, 65535) / 257).astype(np.uint8))
+    coloured = image.mode not in ("1", "L", "LA", "La")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB" if coloured else "L")
+
+
+def is_picture(value: Any) -> bool:
+    """Whether a value is a PIL image."""
+    return hasattr(value, "convert") and hasattr(value, "mode") and hasattr(value, "size")

@@ -1,0 +1,147 @@
+"""Image transforms: what each does to an image, that all randomness is the generator's, and that only meta-training sees them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.tasks.rows import seeded
+
+from quickstudy.errors import ArgumentError
+from quickstudy.tasks import (
+    ColourJitter,
+    FeatureNoise,
+    LabelledTasks,
+    MixTasks,
+    PermuteLabels,
+    Preprocessing,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    Resize,
+)
+
+ALL = [RandomCrop(2), RandomFlip(), ColourJitter(), RandomResizedCrop(0.5)]
+IMAGES = torch.rand(40, 3, 8, 8, generator=seeded(9))
+
+
+@pytest.mark.parametrize("transform", ALL, ids=lambda one: type(one).__name__)
+def test_a_seed_repeats_and_each_image_has_a_draw_of_its_own(transform):
+    before = IMAGES.clone()
+    first, again, other = (transform(IMAGES, seeded(seed)) for seed in (1, 1, 2))
+    assert first.shape == IMAGES.shape
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(IMAGES, before)
+    alike = transform(IMAGES[:1].expand(40, -1, -1, -1), seeded(1))
+    assert len(torch.unique(alike.flatten(1), dim=0)) > 1
+    assert first.min() >= 0
+    assert first.max() <= 1 + 1e-6
+
+
+def test_a_crop_is_a_shift_with_the_edge_repeated():
+    images = torch.arange(36.0).view(1, 1, 6, 6).expand(200, 1, 6, 6)
+    cropped = RandomCrop(1)(images, seeded())
+    shifts = (cropped[:, 0, 2, 2] - images[:, 0, 2, 2]).int()
+    assert set(shifts.tolist()) == {-7, -6, -5, -1, 0, 1, 5, 6, 7}
+    up = cropped[shifts == -6][0, 0]  # the image moved down by one row
+    assert torch.equal(up[1:], images[0, 0, :-1])
+    assert torch.equal(up[0], images[0, 0, 0])
+    assert torch.equal(RandomCrop(0)(IMAGES, seeded()), IMAGES)
+
+
+def test_a_flip_exchanges_left_and_right_of_its_share():
+    images = IMAGES.repeat(50, 1, 1, 1)
+    flipped = RandomFlip(0.25)(images, seeded())
+    changed = (flipped != images).flatten(1).any(1)
+    assert 0.2 < float(changed.float().mean()) < 0.3
+    assert torch.equal(flipped[changed], images[changed].flip(-1))
+    assert torch.equal(RandomFlip(1.0)(IMAGES, seeded()), IMAGES.flip(-1))
+
+
+def test_jitter_of_each_kind():
+    x = 0.3 + 0.4 * IMAGES  # nothing is clipped
+    bright = ColourJitter(0.2, 0.0, 0.0)(x, seeded())
+    ratio = (bright / x).flatten(1)
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    assert 0.8 <= ratio.min() < 0.9
+    assert 1.1 < ratio.max() <= 1.2
+    contrast = ColourJitter(0.0, 0.2, 0.0)(x, seeded())
+    torch.testing.assert_close(contrast.mean((1, 2, 3)), x.mean((1, 2, 3)))
+    spread = contrast.std((1, 2, 3)) / x.std((1, 2, 3))
+    assert 0.8 <= spread.min() < 0.95
+    assert 1.05 < spread.max() <= 1.2
+    colour = ColourJitter(0.0, 0.0, 0.2)(x, seeded())
+    torch.testing.assert_close(colour.mean(1), x.mean(1))
+    assert not torch.equal(colour, x)
+    grey = x[:, :1]
+    torch.testing.assert_close(ColourJitter(0.0, 0.0, 0.5)(grey, seeded()), grey)
+    torch.testing.assert_close(ColourJitter(0.0, 0.0, 0.0)(x, seeded()), x)
+
+
+def test_a_resized_crop_is_a_window():
+    """On a ramp every window is a ramp: its slope is its side, and it stays within the image."""
+    ramp = torch.linspace(0, 1, 64, dtype=torch.float64).expand(300, 1, 64, 64)
+    seen = RandomResizedCrop(0.25)(ramp, seeded())[:, 0, 30]
+    slope = (seen[:, 40] - seen[:, 20]) / (ramp[0, 0, 0, 40] - ramp[0, 0, 0, 20])
+    assert 0.5 <= slope.min() < 0.6
+    assert 0.95 < slope.max() <= 1.0
+    assert 0.5**2 < float((slope**2).mean()) < 1  # areas between a quarter and all
+    torch.testing.assert_close(float((slope**2).mean()), 0.625, atol=0.04, rtol=0)
+    torch.testing.assert_close(RandomResizedCrop(1.0)(IMAGES, seeded()), IMAGES)
+
+
+def test_resize():
+    assert Resize(4)(IMAGES, seeded()).shape == (40, 3, 4, 4)
+    torch.testing.assert_close(Resize(16)(torch.full((2, 1, 4, 4), 0.3), seeded()), torch.full((2, 1, 16, 16), 0.3))
+
+
+def tasks(**arguments) -> LabelledTasks:
+    x = (IMAGES * 255).to(torch.uint8)
+    return LabelledTasks(x, torch.arange(40) % 8, **{"ways": 2, "shots": 1, "queries": 2} | arguments)
+
+
+def test_episodes_are_transformed_before_they_are_normalised():
+    reads = Preprocessing(8, 3, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
+    flipped = tasks(transform=[RandomFlip(1.0)], preprocessing=reads).sample(3, generator=seeded())
+    plain = tasks(preprocessing=reads).sample(3, generator=seeded())
+    torch.testing.assert_close(flipped.support.x, plain.support.x.flip(-1))
+    assert torch.equal(flipped.support.y, plain.support.y)
+    dark = tasks(transform=[lambda images, generator: images * 0], preprocessing=reads).sample(1).query.x
+    torch.testing.assert_close(dark[0, 0, :, 0, 0], torch.tensor([-5.0, -2.0, -1.0]))
+    assert tasks(transform=[Resize(5)]).sample(2).query.x.shape == (2, 4, 3, 5, 5)
+
+
+def test_only_meta_training_is_transformed():
+    whole = tasks(transform=[RandomFlip(1.0)])
+    family = whole.split((4, 2, 2), seed=0)
+    assert family.train.transform == (RandomFlip(1.0),)
+    assert family.validation.transform == family.test.transform == ()
+    assert torch.equal(whole.examples().x, tasks().examples().x)
+    assert torch.equal(whole.examples(torch.tensor([3, 1])).x, tasks().examples().x[[3, 1]])
+    assert whole.examples(torch.tensor([3, 1])).y.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RandomCrop(-1), r"`RandomCrop\(padding\)`: expected 0 pixels or more, got -1\. 4 is common"),
+        (lambda: RandomFlip(1.5), r"`RandomFlip\(probability\)`: expected 0 to 1, got 1\.5\. 0\.5 is common"),
+        (lambda: ColourJitter(contrast=2.0), r"`ColourJitter\(contrast\)`: expected 0 to 1, got contrast=2\.0\. 0\.4 is common"),
+        (lambda: RandomResizedCrop(0.0), r"`RandomResizedCrop\(smallest\)`: expected a share above 0, at most 1, got 0\.0\. Try"),
+        (lambda: Resize(0), r"`Resize\(size\)`: expected 1 pixel or more, got 0\. 84 is common"),
+    ],
+)
+def test_amounts_that_cannot_be(build, message: str):
+    with pytest.raises(ArgumentError, match=message):
+        build()
+
+
+def test_all_of_it_runs_on_the_device_of_the_data():
+    """On the meta device, which refuses to meet a tensor of the CPU's."""
+    augment = [PermuteLabels(), FeatureNoise(0.1), MixTasks()]
+    reads = Preprocessing(8, 3, mean=(0.5,) * 3, std=(0.1,) * 3)
+    moved = tasks(transform=[*ALL, Resize(6)], augment=augment, preprocessing=reads).to("meta")
+    episode = moved.sample(3, generator=seeded())
+    assert episode.query.x.shape == (3, 4, 3, 6, 6)
+    assert episode.support.x.device.type == episode.query.y.device.type == "meta"
+    assert moved.examples(torch.tensor([0, 1])).x.device.type == "meta"
