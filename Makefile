@@ -1,5 +1,5 @@
 # quickstudy: one command per habit. Needs python3 (3.11 or newer), pip and make; everything else goes into .venv.
-#   make demo   make test   make docs   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
+#   make demo   make test   make fuzz   make docs   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
 # ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
 
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ ARGS   ?=
 ENTRY  ?=
 BUDGET ?=
 
-.PHONY: help setup demo test docs bench reproduce lint format types wheel clean
+.PHONY: help setup demo test fuzz docs bench reproduce lint format types wheel clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
@@ -42,6 +42,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz.minute $(ARGS)
 
 $(VENV)/.docs: $(VENV)/.setup
 	@$(PIP) --no-build-isolation --editable '.[test,docs]'

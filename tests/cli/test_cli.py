@@ -89,7 +89,9 @@ def test_help(tmp_path):
         assert option in shown.stdout
 
 
-SMALL = "--train.steps 6 --train.tasks_per_step 4 --train.validation_episodes 5 --episodes 20"
+SMALL = (
+    "--train.steps 6 --train.tasks_per_step 4 --train.validation_episodes 5 --episodes 20 --train.executor loop --controls none"
+)
 
 
 def train_small(cwd, out, *more):
@@ -257,6 +259,15 @@ def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path, monkeypatch,
     assert all(0 < row["probability"] <= 1 for row in rows)
     assert main(["predict", "run", *words]) == 0
     assert "query/one/0.png" in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "nearest centroid of the inputs" in page
+    assert main(["report", "run", "--controls", "from_scratch", "--episodes", "4"]) == 0
+    assert "report: run/report.html" in capsys.readouterr().out
+    assert "from_scratch" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert main(["export", "run", "--support", "support", "--format", "onnx", "--out", "out/p.onnx"]) == 0
+    beside = json.loads((tmp_path / "out" / "p.onnx.json").read_text())
+    assert (beside["classes"], beside["input"]) == (["one", "three", "two"], ["examples", 1, 28, 28])
+    assert "run again from the file" in capsys.readouterr().out
     for bad, text in (
         (["--support", "nowhere", "--query", "query"], "got no such folder"),
         (["--support", "support", "--query", "nowhere"], "got no such path"),

@@ -82,6 +82,24 @@ def test_a_prediction_for_other_features():
         predictor(torch.randn(2, 5))
 
 
+STROKES, MAML, MLP = (
+    lambda: qs.load("strokes"),  # its embedding takes images of any size
+    lambda: qs.MAML(qs.models.conv4(ways=5, channels=4)),
+    lambda: qs.Prototypical(qs.models.mlp(784, 4)),
+)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(STROKES, (3, 28, 28)), (STROKES, (7,)), *((build, s) for build in (MAML, MLP) for s in ((3, 28, 28), (1, 32, 32), (7,)))],
+)
+def test_a_support_of_another_shape_than_the_networks_take(build, shape):
+    with pytest.raises(
+        ShapeError, match=r"`support.x`: expected examples of the shape .* got \(5, .*preprocessing.json says which"
+    ):
+        build().adapt(qs.Examples(torch.rand(5, *shape), torch.arange(5)))
+
+
 def test_step_weights_of_the_wrong_length():
     with pytest.raises(ArgumentError, match=r"`step_weights`: expected 3 weights, .* got 2. The first weighs the loss before"):
         maml(inner_steps=2, step_weights=(0.5, 0.5))

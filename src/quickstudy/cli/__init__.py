@@ -13,6 +13,8 @@ COMMANDS = {
     "evaluate": ("evaluate", "score a run on its meta-test tasks, with a 95 % interval"),
     "compare": ("evaluate", "score runs on the same tasks, with paired differences"),
     "predict": ("predict", "learn from a folder of images a class, and name the images of another folder"),
+    "report": ("report", "write report.html of a run, with its controls on the same tasks"),
+    "export": ("export", "adapt to a folder of images a class, and write a file that runs without quickstudy"),
     "list": ("listing", "the runs of a folder, and how they stand"),
     "explain": ("explain", "what a learner does: equation, source, the paper's number, defaults"),
     "doctor": ("doctor", "versions, devices, which executors work here, and a check of a meta-gradient"),
@@ -42,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"quickstudy: there is no command {command!r}\n\n{USAGE}", file=sys.stderr)
         return 2
     module = importlib.import_module(f"quickstudy.cli.{COMMANDS[command][0]}")
-    run = getattr(module, command if command != "list" else "list_runs")
+    run = getattr(module, {"list": "list_runs", "export": "export_run"}.get(command, command))
     try:
         return run(rest)
     except QuickstudyError as error:

@@ -19,7 +19,7 @@ BASH = """_quickstudy() {{
         quickstudy) COMPREPLY=($(compgen -W "{commands}" -- "$word")); return ;;
         train|explain) COMPREPLY=($(compgen -W "{learners}" -- "$word")); return ;;
         --tasks) COMPREPLY=($(compgen -W "{tasks}" -- "$word")); return ;;
-        resume|evaluate|compare|predict|list) COMPREPLY=($(compgen -d -- "$word")); return ;;
+        resume|evaluate|compare|predict|report|export|list) COMPREPLY=($(compgen -d -- "$word")); return ;;
     esac
     if [[ "$command" == train && "$word" == -* ]]; then
         case "${{COMP_WORDS[2]}}" in

@@ -28,10 +28,13 @@ import quickstudy as qs
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.size import largest
+from quickstudy.tracking import TRACKERS
 
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
+EASY = "easy"  # the controls that need no training
 SECTIONS = ("learner", "tasks", "network", "train")
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
+ENDS = ("out", "episodes", "tracking", "controls")  # options of the command itself
 NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
 
 
@@ -53,6 +56,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise ArgumentError(argument, expected=expected, got=f"what does not parse: {got}", do="Mend it.") from error
     if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in SECTIONS):
         raise ArgumentError(argument, expected=expected, got=str(config)[:80], do="Take a run's config.yaml as a model.")
+    for key in [one for section in SECTIONS for one in config.get(section, {})]:
+        if not isinstance(key, str):
+            raise ArgumentError(argument, expected="keys that are words", got=repr(key), do="Write `key: value`.")
     for key in config:
         if key not in (*SECTIONS, "quickstudy"):
             raise ArgumentError(argument, expected="known sections", got=f"{key!r}", do=nearest(str(key), SECTIONS))
@@ -71,8 +77,26 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     for option, default in DEFAULTS.items():
         made.add_argument(f"--train.{option}", type=int, default=default)
     made.add_argument("--out", type=str, default=None, help="the run's folder")
-    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
+    add_ends(made)
     return made
+
+
+def add_ends(made: ArgumentParser) -> None:
+    """What `train` and `resume` do beside the training itself, and when it is over: options that no config holds."""
+    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
+    made.add_argument("--tracking", choices=list(TRACKERS), default=None, help="send the numbers of each step there as well")
+    add_controls(made)
+
+
+def add_controls(made: ArgumentParser) -> None:
+    """The option `--controls`."""
+    made.add_argument(
+        "--controls",
+        type=str,
+        default=EASY,
+        help="learners to beat, with commas between: from_scratch,pretrain_fine_tune,...; those that train do so with the run's "
+        "own settings. easy: the nearest centroid of the inputs, and the learner before it adapts; `none`",
+    )
 
 
 def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str, Any], Namespace]:
@@ -106,7 +130,7 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
 def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) -> dict[str, Any]:
     """The options as plain data: what config.yaml holds."""
     plain = json.loads(json.dumps(options.as_dict(), default=str))
-    learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", "out", "episodes")}
+    learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", *ENDS)}
     return {
         "quickstudy": qs.__version__,
         "learner": {"name": name, **learner},

@@ -77,5 +77,4 @@ def _under(test: qs.tasks.TaskDistribution, options: object) -> qs.tasks.TaskDis
 
 
 def _classes(run: SavedRun, split: str) -> list[str]:
-    path = run.path / "splits.json"
-    return json.loads(path.read_text(encoding="utf-8"))[split] if path.is_file() else []
+    return run.splits.get(split, [])

@@ -28,7 +28,7 @@ from quickstudy.meta.folder import read_metrics
 from quickstudy.store import run_folder
 from quickstudy.tasks import Preprocessing
 
-PREPROCESSING = "preprocessing.json"
+EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "splits.json"
 
 
 class SavedRun:
@@ -68,8 +68,19 @@ class SavedRun:
     @property
     def evaluation(self) -> dict[str, Any] | None:
         """The score on meta-test tasks; None where the run has not come so far."""
-        path = self.path / "evaluation.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        path = self.path / EVALUATION
+        return read_json(path) if path.is_file() else None
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The class names of meta-training, meta-validation and meta-test; empty where the run has none."""
+        path = self.path / SPLITS
+        found = read_json(path) if path.is_file() else {}
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()):
+            raise CheckpointError(
+                str(path), expected="a list of class names for each part", got=str(found)[:100], do="Train the run again."
+            )
+        return found
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -104,15 +115,35 @@ def ready_to_predict(run: str) -> tuple[qs.Learner, Preprocessing, Calibration |
             got=f"{run!r}, without {PREPROCESSING}",
             do="Use qs.load in Python.",
         )
-    reads = Preprocessing.from_dict(json.loads((folder / PREPROCESSING).read_text(encoding="utf-8")))
+    reads = Preprocessing.from_dict(read_json(folder / PREPROCESSING))
     return learner, reads, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a file of a run's folder.
+
+    Raises:
+        CheckpointError: it does not parse, or holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = f"what does not parse ({error})"
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            str(path),
+            expected="a JSON mapping, as quickstudy wrote it",
+            got=str(found)[:100],
+            do="Run the command again that wrote it.",
+        )
+    return found
 
 
 def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
     """config.yaml, splits.json and, for images, preprocessing.json."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    (folder / "splits.json").write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
+    (folder / SPLITS).write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
     if tasks.preprocessing is not None:
         (folder / PREPROCESSING).write_text(json.dumps(tasks.preprocessing.to_dict()) + "\n", encoding="utf-8")
 
@@ -120,4 +151,4 @@ def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
 def write_evaluation(folder: Path, result: qs.Evaluation) -> None:
     """evaluation.json: the scores and their protocol."""
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": result.per_episode}
-    (folder / "evaluation.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (folder / EVALUATION).write_text(json.dumps(record) + "\n", encoding="utf-8")

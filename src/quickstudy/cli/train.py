@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
-from quickstudy.cli.config import build, parse, parser, taken
+from quickstudy.cli.config import add_ends, build, parse, parser, taken
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
+from quickstudy.cli.report import reported
 from quickstudy.cli.runs import SavedRun, write_config, write_evaluation
 from quickstudy.meta.train import EARLY
 from quickstudy.tasks.size import largest
+from quickstudy.tracking import tracker
 
 USAGE = """usage: quickstudy train LEARNER --tasks TASKS [options]
        quickstudy train --config RUN/config.yaml [options]
@@ -39,7 +42,7 @@ def train(argv: list[str]) -> int:
     tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
     write_config(out, config, tasks)
-    return finished(config, tasks, learner, out, options.episodes, resume=False)
+    return finished(config, tasks, learner, SavedRun(out), options, resume=False)
 
 
 def resume(argv: list[str]) -> int:
@@ -47,7 +50,7 @@ def resume(argv: list[str]) -> int:
     made = ArgumentParser(prog="quickstudy resume", description="Go on with a run that was stopped or killed.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--steps", type=int | None, default=None, help="meta-steps in all, where more are wanted than planned")
-    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
+    add_ends(made)
     options = made.parse_args(argv)
     run = SavedRun(options.run)
     config = run.config
@@ -55,21 +58,24 @@ def resume(argv: list[str]) -> int:
         config["train"]["steps"] = options.steps
     tasks, learner = build(config)
     write_config(run.path, config, tasks)
-    return finished(config, tasks, learner, run.path, options.episodes, resume=True)
+    return finished(config, tasks, learner, run, options, resume=True)
 
 
-def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, out: Path, episodes: int, resume: bool) -> int:
-    """Train to the end and score; the exit code."""
-    run = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, progress=True)
+def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: SavedRun, options: Any, resume: bool) -> int:
+    """Train to the end, score and report; the exit code."""
+    out = saved.path
+    with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
+        run = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, track=track, progress=True)
     for line in run.passed_over:
         print(f"passed over: {line}", file=sys.stderr)
     print(run, file=sys.stderr)
     if run.stopped in EARLY:
         print(f"stopped by train.{run.stopped}", file=sys.stderr)
     calibrated(learner, tasks, out)
-    result = qs.evaluate(learner, tasks.test, episodes, progress=True)
+    result = qs.evaluate(learner, tasks.test, options.episodes, progress=True)
     write_evaluation(out, result)
     print(result)
+    print(reported(saved, result, options.controls))
     print(f"run: {out}")
     return 0
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples, check_finite, is_labels
-from quickstudy.errors import LabelError, NotFiniteError, ShapeError, TaskError, UnsupportedError
+from quickstudy.errors import LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.network import Parameters
 from quickstudy.rules import Normalisation, Rules, Source, active, check_normalisation
 
@@ -66,6 +66,7 @@ class Learner(nn.Module):
     order_invariant = True  # the order of the support set does not matter
     exact_gradient = True  # its meta-gradient is the derivative of its loss
     needs_support = True
+    query_like_support = True  # a query has the features of a support example; False where classes are described
     meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Learner:
@@ -80,7 +81,8 @@ class Learner(nn.Module):
     def __init_subclass__(cls, rules: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if rules:
-            for name, under in (("learn", _learn_under_rules), ("predict", _predict_under_rules), ("loss", _loss_under_rules)):
+            wrapped = {"learn": _learn_under_rules, "predict": _predict_under_rules}
+            for name, under in {**wrapped, "loss": _loss_under_rules, "measured_loss": _loss_under_rules}.items():
                 if name in vars(cls):
                     setattr(cls, name, under(vars(cls)[name]))
 
@@ -102,12 +104,13 @@ class Learner(nn.Module):
         Raises:
             TaskError: an empty support, for a learner that needs one.
             LabelError: labels that are not the integers 0..ways-1.
+            ShapeError: examples of another shape than its networks take.
             NotFiniteError: NaN or infinity in the support, or an inner loop that diverges.
         """
         from quickstudy.learners.predictor import Predictor
 
         check_support(self, support)
-        with torch.no_grad():
+        with torch.no_grad(), shapes_explained("support.x", support.x):
             state = pytree.tree_map(_own, self.learn(support))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
             raise self.divergence(support)
@@ -132,6 +135,15 @@ class Learner(nn.Module):
 
     def prepare(self, tasks: TaskDistribution) -> None:
         """Called once before meta-training, for a learner whose shape depends on the meta-training tasks."""
+
+    def at(self, step: int) -> bool:
+        """Called before meta-step `step` (1, 2, ...), outside every transform: move what a schedule moves.
+
+        A function of `step` alone, so that a resumed run goes on as an unbroken one. Numbers that change are buffers. Returns
+        whether the structure changed too (which losses are summed, whether a derivative is of second order).
+        """
+        changed = [part.at(step) for part in self.children() if isinstance(part, Learner)]
+        return any(changed)
 
     def adapted(self, state: State) -> Parameters | None:
         """Which of the state are adapted parameters, by their names in phi; None where the learner adapts none."""
@@ -182,6 +194,26 @@ def check_support(learner: Learner, support: Examples) -> None:
             do="Convert class labels with y.long().",
         )
     check_finite("support", support)
+
+
+SHAPE_TROUBLE = ("shapes cannot be multiplied", "Expected 3D", "to have", "must match", "size mismatch", "to match target")
+
+
+@contextmanager
+def shapes_explained(argument: str, x: Any) -> Iterator[None]:
+    """Torch's complaint of shapes that do not fit, from within a network, as a ShapeError about what was handed in."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, QuickstudyError) or not any(words in str(error) for words in SHAPE_TROUBLE):
+            raise
+        shapes = [tuple(leaf.shape) for leaf in pytree.tree_leaves(x)]
+        raise ShapeError(
+            argument,
+            expected="examples of the shape that the learner's networks take",
+            got=f"{str(shapes[0] if len(shapes) == 1 else shapes)}, of which torch says: {' '.join(str(error).split())[:160]}",
+            do="Bring them to the size and channels that it was trained on: a run's preprocessing.json says which.",
+        ) from error
 
 
 def check_ways(argument: str, support: Examples) -> int:
@@ -246,9 +278,9 @@ def _predict_under_rules(predict: Callable[[Any, State, Any], Tensor]) -> Callab
     return under_rules
 
 
-def _loss_under_rules(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _loss_under_rules(loss: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(loss)
-    def under_rules(self: Learner, episode: Episode, criterion: Loss | None = None) -> Tensor:
+    def under_rules(self: Learner, episode: Episode, criterion: Loss | None = None) -> Any:
         if active() is not None:
             return loss(self, episode, criterion)
         with Rules(LOSS[self.normalisation], episode=True), _unwritten(self, None):

@@ -1,0 +1,38 @@
+"""quickstudy export RUN --support FOLDER: the learner of a run, adapted to a folder of images, as a file that runs alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from quickstudy.cli.predict import read_support
+from quickstudy.cli.runs import ready_to_predict
+from quickstudy.export import SUFFIXES, export
+
+
+def export_run(argv: list[str]) -> int:
+    """The command `export`."""
+    made = ArgumentParser(prog="quickstudy export", description="Adapt to labelled images and write a file that runs alone.")
+    made.add_argument("run", type=str, nargs="?", default="strokes", help="a run's folder, or the learner that comes along")
+    made.add_argument("--support", type=str, required=True, help="a folder with a folder of images for each class")
+    made.add_argument("--format", choices=list(SUFFIXES), default="torch.export", help="what to write")
+    made.add_argument("--out", type=str, default=None, help="the file; predictor.pt2 or predictor.onnx where nothing is said")
+    options = made.parse_args(argv)
+    learner, preprocessing, calibration = ready_to_predict(options.run)
+    names, support = read_support(Path(options.support), preprocessing)
+    out = Path(options.out or f"predictor{SUFFIXES[options.format]}")
+    x = support.x if len(support) > 1 else support.x.expand(2, *support.x.shape[1:])
+    difference = export(learner.adapt(support), out, x, options.format)
+    reads = {
+        "input": ["examples", *x.shape[1:]],
+        "classes": names,
+        "preprocessing": preprocessing.to_dict(),
+        "temperature": None if calibration is None else calibration.temperature,
+    }
+    beside = out.with_name(out.name + ".json")
+    beside.write_text(json.dumps(reads, indent=1) + "\n", encoding="utf-8")
+    print(f"{out}: answers as the predictor does, to {difference:.1e} of its largest logit (run again from the file)")
+    print(f"{beside}: class names, and how an image becomes its input")
+    return 0

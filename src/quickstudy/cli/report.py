@@ -1,0 +1,82 @@
+"""quickstudy report RUN: report.html of a run, with its controls on the same tasks."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+import quickstudy as qs
+from quickstudy.cli.config import EASY, add_controls, build
+from quickstudy.cli.names import LEARNERS, named
+from quickstudy.cli.runs import SavedRun
+from quickstudy.evaluation.calibration import CALIBRATION, Calibration
+from quickstudy.report import write_report
+from quickstudy.report.write import REPORT
+
+
+def report(argv: list[str]) -> int:
+    """The command `report`."""
+    made = ArgumentParser(prog="quickstudy report", description="Write report.html of a finished run.")
+    made.add_argument("run", type=str, help="the run's folder")
+    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the score")
+    add_controls(made)
+    options = made.parse_args(argv)
+    run = SavedRun(options.run)
+    result = qs.evaluate(run.learner, run.tasks.test, options.episodes, progress=True)
+    print(reported(run, result, options.controls))
+    return 0
+
+
+def reported(run: SavedRun, result: qs.Evaluation, controls: str) -> str:
+    """Write the report and say where it lies."""
+    folder = run.path
+    scores = _easy(run, result) if controls == EASY else [_trained(run, name, result) for name in _names(controls)]
+    write_report(
+        folder / REPORT,
+        learner=run.learner,
+        tasks=run.tasks,
+        history=run.history,
+        evaluation=result,
+        config=run.config,
+        controls=scores,
+        calibration=Calibration.load(folder) if (folder / CALIBRATION).is_file() else None,
+        episodes=min(200, result.protocol["episodes"]),
+        progress=True,
+    )
+    return f"report: {folder / REPORT}"
+
+
+def _names(controls: str) -> list[str]:
+    return [] if controls == "none" else controls.split(",")
+
+
+def _easy(run: SavedRun, result: qs.Evaluation) -> list[qs.Evaluation]:
+    """The controls that need no training."""
+    scores = []
+    if run.tasks.train.ways is not None:
+        scores.append(_evaluated(qs.NearestCentroid(), run, result, "nearest centroid of the inputs"))
+    if hasattr(run.learner, "inner_steps"):
+        scores.append(_evaluated(run.learner, run, result, f"{result.name}, before it adapts", steps=0))
+    return scores
+
+
+def _trained(run: SavedRun, name: str, result: qs.Evaluation) -> qs.Evaluation:
+    """The control of this name, trained as the run was where it trains."""
+    named("--controls", name, LEARNERS)
+    config: dict[str, Any] = copy.deepcopy(run.config)
+    config["learner"] = {"name": name}
+    tasks, learner = build(config)
+    print(f"control {name} ...", file=sys.stderr)
+    qs.meta_train(learner, tasks, **config["train"], progress=True)
+    return _evaluated(learner, run, result, name)
+
+
+def _evaluated(learner: qs.Learner, run: SavedRun, result: qs.Evaluation, name: str, steps: int | None = None) -> qs.Evaluation:
+    """The score of a control on the tasks of the run's own."""
+    protocol = result.protocol
+    found = qs.evaluate(learner, run.tasks.test, protocol["episodes"], protocol["seed"], steps, progress=True)
+    found.name = name
+    return found
