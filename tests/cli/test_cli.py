@@ -89,9 +89,8 @@ def test_help(tmp_path):
         assert option in shown.stdout
 
 
-SMALL = (
-    "--train.steps 6 --train.tasks_per_step 4 --train.validation_episodes 5 --episodes 20 --train.executor loop --controls none"
-)
+SMALL = "--train.steps 6 --train.tasks_per_step 4 --train.validation_episodes 5 --train.executor loop "
+SMALL += "--episodes 20 --controls none"
 
 
 def train_small(cwd, out, *more):

@@ -25,13 +25,8 @@ def main() -> int:
             corpus.mkdir()
             for number, data in enumerate(seeds(name)):
                 (corpus / str(number)).write_bytes(data)
-            limits = [
-                f"-artifact_prefix={folder}/",
-                f"-max_total_time={max(seconds // len(TARGETS), 1)}",
-                "-timeout=20",
-                "-rss_limit_mb=6000",
-                "-max_len=4096",
-            ]
+            limits = [f"-artifact_prefix={folder}/", f"-max_total_time={max(seconds // len(TARGETS), 1)}"]
+            limits += ["-timeout=20", "-rss_limit_mb=6000", "-max_len=4096"]
             command = [sys.executable, "-m", "tests.fuzz.minute", "--target", name, *limits, str(corpus)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         runs = [line for line in done.stderr.splitlines() if line.startswith("Done")]
