@@ -95,7 +95,7 @@ STROKES, MAML, MLP = (
 )
 def test_a_support_of_another_shape_than_the_networks_take(build, shape):
     with pytest.raises(
-        ShapeError, match=r"`support.x`: expected examples of the shape .* got \(5, .*preprocessing.json says which"
+        ShapeError, match=r"`support.x`: expected examples of the shape .* got \(5, .*preprocessing.json says"
     ):
         build().adapt(qs.Examples(torch.rand(5, *shape), torch.arange(5)))
 
