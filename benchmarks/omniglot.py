@@ -1,0 +1,212 @@
+"""Few-shot Omniglot: every learner that classifies images, at 5-way 1-shot; then the protocols with more shots and ways.
+
+An entry meta-trains once and is scored over 600 meta-test tasks of 15 queries. A learner that takes any number of classes is then
+scored under the three other protocols as it is (200 tasks of 5 queries): numbers of one training, not of one matched to each.
+Real Omniglot is looked for in $OMNIGLOT, else ../shared/data/omniglot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import quickstudy as qs
+from benchmarks.entry import FULL, LONG, SHORT, Entry, Result, cosine_in_time, gradient, trained
+from quickstudy.tasks import TaskFamily
+
+HERE = Path(__file__).resolve().parent
+HELD_OUT = str(HERE / "splits" / "drawn_to_real")  # the generator of Strokes was tuned on its train and validation characters
+PROTOCOLS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
+OTHER_EPISODES, OTHER_QUERIES = 200, 5
+Build = Callable[[int], qs.Learner]  # ways -> learner
+
+
+def omniglot(split: str = "random", ways: int = 5, shots: int = 1, train: dict[str, int] | None = None) -> TaskFamily:
+    """Real Omniglot, 15 queries at test; meta-training under `train`."""
+    root = os.environ.get("OMNIGLOT", str(HERE.parent.parent / "shared" / "data" / "omniglot"))
+    family = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=15, split=split)
+    return TaskFamily(family.train.with_(**(train or {})), family.validation, family.test)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A learner, how it is meta-trained, what its paper says, and what it must reach.
+
+    Args:
+        build: the learner for so many ways.
+        train: the protocol of meta-training where it is not that of the test, and tasks_per_step.
+        any_ways: one learner serves any number of classes and shots.
+        outer: its outer method from the seconds; None: Adam with a cosine over the budget. "own": the learner's.
+        papers, targets: by protocol.
+    """
+
+    title: str
+    build: Build
+    train: dict[str, int]
+    any_ways: bool = False
+    outer: Callable[[float], qs.Gradient | None] = gradient
+    test_steps: int | None = None
+    seconds: float = SHORT
+    papers: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)
+
+    def entry(self, protocol: str) -> Entry:
+        """The row of this method under a protocol."""
+        ways, shots = PROTOCOLS[protocol]
+        paper = self.papers.get(protocol, "none known")
+        return Entry(self.title, partial(self.run, protocol, ways, shots), self.seconds, paper, self.targets.get(protocol))
+
+    def run(self, protocol: str, ways: int, shots: int, seconds: float, seed: int) -> Result:
+        """Train and score."""
+        train = dict(self.train)
+        tasks_per_step = train.pop("tasks_per_step", 8)
+        tasks = omniglot(ways=ways, shots=shots, train={"shots": shots, **train})
+        learner = self.build(ways)
+        result = trained(
+            learner,
+            tasks,
+            seconds,
+            seed,
+            outer=self.outer(seconds),
+            steps=self.test_steps,
+            tasks_per_step=tasks_per_step,
+            validate_every=500,
+        )
+        others = {}
+        for other, (other_ways, other_shots) in PROTOCOLS.items():
+            if other != protocol and self.any_ways:
+                test = tasks.test.with_(ways=other_ways, shots=other_shots, queries=OTHER_QUERIES)
+                found = qs.evaluate(learner, test, OTHER_EPISODES, seed, self.test_steps)
+                others[other] = {"mean": 100 * found.mean, "ci95": 100 * found.ci95, "protocol": found.protocol}
+        return {**result, "others": others}
+
+
+def conv4(**given: Any) -> torch.nn.Module:
+    """The field's Conv4-64."""
+    return qs.models.conv4(**given)
+
+
+def half(ways: int) -> torch.nn.Module:
+    """Conv4-32: half the channels, more steps in the time."""
+    return qs.models.conv4(ways=ways, channels=32)
+
+
+def own(seconds: float) -> None:
+    """The learner's own outer method."""
+
+
+def reptile_outer(seconds: float) -> qs.Gradient:
+    """A step towards the adapted weights, whose length falls to 0."""
+    return qs.Gradient(qs.ReptileDirection(), partial(torch.optim.SGD, lr=1.0), cosine_in_time(seconds))
+
+
+COMPARES = {"ways": 30, "queries": 3, "tasks_per_step": 2}  # many ways and few queries: what the field found for embeddings
+DESCENDS = {"queries": 5, "tasks_per_step": 8}
+PAPER_MAML = {"queries": 3, "tasks_per_step": 4}
+TRANSDUCTIVE: Any = {"normalisation": "transductive"}
+
+METHODS: dict[str, Method] = {
+    "prototypical": Method(
+        "Prototypical",
+        lambda ways: qs.Prototypical(conv4()),
+        COMPARES,
+        any_ways=True,
+        seconds=FULL,
+        papers={"5w1s": "98.8", "5w5s": "99.7", "20w1s": "96.0", "20w5s": "98.9"},
+        targets={"5w1s": 98.5, "5w5s": 99.4, "20w1s": 95.0},
+    ),
+    "maml_transductive": Method(
+        "MAML, Conv4-32",
+        lambda ways: qs.MAML(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        PAPER_MAML,
+        test_steps=3,
+        seconds=LONG,
+        papers={"5w1s": "98.7 +- 0.4 (Finn et al. 2017)", "5w5s": "99.9", "20w1s": "95.8", "20w5s": "98.9"},
+        targets={"5w1s": 98.0},
+    ),
+    "maml_support": Method(
+        "MAML, Conv4-32",
+        lambda ways: qs.MAML(half(ways), inner_lr=0.4),
+        PAPER_MAML,
+        test_steps=3,
+        seconds=LONG,
+        papers={"5w1s": "none published for this policy"},
+        targets={"5w1s": 96.0},
+    ),
+    "fomaml": Method(
+        "FOMAML",
+        lambda ways: qs.FOMAML(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        DESCENDS,
+        papers={"5w1s": "98.3 +- 0.5 (Nichol et al. 2018)", "5w5s": "99.2", "20w1s": "89.4", "20w5s": "97.9"},
+    ),
+    "anil": Method(
+        "ANIL",
+        lambda ways: qs.ANIL(half(ways), inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE),
+        DESCENDS,
+        papers={"5w1s": "none for 5-way", "20w1s": "96.2", "20w5s": "98.0"},
+    ),
+    "metasgd": Method(
+        "Meta-SGD",
+        lambda ways: qs.MetaSGD(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        DESCENDS,
+        papers={"5w1s": "99.53 +- 0.26 (Li et al. 2017)", "5w5s": "99.93", "20w1s": "95.93", "20w5s": "98.97"},
+    ),
+    "reptile": Method(
+        "Reptile",
+        lambda ways: qs.Reptile(half(ways), inner_lr=1e-3, inner_steps=5, **TRANSDUCTIVE),
+        {"shots": 10, "queries": 1, "tasks_per_step": 5},
+        outer=reptile_outer,
+        test_steps=50,
+        papers={"5w1s": "97.68 +- 0.04 (Nichol et al. 2018, transductive)", "5w5s": "99.48", "20w1s": "89.43", "20w5s": "97.12"},
+    ),
+    "imaml": Method(
+        "iMAML",
+        lambda ways: qs.IMAML(half(ways), inner_lr=0.1, inner_steps=16, strength=2.0, **TRANSDUCTIVE),
+        {"queries": 5, "tasks_per_step": 4},
+        papers={"5w1s": "99.16 +- 0.35 (Rajeswaran et al. 2019, gradient descent)", "20w1s": "94.46"},
+    ),
+}
+CONTROLS: dict[str, Method] = {
+    "from_scratch": Method("From scratch", lambda ways: qs.FromScratch(half(ways)), {"tasks_per_step": 1}, outer=own),
+    "pretrain": Method(
+        "Pre-train + fine-tune", lambda ways: qs.PretrainFineTune(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
+    ),
+    "contrastive": Method("SimCLR + fine-tune", lambda ways: qs.ContrastivePretrain(conv4()), {"tasks_per_step": 1}, outer=own),
+    "linear_probe": Method("Linear probe", lambda ways: qs.LinearProbe(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own),
+    "nearest_centroid": Method(
+        "Nearest centroid on pixels", lambda ways: qs.NearestCentroid(), {"tasks_per_step": 1}, any_ways=True, outer=own
+    ),
+}
+MATCHED = ("prototypical",)  # trained for each protocol apart
+
+
+def drawn_to_real(seconds: float, seed: int) -> Result:
+    """Meta-trained on drawn characters alone, tested on the 423 real ones on which the generator was not tuned."""
+    drawn = qs.tasks.Strokes(classes=(4000, 100, 100), rotations=True, seed=seed)
+    tasks = TaskFamily(drawn.train.with_(ways=30, queries=3), drawn.validation, drawn.test)
+    learner = qs.Prototypical(conv4())
+    return trained(
+        learner, tasks, seconds, seed, tasks_per_step=2, outer=gradient(seconds), test=omniglot(HELD_OUT).test, validate_every=250
+    )
+
+
+def entries() -> dict[str, Entry]:
+    """5-way 1-shot of all, the other protocols of those that are trained for each."""
+    made: dict[str, Entry] = {}
+    everything = METHODS | CONTROLS
+    for name, method in everything.items():
+        made[f"omniglot_5w1s_{name}"] = method.entry("5w1s")
+    made["drawn_to_real_prototypical"] = Entry("Prototypical, Strokes to real Omniglot", drawn_to_real, FULL, "none", 95.0)
+    for name in MATCHED:
+        for protocol in list(PROTOCOLS)[1:]:
+            made[f"omniglot_{protocol}_{name}"] = everything[name].entry(protocol)
+    return made
+
+
+ENTRIES = entries()
