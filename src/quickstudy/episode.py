@@ -67,8 +67,11 @@ class Examples:
 class Episode:
     """One task, or a batch of tasks: learn from `support`, be scored on `query`.
 
+    Both are of one kind, with the same features. Where they are not (classes that are learned from descriptions), one x is a
+    mapping or another structure than the other, and their shapes are not compared.
+
     Raises:
-        ShapeError: support and query have different feature shapes.
+        ShapeError: support and query of one structure have different feature shapes.
     """
 
     __slots__ = ("support", "query")
@@ -76,7 +79,8 @@ class Episode:
     def __init__(self, support: Examples, query: Examples):
         self.support, self.query = support, query
         axes = _leading_axes(support, query)
-        if all(_features(support, leading) != _features(query, leading) for leading in axes):
+        one_kind = pytree.tree_structure(support.x) == pytree.tree_structure(query.x)
+        if one_kind and all(_features(support, leading) != _features(query, leading) for leading in axes):
             raise ShapeError(
                 "Episode(support, query)",
                 expected="support.x and query.x of the same feature shape",

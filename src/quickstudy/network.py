@@ -22,7 +22,7 @@ Parameters = dict[str, Tensor]
 
 
 def call(network: nn.Module, parameters: Mapping[str, Tensor], x: Any, rules: Rules) -> Any:
-    """Run `network` on x with `parameters` by name (the module's own where one is not named), under `rules`.
+    """Run `network` on x with `parameters` by name (the module's own where one is not named; buffers too), under `rules`.
 
     A mapping x is spread over the network's keyword arguments. Nothing of the module is written to.
     """
@@ -30,7 +30,7 @@ def call(network: nn.Module, parameters: Mapping[str, Tensor], x: Any, rules: Ru
     clones = {name: buffer.clone() for name, buffer in own.items()}
     args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else ((x,), {})
     with rules:
-        answer = functional_call(network, {**parameters, **clones}, args, kwargs)
+        answer = functional_call(network, {**clones, **parameters}, args, kwargs)
     for index, target in enumerate(rules.targets):
         rules.targets[index] = next((own[name] for name, clone in clones.items() if clone is target), target)
     return answer

@@ -67,7 +67,7 @@ class Predictor:
 
     def _check_features(self, x: Any) -> None:
         features = [tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(x)]
-        if features != self.features:
+        if features != self.features and self.learner.query_like_support:
             raise ShapeError(
                 "predictor(x)",
                 expected=f"x with a leading axis of examples and features of shape {_one(self.features)}, as the support had",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -16,13 +16,23 @@ from torch.utils import _pytree as pytree
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.meta.carried import Window, follow, handed_back
 
 if TYPE_CHECKING:
+    from quickstudy.learners.tune.training_run import TrainingRun
+    from quickstudy.meta.executors import Executor
+    from quickstudy.meta.problem import Answer, Problem
     from quickstudy.tasks.distribution import TaskDistribution
 
 
 class Estimator(ABC):
-    """The interface of an estimator of the across-task gradient."""
+    """The interface of an estimator of the across-task gradient.
+
+    One that takes a derivative defines `objective`, whose gradient an executor takes; one that needs values only
+    (`differentiates` is False) defines `estimate`. For carried training runs (`meta/carried.py`) it says what is carried.
+    """
+
+    differentiates = True  # whether its answer is the derivative of its objective
 
     def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> Any:
         """What one outer step learns from, with a leading axis `tasks` of length n."""
@@ -32,6 +42,14 @@ class Estimator(ABC):
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
         """The scalar of one task that is differentiated with respect to phi, and what else was measured."""
 
+    def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        """The answer of an estimator that does not differentiate, over the tasks of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} differentiates its objective")
+
+    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        """What is carried of a training run, at its beginning: a tree of tensors."""
+        return run.begin(task, seed)
+
     def check(self, learner: Learner) -> None:
         """Raise UnsupportedError where this estimator cannot serve the learner."""
 
@@ -40,10 +58,14 @@ class Estimator(ABC):
 class Backprop(Estimator):
     """The gradient of the query loss,  d/dphi L(F_phi(support), query), by backpropagation.
 
-    How it passes through an inner loop is the learner's `hypergradient`.
+    How it passes through an inner loop is the learner's `hypergradient`. Over the windows of a carried run the state is cut
+    between windows: truncated backpropagation through time, exact where one window is the whole run.
     """
 
-    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        if isinstance(episode, Window):
+            loss, state = follow(cast("TrainingRun", learner), episode, criterion)
+            return loss, handed_back(state)
         return learner.measured_loss(episode, criterion)
 
 
@@ -61,7 +83,7 @@ class ReptileDirection(Estimator):
 
     all_examples: bool = False
 
-    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
         examples = _together(episode) if self.all_examples else episode.support
         with torch.no_grad():
             theta = learner.adapted(learner.learn(examples))

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from quickstudy.episode import stack
-from quickstudy.errors import NotFiniteError
+from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.tune.training_run import TrainingRun
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.executors import Executor, executor_named
+from quickstudy.meta.executors.executor import differentiable_kernels
 from quickstudy.meta.executors.loop import one_task
 from quickstudy.meta.problem import Answer, Problem, bare, task, tasks_of
 from quickstudy.network import Parameters
@@ -60,6 +62,8 @@ def meta_gradient(
 
 def in_chunks(executor: Executor, problem: Problem, episodes: Any, seeds: Tensor, chunk: int | None) -> Answer:
     """The gradient over all tasks, `chunk` of them at a time with a backward each: memory holds one chunk's graph."""
+    if not problem.estimator.differentiates:
+        return problem.estimator.estimate(executor, problem, episodes, seeds)
     n = tasks_of(episodes)
     if chunk is None or chunk >= n:
         return executor.gradient(problem, episodes, seeds)
@@ -91,6 +95,8 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
 
     No executor raises from inside a transform, so the tasks are run again in the loop, one by one, to say which it was.
     """
+    if not problem.estimator.differentiates:
+        return  # a candidate that diverged is scored as such; the estimator raises where all of them did
     total = answer.losses.sum()
     for gradient in answer.gradient.values():
         total = total + gradient.sum()
@@ -111,3 +117,23 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
                 got=f"in task {t} of the batch: {detail} (loss {float(loss):g})",
                 do="Lower inner_lr or the outer rate, pass clip=, or look at this task's inputs.",
             )
+
+
+def check_dependence(problem: Problem, episodes: Any, seeds: Tensor) -> None:
+    """Raise ArgumentError where nothing that is lowered depends on phi, or, of a training run, on one of its parameters."""
+    if not problem.estimator.differentiates or not problem.learner.meta_learns:
+        return
+    phi = problem.phi()
+    with torch.enable_grad(), differentiable_kernels(problem):
+        loss, _ = problem.function()(phi, problem.buffers_by_name(), task(episodes, 0), seeds[0])
+    found = torch.autograd.grad(loss, list(phi.values()), allow_unused=True) if loss.requires_grad else [None] * len(phi)
+    unused = [name for name, one in zip(bare(phi), found, strict=True) if one is None]
+    name = type(problem.estimator).__name__
+    if len(unused) == len(phi) or (unused and isinstance(problem.learner, TrainingRun)):
+        raise ArgumentError(
+            "learner",
+            expected="meta-parameters that the outer loss depends on",
+            got=f"{type(problem.learner).__name__}, whose loss under {name} does not reach {unused[:5]}",
+            do="Freeze them with requires_grad_(False), look for a detach on the way, or use an estimator that needs "
+            "values only: Gradient(Evolution()).",
+        )

@@ -5,22 +5,39 @@ phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from quickstudy.errors import UnsupportedError
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.network import Parameters
 
+if TYPE_CHECKING:
+    from quickstudy.meta.executors import Executor
+    from quickstudy.meta.problem import Answer, Problem
 
-class Gradient:
+
+class Outer(ABC):
+    """The interface of an across-task method."""
+
+    estimator: Estimator
+
+    @abstractmethod
+    def start(self, parameters: dict[str, nn.Parameter]) -> Descending | Searching:
+        """The method at work on these parameters."""
+
+
+class Gradient(Outer):
     """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.
 
     Args:
-        estimator: what is differentiated: `Backprop()` or `ReptileDirection()`.
+        estimator: how the gradient is estimated: `Backprop()`, `ReptileDirection()`, `Evolution()`, `PersistentEvolution()`,
+            `ScoreFunction()`, `ForwardMode()`, and for training runs `Lookahead()` and `FixedPoint()`.
         optimizer: a function of the parameters, such as `functools.partial(torch.optim.SGD, lr=0.1)`; None: Adam, rate 1e-3.
         scheduler: a function of the optimizer, such as `functools.partial(CosineAnnealingLR, T_max=2000)`, stepped after
             each outer step; None: a constant rate.
@@ -66,6 +83,43 @@ class Descending:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+
+
+class Searching(ABC):
+    """A search at work: proposes values of phi, scores them, moves; it estimates no gradient."""
+
+    @abstractmethod
+    def search(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        """Score candidates on a batch and move phi; the answer holds the losses of phi, and an empty gradient."""
+
+    def step(self, gradient: Parameters) -> None:
+        """Nothing: `search` has moved phi."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state` left off."""
+
+
+def check_outer(outer: Outer, clip: float | None, chunk: int | None) -> None:
+    """Raise where the outer loop is asked for what this method does not do."""
+    if clip is not None and not isinstance(outer, Gradient):
+        raise UnsupportedError(
+            "clip",
+            expected="a method that estimates a gradient, whose norm can be clipped",
+            got=f"outer={type(outer).__name__}(...)",
+            do="Leave `clip` out, or use outer=Gradient(Evolution()).",
+        )
+    if chunk is not None and not outer.estimator.differentiates:
+        raise UnsupportedError(
+            "chunk",
+            expected="a method that takes a derivative, task by task",
+            got=f"{type(outer.estimator).__name__}, which keeps no graph",
+            do="Leave `chunk` out; `together=` bounds the members that are evaluated at once.",
+        )
 
 
 def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

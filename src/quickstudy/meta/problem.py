@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
+from quickstudy.choice import choices, drawn
 from quickstudy.learners.learner import Learner, Loss, Measures
 from quickstudy.meta.estimator import Estimator
 from quickstudy.network import Parameters
@@ -40,13 +42,14 @@ class Problem(nn.Module):
     ):
         super().__init__()
         self.learner, self.estimator, self.precision = learner, estimator, precision
+        self.draws = bool(choices(learner))
         self.criterion: Loss | None
         object.__setattr__(self, "criterion", criterion)  # a criterion with parameters is no part of phi
 
     def forward(self, episode: Any, seed: Tensor) -> tuple[Tensor, Measures]:
         """The objective, and the measures; under "running", the batch statistics too, for the outer loop to average."""
         rules = Rules(EPISODE[self.learner.normalisation], seed=seed, episode=True)
-        with rules, self._autocast(seed):
+        with rules, self._autocast(seed), drawn(self.learner, seed) if self.draws else nullcontext():
             loss, measures = self.estimator.objective(self.learner, episode, self.criterion)
         return loss, {**measures, **_running(self.learner, rules)}
 

@@ -22,7 +22,7 @@ from quickstudy.meta.executors import Executor
 from quickstudy.meta.folder import RunFolder
 from quickstudy.meta.interrupt import Interrupt
 from quickstudy.meta.keeper import Keeper
-from quickstudy.meta.outer import Gradient
+from quickstudy.meta.outer import Gradient, Outer
 from quickstudy.meta.run import Run
 from quickstudy.meta.training import MetaTraining
 from quickstudy.progress import bar
@@ -37,7 +37,7 @@ def meta_train(
     *,
     steps: int,
     tasks_per_step: int,
-    outer: Gradient | None = None,
+    outer: Outer | None = None,
     loss: Loss | None = None,
     executor: str | Executor = "auto",
     device: str | torch.device | None = None,

@@ -11,10 +11,11 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
+from quickstudy.meta.carried import CarriedRuns, carries
 from quickstudy.meta.executors import Executor, executor_named
-from quickstudy.meta.executors.auto import choose
-from quickstudy.meta.gradient import check_gradient, episode_seeds, in_chunks
-from quickstudy.meta.outer import Gradient, clip_by_global_norm
+from quickstudy.meta.executors.auto import choose, choose_by_values
+from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
+from quickstudy.meta.outer import Outer, Searching, check_outer, clip_by_global_norm
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.run import Run
 from quickstudy.tasks import TaskDistribution
@@ -27,7 +28,7 @@ class MetaTraining:
         self,
         learner: Learner,
         train: TaskDistribution,
-        outer: Gradient,
+        outer: Outer,
         loss: Loss | None,
         precision: torch.dtype | None,
         tasks_per_step: int,
@@ -39,6 +40,8 @@ class MetaTraining:
         self.problem = Problem(learner, outer.estimator, loss, precision)
         self.parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
         self.descending = outer.start(self.parameters)
+        self.runs = CarriedRuns(self.estimator, learner, train, tasks_per_step, seed) if carries(learner, train) else None  # type: ignore[arg-type]
+        check_outer(outer, clip, chunk)
         self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.executor: Executor
@@ -48,9 +51,10 @@ class MetaTraining:
         """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
         if executor == "auto":
             generator = torch.Generator().manual_seed(self.seed)
-            episodes = self.estimator.draw(self.train, self.tasks_per_step, generator)
+            episodes = self._draw(generator)
             seeds = episode_seeds(_length(episodes), generator, self.problem)
-            choice = choose(self.problem, episodes, seeds, steps, seconds, self._send)
+            choosing = choose if self.estimator.differentiates else choose_by_values
+            choice = choosing(self.problem, episodes, seeds, steps, seconds, self._send)
             self.executor, self.run.why = choice.executor, choice.why
         else:
             self.executor, self.run.why = executor_named(executor, self.problem), "asked for"
@@ -59,10 +63,21 @@ class MetaTraining:
     def step(self, step: int) -> dict[str, Any]:
         """One meta-step; its record."""
         began = time.perf_counter()
-        episodes = self.estimator.draw(self.train, self.tasks_per_step, self.generator)
+        if self.learner.at(step):  # another problem, so that no thread's copy and no graph of the one before it serves on
+            self.problem = Problem(self.learner, self.estimator, self.problem.criterion, self.problem.precision)
+        episodes = self._draw(self.generator)
         seeds = episode_seeds(_length(episodes), self.generator, self.problem)
-        answer = self._send(self.executor, episodes, seeds)
+        if not self.run.history:
+            check_dependence(self.problem, episodes, seeds)
+        search = self.descending if isinstance(self.descending, Searching) else None
+        answer = (
+            self._send(self.executor, episodes, seeds)
+            if search is None
+            else search.search(self.executor, self.problem, episodes, seeds)
+        )
         check_gradient(self.problem, answer, episodes, seeds)
+        if self.runs is not None:
+            answer = self.runs.take(answer)
         if self.clip is not None:
             clip_by_global_norm(answer.gradient, self.clip)
         self.descending.step(answer.gradient)
@@ -78,6 +93,7 @@ class MetaTraining:
             "learner": dict(self.learner.state_dict()),
             "outer": self.descending.state_dict(),
             "generator": self.generator.get_state(),
+            "runs": None if self.runs is None else self.runs.state_dict(),
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
             "executor": (self.executor.name, self.run.why),
             "protocol": self._settings(),
@@ -107,6 +123,8 @@ class MetaTraining:
                 got=" ".join(str(error).split())[:300],
                 do="Resume with the learner and the outer method that the run was started with.",
             ) from error
+        if self.runs is not None:
+            self.runs.load_state_dict(state["runs"], where)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global generator"])
         name, self.run.why = state["executor"]
@@ -117,6 +135,12 @@ class MetaTraining:
         """What must not change within a run, as plain values."""
         sizes = {name: list(size) if isinstance(size, tuple) else size for name, size in self.train.protocol.items()}
         return {**sizes, "tasks_per_step": self.tasks_per_step, "seed": self.seed, "clip": self.clip}
+
+    def _draw(self, generator: torch.Generator) -> Any:
+        """What the next step learns from: fresh tasks, or the next window of the runs that are carried."""
+        if self.runs is not None:
+            return self.runs.draw(generator)
+        return self.estimator.draw(self.train, self.tasks_per_step, generator)
 
     def _send(self, executor: Executor, episodes: Any, seeds: Tensor) -> Answer:
         return in_chunks(executor, self.problem, episodes, seeds, self.chunk)

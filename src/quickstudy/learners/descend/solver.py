@@ -70,7 +70,7 @@ class ConjugateGradient(Solver):
             p = {name: r[name] + beta * p[name] for name in u}
             rr = torch.where(moving, after, rr)
         residual = _relative(rr, vv)
-        u = _refuse(
+        u = refuse(
             negative,
             u,
             residual,
@@ -81,7 +81,7 @@ class ConjugateGradient(Solver):
         )
         if self.tolerance is None:
             return u, residual
-        return _refuse(
+        return refuse(
             residual > self.tolerance,
             u,
             residual,
@@ -119,7 +119,7 @@ class Neumann(Solver):
         Hu = H(u)
         left = {name: v[name] - Hu[name] for name in v}  # = (I - a H)^terms v
         residual = _relative(dot(left, left), dot(v, v))
-        return _refuse(
+        return refuse(
             ~(residual < 1),
             u,
             residual,
@@ -152,7 +152,7 @@ def _relative(rr: Tensor, vv: Tensor) -> Tensor:
     return torch.where(positive, rr / torch.where(positive, vv, torch.ones_like(vv)), torch.zeros_like(rr)).sqrt()
 
 
-def _refuse(failed: Tensor, u: Parameters, residual: Tensor, argument: str, *, expected: str, got: str, do: str) -> Parameters:
+def refuse(failed: Tensor, u: Parameters, residual: Tensor, argument: str, *, expected: str, got: str, do: str) -> Parameters:
     """Raise where `failed`; inside a transform, where nothing can be read, fill u with NaN instead."""
     if not transformed(failed):
         if bool(failed):

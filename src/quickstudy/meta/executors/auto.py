@@ -95,6 +95,40 @@ def choose(
     return Choice(executor, "; ".join([f"{name} is the fastest of {measured}", *told]))
 
 
+def choose_by_values(
+    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, run: Run | None = None
+) -> Choice:
+    """The faster of vmap and loop for an estimator that needs values only, whose losses equal the loop's."""
+
+    def send(executor: Executor) -> Tensor:
+        """Losses under a few members of the population: who is faster on them is on all."""
+        if run is not None and hasattr(episodes, "carry"):
+            return run(executor, episodes, seeds).losses
+        members = {name: value.detach().expand(4, *value.shape) for name, value in problem.phi().items()}
+        return executor.values(problem, members, episodes, seeds)[0]
+
+    times: dict[str, tuple[float, Executor]] = {}
+    told: list[str] = []
+    want: Tensor | None = None
+    for candidate in (Loop(), Vmap()):
+        reason = candidate.refusal(problem)
+        if reason is None:
+            try:
+                losses = send(candidate)
+                if want is not None and not torch.allclose(losses, want, rtol=ROUGH, atol=ROUGH, equal_nan=True):
+                    reason = "its losses differ from the loop's"
+                want = losses if want is None else want
+                if reason is None:
+                    times[candidate.name] = _seconds(lambda: send(candidate), 0.0, most=1), candidate  # noqa: B023
+            except REFUSALS as error:
+                reason = _refused(error)
+        if reason is not None:
+            told.append(f"{candidate.name}: {reason}")
+    name = min(times, key=lambda name: times[name][0])
+    measured = ", ".join(f"{name} {1000 * seconds:.3g} ms" for name, (seconds, _) in times.items())
+    return Choice(times[name][1], "; ".join([f"{name} is the fastest of {measured}", *told]))
+
+
 def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> float:
     """The least seconds of a call, after one to warm up: what it takes when nothing else runs."""
     function()

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
-from quickstudy.learners.learner import Learner
+from quickstudy.learners.learner import Learner, Measures
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels
 from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Answer, Problem, bare
@@ -56,6 +56,11 @@ class Compiled(Executor):
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         return self._vmap.map(function, learner, episodes)
+
+    def values(
+        self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None
+    ) -> tuple[Tensor, Measures]:
+        return self._vmap.values(problem, members, episodes, seeds, own)
 
     def refusal(self, problem: Problem) -> str | None:
         hypergradient = getattr(problem.learner, "hypergradient", None)

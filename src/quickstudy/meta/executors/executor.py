@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import _pytree as pytree
 
+from quickstudy.errors import ConvergenceError, NotFiniteError
 from quickstudy.learners.learner import Learner, Measures
-from quickstudy.meta.problem import Answer, Problem
+from quickstudy.meta.problem import Answer, Problem, task, tasks_of
 from quickstudy.network import Parameters
 
 
@@ -29,9 +31,45 @@ class Executor(ABC):
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         """function(learner, episode) for each task of a batch, stacked; without a graph."""
 
+    def values(
+        self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None
+    ) -> tuple[Tensor, Measures]:
+        """Losses (members, tasks) and measures of every task under every member of a population; without a graph.
+
+        Here one after another; a task that fails in its inner loop has the loss NaN.
+
+        Args:
+            members: values of phi by name, each with a leading axis `members`.
+            own: what each member carries of each task, (members, tasks, ...), in the place of the windows' carry.
+        """
+        f, buffers = problem.function(), problem.buffers_by_name()
+        rows = []
+        with torch.no_grad(), differentiable_kernels(problem):
+            for i in range(next(iter(members.values())).shape[0]):
+                phi = {name: value[i] for name, value in members.items()}
+                mine = episodes if own is None else episodes._replace(carry=pytree.tree_map(lambda leaf: leaf[i], own))  # noqa: B023
+                rows += [_tried(f, phi, buffers, task(mine, t), seeds[t]) for t in range(tasks_of(episodes))]
+        good = next((measures for loss, measures in rows if measures is not None), {})
+        filled = [
+            {name: torch.full_like(one, torch.nan) if m is None else m[name] for name, one in good.items()} for _, m in rows
+        ]
+        like = next((loss for loss, measures in rows if measures is not None), seeds.new_zeros((), dtype=torch.float32))
+        losses = torch.stack([loss.to(like) for loss, _ in rows]).unflatten(0, (-1, tasks_of(episodes)))
+        return losses, {name: torch.stack([one[name] for one in filled]).unflatten(0, (-1, tasks_of(episodes))) for name in good}
+
     def refusal(self, problem: Problem) -> str | None:
         """Why this executor cannot serve the problem; None where it can be tried."""
         return None
+
+
+FAILURES = (ConvergenceError, NotFiniteError, torch.linalg.LinAlgError)  # of an inner loop
+
+
+def _tried(f: Callable, phi: Parameters, buffers: Parameters, episode: Any, seed: Tensor) -> tuple[Tensor, Measures | None]:
+    try:
+        return f(phi, buffers, episode, seed)
+    except FAILURES:
+        return seed.new_full((), torch.nan, dtype=torch.float32), None
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learners.learner import Learner
-from quickstudy.meta.executors.executor import Executor, differentiable_kernels
+from quickstudy.learners.learner import Learner, Measures
+from quickstudy.meta.executors.executor import FAILURES, Executor, differentiable_kernels
 from quickstudy.meta.problem import Answer, Problem, bare, gradient
+from quickstudy.network import Parameters
 
 
 class Vmap(Executor):
@@ -29,6 +30,23 @@ class Vmap(Executor):
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         with torch.no_grad():
             return torch.func.vmap(lambda episode: function(learner, episode))(episodes)
+
+    def values(
+        self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None
+    ) -> tuple[Tensor, Measures]:
+        """The population and the tasks, one vmap within the other."""
+        f, buffers = problem.function(), problem.buffers_by_name()
+
+        def one(phi: Parameters, own: Any, episode: Any, seed: Tensor) -> tuple[Tensor, Measures]:
+            return f(phi, buffers, episode if own is None else episode._replace(carry=own), seed)
+
+        tasks = torch.func.vmap(one, in_dims=(None, None if own is None else 0, 0, 0))
+        population = torch.func.vmap(tasks, in_dims=(0, None if own is None else 0, None, None))
+        try:
+            with torch.no_grad(), differentiable_kernels(problem):
+                return population(members, own, episodes, seeds)
+        except FAILURES:  # one of them; the loop says which
+            return super().values(problem, members, episodes, seeds, own)
 
     def refusal(self, problem: Problem) -> str | None:
         recurrent = [type(module).__name__ for module in problem.modules() if isinstance(module, nn.RNNBase | nn.RNNCellBase)]

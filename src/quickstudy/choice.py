@@ -1,0 +1,105 @@
+"""Choice: a discrete decision with a distribution, as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.counted import Seed, counted_uniform
+from quickstudy.errors import ArgumentError
+
+Use = Literal["mixed", "sampled", "gumbel", "best"]
+USES = ("mixed", "sampled", "gumbel", "best")
+
+
+class Choice(nn.Module):
+    """One of n, by learned logits. `choice()` gives weights (n,) over the options, which sum to 1.
+
+        mixed     softmax(logits / temperature)                          differentiable: DARTS
+        sampled   one-hot(k),  k ~ softmax(logits)                       its gradient by `ScoreFunction`
+        gumbel    one-hot(argmax(logits + G)), whose derivative is that of softmax((logits + G) / temperature)
+        best      one-hot(argmax logits)
+
+    Samples are drawn in meta-training, one for each episode, the same at every call within it; everywhere else a choice that is
+    sampled is taken at its best.
+
+    Args:
+        n: how many options.
+        use: how it is used.
+        temperature: of the softmax.
+
+    Raises:
+        ArgumentError: no options; a use that does not exist; a temperature that is not above 0.
+
+    Source: Liu et al., "DARTS", 2019, eq. 2; Williams, "REINFORCE", 1992; Jang et al., "Categorical Reparameterization with
+    Gumbel-Softmax", ICLR 2017, eq. 1-2 (straight-through).
+    """
+
+    def __init__(self, n: int, use: Use = "mixed", temperature: float = 1.0):
+        super().__init__()
+        if n < 1:
+            raise ArgumentError("n", expected="1 option or more", got=str(n), do="An empty space has nothing to search.")
+        if use not in USES:
+            raise ArgumentError("use", expected=f"one of {list(USES)}", got=repr(use), do="'mixed' is differentiable.")
+        if not temperature > 0:
+            raise ArgumentError("temperature", expected="a number above 0", got=str(temperature), do="1 is the softmax itself.")
+        self.n, self.use, self.temperature = n, use, temperature
+        self.logits = nn.Parameter(torch.zeros(n))
+        self.weights: Tensor | None = None  # while an episode of meta-training has drawn it
+        self.log_probability: Tensor | None = None  # of that draw
+
+    def forward(self) -> Tensor:
+        """Weights over the options (n,)."""
+        if self.use == "mixed":
+            return torch.softmax(self.logits / self.temperature, -1)
+        return self._one_hot(self.logits.argmax(-1)) if self.weights is None else self.weights
+
+    def draw(self, seed: Seed, stream: int) -> None:
+        """Draw anew: Gumbel's maximum, G = -ln(-ln u)."""
+        u = counted_uniform(seed, (self.n,), stream=stream, dtype=self.logits.dtype, device=self.logits.device)
+        noisy = self.logits - torch.log(-torch.log(u))
+        drawn = self._one_hot(noisy.argmax(-1))
+        if self.use == "gumbel":
+            soft = torch.softmax(noisy / self.temperature, -1)
+            self.weights = drawn + (soft - soft.detach())
+        else:
+            self.weights = drawn
+            self.log_probability = (F.log_softmax(self.logits, -1) * drawn).sum()
+
+    def clear(self) -> None:
+        """Forget the draw."""
+        self.weights = self.log_probability = None
+
+    @property
+    def best(self) -> int:
+        """The option of the largest logit."""
+        return int(self.logits.argmax())
+
+    def _one_hot(self, index: Tensor) -> Tensor:
+        return (torch.arange(self.n, device=index.device) == index).to(self.logits.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.n}, use={self.use!r}"
+
+
+def choices(module: nn.Module) -> list[Choice]:
+    """The choices of a module that are drawn, in order."""
+    return [part for part in module.modules() if isinstance(part, Choice) and part.use in ("sampled", "gumbel")]
+
+
+@contextmanager
+def drawn(module: nn.Module, seed: Seed | None) -> Iterator[list[Choice]]:
+    """Every choice of the module is drawn from the seed while this is entered."""
+    found = choices(module) if seed is not None else []
+    for stream, choice in enumerate(found):
+        choice.draw(seed, 7001 + stream)  # type: ignore[arg-type]
+    try:
+        yield found
+    finally:
+        for choice in found:
+            choice.clear()

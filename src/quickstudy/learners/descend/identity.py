@@ -1,0 +1,35 @@
+"""The identity in the place of the inverse Hessian: the cheapest implicit gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quickstudy.learners.descend.solver import Product, Solver, dot
+from quickstudy.network import Parameters
+
+
+@dataclass(frozen=True)
+class Identity(Solver):
+    """u = a v  for  H u = v: no product with H at all, one term of the Neumann series.
+
+    At rest this is the derivative through the last inner step alone, T1-T2's. It is biased by (H^{-1} - a I) v.
+
+    Args:
+        rate: a; None: the inner step size.
+
+    Source: Luketina et al., "Scalable Gradient-Based Tuning of Continuous Regularization Hyperparameters", ICML 2016, eq. 4-5.
+    """
+
+    rate: float | None = None
+
+    def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
+        a = rate if self.rate is None else torch.as_tensor(self.rate, dtype=rate.dtype, device=rate.device)
+        u = {name: a * one for name, one in v.items()}
+        Hu = H(u)  # for the residual alone
+        left = {name: v[name] - Hu[name] for name in v}
+        vv = dot(v, v)
+        one = torch.ones_like(vv)
+        return u, torch.where(vv > 0, dot(left, left) / torch.where(vv > 0, vv, one), torch.zeros_like(vv)).sqrt()

@@ -1,0 +1,183 @@
+"""A training run: phi acts through the whole training of a student.
+
+    s_0      =  begin(task, seed)                          the student's weights and whatever the run keeps beside them   (1)
+    s_{t+1}  =  advance(s_t, batch_t)                      one step, differentiable in s_t and in phi                     (2)
+    L_t      =  objective(s_t, held-out batch)             what the outer loop lowers                                     (3)
+
+On an episode a run is an ordinary learner: `learn` is (1) and `steps` times (2) on the support. On a stream of batches
+(`tasks.Streams`) its state is carried from one outer step to the next by the estimator, cut every `window` steps.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.counted import Seed, counted_normal, counted_order, counted_uniform
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.learners.learner import Learner, State
+from quickstudy.network import Parameters, call, plain
+from quickstudy.rules import Normalisation, Rules, active
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
+
+
+class TrainingRun(Learner, rules=False):
+    """The base of learners whose phi acts through a training run. One of them defines `begin`, `advance` and `predict`.
+
+        begin(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `counted_uniform(seed, shape)`
+        advance(state, batch) -> state   pure, differentiable, runs under vmap
+        predict(state, x) -> Tensor
+        objective(state, batch)          where it is not criterion(predict(state, batch.x), batch.y)
+
+    A state is a dict of tensors (nested dicts, lists and tuples are fine). The student is structure and not phi: keep it with
+    `self.student = hidden(network)` and run it with `self.run(theta, x)`.
+
+    Args:
+        steps: the length of a run: of `learn` on an episode, and of a carried run before it begins anew.
+        batch_size: examples of the support in one step of `learn`, drawn by a counted seed; None: all of them.
+        normalisation: a student with batch norm needs "transductive", since a run keeps no running averages.
+
+    Raises:
+        ArgumentError: steps below 0, a batch_size below 1.
+    """
+
+    label_equivariant = False  # only after permuting the rows of the student's head as well
+
+    learned_start = False  # whether begin depends on phi: then a carried run begins inside the derivative, seed a tensor
+    student: Hidden
+
+    def __init__(self, *, steps: int, batch_size: int | None = None, normalisation: Normalisation = "support"):
+        super().__init__(normalisation=normalisation)
+        if steps < 0:
+            raise ArgumentError("steps", expected="0 or more steps", got=str(steps), do="Give the length of a run.")
+        if batch_size is not None and batch_size < 1:
+            raise ArgumentError("batch_size", expected="1 or more", got=str(batch_size), do="None takes the whole support.")
+        self.steps, self.batch_size = steps, batch_size
+
+    # ---- what a run defines ----
+
+    def begin(self, task: Examples | None, seed: Seed) -> State:
+        """(1) The state before the first step. `task` is there for its shapes."""
+        raise _undefined(self, "begin(task, seed) -> state")
+
+    def advance(self, state: State, batch: Examples) -> State:
+        """(2)"""
+        raise _undefined(self, "advance(state, batch) -> state")
+
+    def objective(self, state: State, batch: Examples) -> Tensor:
+        """(3) The outer loss of a state, a scalar."""
+        return self.criterion(self.predict(state, batch.x), batch.y)
+
+    # ---- what it has from its base ----
+
+    @property
+    def order_invariant(self) -> bool:  # type: ignore[override]
+        """Minibatches depend on the order of the support."""
+        return self.batch_size is None
+
+    def learn(self, support: Examples, steps: int | None = None) -> State:
+        """A whole run on the support. In training every episode has initial weights of its own; else those of seed 0."""
+        outer = active()
+        seed: Seed = 0 if outer is None or outer.seed is None else outer.seed
+        state = self.begin(support, seed)
+        for step in range(self.steps if steps is None else steps):
+            state = self.advance(state, self.minibatch(support, seed, step))
+        return state
+
+    def minibatch(self, support: Examples, seed: Seed, step: int) -> Examples:
+        """The examples of one step of `learn`."""
+        if self.batch_size is None or self.batch_size >= len(support):
+            return support
+        chosen = counted_order(seed, len(support), stream=step, device=support.y.device)[: self.batch_size]
+        return support.map(lambda leaf: leaf[chosen])
+
+    def run(self, theta: Mapping[str, Tensor], x: Any, step: int | Tensor = 0) -> Tensor:
+        """The student's output under the weights theta; in training its dropout draws the mask of `step`."""
+        outer = active()
+        return call(self.student.module, theta, x, Rules("batch", seed=outer.seed if outer else None, step=step))
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> TrainingRun:
+        """The student goes along to another dtype or device, though it is no part of phi."""
+        if "student" in vars(self):
+            self.student.module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def initial(self, seed: Seed) -> Parameters:
+        """The student's weights drawn anew, in phi's dtype and on its device."""
+        like = next(self.parameters(), None)
+        return initial_parameters(
+            self.student.module, seed, dtype=None if like is None else like.dtype, device=None if like is None else like.device
+        )
+
+
+class Hidden:
+    """A network that is structure and not phi: no parameter of it is a parameter of the learner that holds this."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+
+def hidden(network: nn.Module, normalisation: Normalisation = "support", argument: str = "network") -> Hidden:
+    """The student as structure: a copy of the network.
+
+    Raises:
+        UnsupportedError: a compiled or wrapped network; one with batch norm, unless normalisation="transductive".
+    """
+    module = copy.deepcopy(plain(argument, network))
+    normed = [name for name, part in module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if normed and normalisation != "transductive":
+        raise UnsupportedError(
+            argument,
+            expected="a student without batch norm, since a training run keeps no running averages",
+            got=f"batch norm at {normed[:3]} under normalisation={normalisation!r}",
+            do="Use nn.GroupNorm or nn.LayerNorm, or normalisation='transductive', where every batch is its own.",
+        )
+    return Hidden(module.requires_grad_(False))
+
+
+def initial_parameters(
+    network: nn.Module, seed: Seed, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Parameters:
+    """Weights for `network` by name, as torch draws them, but counted from `seed`: inside vmap too.
+
+    linear and convolution   U(-1/sqrt(fan_in), 1/sqrt(fan_in)), weight and bias
+    embedding                N(0, 1)
+    norms                    1 and 0
+    anything else            as the network has it
+    """
+    drawn: Parameters = {}
+    names = {id(parameter): name for name, parameter in reversed(list(network.named_parameters()))}
+    for module in network.modules():
+        for parameter in module._parameters.values():
+            if parameter is None or names[id(parameter)] in drawn:
+                continue
+            options = {"stream": len(drawn), "dtype": dtype or parameter.dtype, "device": device or parameter.device}
+            shape = tuple(parameter.shape)
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+                bound = module.weight[0].numel() ** -0.5
+                value = bound * (2 * counted_uniform(seed, shape, **options) - 1)  # type: ignore[arg-type]
+            elif isinstance(module, nn.Embedding):
+                value = counted_normal(seed, shape, **options)  # type: ignore[arg-type]
+            elif isinstance(module, NORMS):
+                value = torch.full(
+                    shape,
+                    float(parameter is module.weight),
+                    dtype=options["dtype"],
+                    device=options["device"],  # type: ignore[call-overload]
+                )
+            else:
+                value = parameter.detach().to(dtype=options["dtype"], device=options["device"])  # type: ignore[call-overload]
+            drawn[names[id(parameter)]] = value
+    return {name: drawn[name] for name, _ in network.named_parameters()}
+
+
+def _undefined(run: TrainingRun, what: str) -> UnsupportedError:
+    return UnsupportedError(
+        type(run).__name__, expected=f"a training run that defines {what}", got="one that does not", do="Define it."
+    )

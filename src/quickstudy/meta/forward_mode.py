@@ -1,0 +1,142 @@
+"""Forward mode: carry the derivative along with the run, one tangent for each meta-parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.func import vjp, vmap
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Examples
+from quickstudy.errors import UnsupportedError
+from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.meta.carried import Window, follow, handed_back
+from quickstudy.meta.estimator import Estimator
+from quickstudy.network import Parameters
+
+
+@dataclass(frozen=True)
+class ForwardMode(Estimator):
+    """The exact gradient by forward differentiation: for few meta-parameters and runs of any length.
+
+        Z_{t+1}  =  d advance/d s  Z_t  +  d advance/d phi,     dL/dphi  =  dL/ds Z  +  dL/dphi                  (1)
+
+    Z (meta-parameters, *state) is carried from window to window, so nothing is cut: no truncation, and memory that does not
+    grow with the length of the run, only with that of a window. (As phi moves, Z holds derivatives at the phi of earlier steps:
+    real-time recurrent learning.)
+
+    A tangent is pushed through a window by two reverse passes, J v = d/du <u' J, v>, since the forward rules of torch 2.13 fail
+    on norms and on the mean squared error inside a transform.
+
+    Args:
+        most: meta-parameters that it serves.
+
+    Source: Franceschi et al., "Forward and Reverse Gradient-Based Hyperparameter Optimization", ICML 2017, algorithm 2.
+    """
+
+    most: int = 256
+
+    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        """{"state": s_0, "tangents": Z}, where Z is 0, or with a learned start taken at the first window."""
+        state, n = run.begin(task, seed), sum(p.numel() for p in run.parameters() if p.requires_grad)
+        return {"state": state, "tangents": [leaf.new_zeros(n, *leaf.shape) for leaf in _floating(state)]}
+
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        phi = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+        fixed = {name: value.detach() for name, value in phi.items()}
+        if isinstance(episode, Window):
+            loss, slopes, carry = _window(cast("TrainingRun", learner), fixed, episode, criterion)
+            measures = handed_back(carry)
+        else:
+            f = lambda phi: _under(learner, phi, lambda: learner.measured_loss(episode, criterion)[0])  # noqa: E731
+            with torch.no_grad():
+                loss = f(fixed)
+            slopes = _pushed(f, (fixed,), loss, (_directions(fixed),))
+            measures = {}
+        gradient = dict(zip(phi, slopes.split([value.numel() for value in phi.values()]), strict=True))
+        along = sum(((phi[name] - fixed[name]).reshape(-1) * one.detach()).sum() for name, one in gradient.items())
+        return loss.detach() + along, measures  # whose value is L and whose gradient is (1)
+
+    def check(self, learner: Learner) -> None:
+        if not learner.exact_gradient:
+            raise UnsupportedError(
+                "estimator",
+                expected=f"one that serves {type(learner).__name__}, whose meta-gradient is not the derivative of its loss",
+                got="ForwardMode()",
+                do="Use Backprop(), or give the learner hypergradient=Unrolled().",
+            )
+        if getattr(getattr(learner, "hypergradient", None), "recompute", False):
+            raise UnsupportedError(
+                "estimator",
+                expected=f"one that serves {type(learner).__name__}, whose autograd.Function has no third derivative",
+                got="ForwardMode()",
+                do="Use Backprop(), or give the learner hypergradient=Unrolled().",
+            )
+        n = sum(parameter.numel() for parameter in learner.parameters() if parameter.requires_grad)
+        if n > self.most:
+            raise UnsupportedError(
+                "estimator",
+                expected=f"one that serves {n} meta-parameters",
+                got=f"ForwardMode(most={self.most}), which takes a forward pass for each",
+                do="Use Backprop() or Evolution(), or raise `most`.",
+            )
+
+
+def _window(run: TrainingRun, phi: Parameters, window: Window, criterion: Loss | None) -> tuple[Tensor, Tensor, Any]:
+    state, Z = window.carry["state"], window.carry["tangents"]
+    leaves, structure = pytree.tree_flatten(state)
+    floating = [i for i, leaf in enumerate(leaves) if leaf.is_floating_point()]
+
+    def rejoined(values: list[Tensor]) -> State:
+        whole = list(leaves)
+        for i, value in zip(floating, values, strict=True):
+            whole[i] = value
+        return pytree.tree_unflatten(whole, structure)
+
+    def f(phi: Parameters, values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        loss, after = _under(run, phi, lambda: follow(run, window, criterion, rejoined(values)))
+        return loss, _floating(after)
+
+    with torch.no_grad():
+        loss, after = follow(run, window, criterion, state)
+    slopes, tangents = _pushed(f, (phi, _floating(state)), (loss, _floating(after)), (_directions(phi), Z))
+    return loss, slopes, {"state": after, "tangents": tangents}
+
+
+def _pushed(f: Callable[..., Any], primals: Any, output: Any, tangents: Any) -> Any:
+    """J v for every tangent v (a leading axis on its leaves), where output = f(*primals)."""
+    u = pytree.tree_map(torch.zeros_like, output)
+    # All of it inside vmap, where norms take the path whose derivatives are right at every order (rules.py).
+    try:
+        return vmap(lambda tangent: vjp(lambda u: vjp(f, *primals)[1](u), u)[1](tangent)[0])(tangents)
+    except (RuntimeError, NotImplementedError) as error:  # torch: layer norm among others has no such derivative in a transform
+        raise UnsupportedError(
+            "estimator",
+            expected="one whose derivatives torch has for every operator of the learner",
+            got=f"ForwardMode(), in which torch refuses: {str(error).strip().splitlines()[0][:120]}",
+            do="Use Backprop() or Evolution().",
+        ) from error
+
+
+def _directions(phi: Parameters) -> Parameters:
+    """The unit directions of all meta-parameters, each (meta-parameters, *parameter)."""
+    sizes = [value.numel() for value in phi.values()]
+    like = next(iter(phi.values()))
+    columns = torch.eye(sum(sizes), dtype=like.dtype, device=like.device).split(sizes, 1)
+    return {name: part.reshape(-1, *value.shape) for (name, value), part in zip(phi.items(), columns, strict=True)}
+
+
+def _under(learner: Learner, phi: Parameters, call: Callable[[], Any]) -> Any:
+    """call() with phi in the place of the learner's own parameters."""
+    with _reparametrize_module(learner, phi, tie_weights=True):
+        return call()
+
+
+def _floating(state: State) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()]

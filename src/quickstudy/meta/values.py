@@ -1,0 +1,48 @@
+"""Values: what a search sees of the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.episode import Examples
+from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.meta.carried import Window
+from quickstudy.meta.estimator import Backprop, Estimator
+from quickstudy.meta.evolution import copies, evaluated, scored, swapped
+from quickstudy.meta.problem import Answer, Problem, bare
+
+if TYPE_CHECKING:
+    from quickstudy.meta.executors import Executor
+
+
+@dataclass(frozen=True)
+class Values(Estimator):
+    """The outer loss of every task, and no gradient.
+
+    Args:
+        members: copies of a training run that are carried, each going its own way; None: the run itself.
+    """
+
+    members: int | None = None
+
+    differentiates = False
+
+    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        state = run.begin(task, seed)
+        return state if self.members is None else copies(state, self.members)
+
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        return Backprop().objective(learner, episode, criterion)
+
+    def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        """The losses of phi itself, and zeros."""
+        n = self.members or 1
+        phi = {name: value.detach().expand(n, *value.shape) for name, value in problem.phi().items()}
+        own = swapped(episodes.carry) if isinstance(episodes, Window) and self.members else None
+        losses, _ = evaluated(executor, problem, phi, episodes, seeds, own)
+        return Answer(scored(losses).mean(0), {}, bare({name: torch.zeros_like(value[0]) for name, value in phi.items()}))

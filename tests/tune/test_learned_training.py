@@ -1,0 +1,190 @@
+"""Trainings whose parts are learned: the laws, the executors, several parts as one phi, and whole meta-trainings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from tests.laws.descend_checks import executors_agree, keeps_the_laws
+from tests.laws.learners import classes, network
+from tests.laws.learners_tune import CASES, OWN, everything, names
+from torch import nn
+
+import quickstudy as qs
+from quickstudy import errors
+from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
+from quickstudy.learners.tune.example_weights import MetaWeightNet
+from quickstudy.learners.tune.hyperparameters import Schedule, WeightDecay
+from quickstudy.learners.tune.learned_momentum import LearnedMomentum
+from quickstudy.learners.tune.learned_rule import LSTMRule
+from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.meta.evolution import Evolution, PersistentEvolution
+from quickstudy.meta.forward_mode import ForwardMode
+from quickstudy.meta.lookahead import Lookahead
+from quickstudy.optim import Learned
+from quickstudy.tasks.streams import Streams
+
+LAWS_HERE = (
+    "LSTM rule",
+    "LSTM rule, gradients kept",
+    "Meta-Weight-Net",
+    "learning to reweight",
+    "augmentation",
+    "everything at once",
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(_global_state):
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("name", LAWS_HERE)
+def test_laws(name, monkeypatch):
+    """The others are run by tests/laws with every other learner."""
+    keeps_the_laws(CASES[name], monkeypatch, *OWN)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "learning to reweight" not in name])
+def test_executors(name):
+    executors_agree(*CASES[name]())
+
+
+@pytest.mark.compiled
+def test_compiled_gives_the_loops_gradient():
+    learner, episode = CASES["everything at once"]()
+    learner, episode = learner.double(), episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
+    batch = qs.episode.stack([episode, episode])
+    _, want = qs.meta_gradient(learner, batch, seed=3)
+    _, got = qs.meta_gradient(learner, batch, executor="compiled", seed=3)
+    for name, value in want.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-8, atol=1e-11)
+
+
+# ---- several at once -----------------------------------------------------------------------------------------------------
+
+
+def test_several_parts_are_one_phi_and_each_has_its_gradient():
+    learner = everything().double()
+    episode = classes().map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
+    _, gradient = qs.meta_gradient(learner, [episode], seed=1)
+    parts = {name.split(".")[0] for name in gradient}
+    assert parts == {"network", "rates", "weigh", "decays", "loss_part", "dropout"}
+    for part in parts:
+        assert max(float(value.abs().max()) for name, value in gradient.items() if name.startswith(part)) > 1e-8, part
+
+
+def test_phi_of_a_plain_start_holds_no_student():
+    run = LearnedTraining(network(), weights=MetaWeightNet(3), decay=WeightDecay(0.1))
+    assert {name.split(".")[0] for name, _ in run.named_parameters()} == {"weigh", "decays"}
+    assert run.adapted(run.begin(None, 0)) is None
+    learned = LearnedTraining(network(), learned_start=True)
+    assert set(learned.adapted(learned.begin(None, 0))) == {name for name, _ in learned.named_parameters()}
+
+
+def test_start_rates_and_weights_together_learn_better_than_each_alone():
+    """Sixty outer steps on one kind of noisy task: the outer loss of all three is below each one's."""
+    truth = torch.randn(6, 3)
+    x = torch.randn(700, 6)
+    clean = (x @ truth).argmax(1)
+    noisy = torch.where(torch.rand(700) < 0.4, torch.randint(3, (700,)), clean)
+    tasks = Streams(x[200:], noisy[200:], batch=20, window=4, outer=qs.Examples(x[:200], clean[:200], 3), outer_batch=50)
+    parts = {
+        "start": {"learned_start": True},
+        "rates": {"inner_lr": qs.LearnedRates(0.1, per="tensor")},
+        "weights": {"weights": MetaWeightNet(8, normalised=True)},
+    }
+    parts["all"] = {key: value for part in list(parts.values()) for key, value in part.items()}
+    losses = {}
+    for name, options in parts.items():
+        torch.manual_seed(1)
+        run = LearnedTraining(nn.Linear(6, 3), steps=4, **options)
+        outer = qs.Gradient(optimizer=partial(torch.optim.Adam, lr=0.05))
+        history = qs.meta_train(
+            run, tasks.train, steps=50, tasks_per_step=1, outer=outer, executor="loop", progress=False
+        ).history
+        losses[name] = sum(record["loss"] for record in history[-10:]) / 10
+    assert losses["all"] < min(losses["start"], losses["rates"], losses["weights"])
+
+
+# ---- by other outer methods ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [Lookahead(), ForwardMode(), Evolution(population=4), PersistentEvolution(population=4)],
+    ids=lambda one: type(one).__name__,
+)
+def test_every_outer_method_serves(estimator):
+    """One meta-training of three steps each; phi moves and stays finite."""
+    data = classes().support
+    tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=4, window=1 if isinstance(estimator, Lookahead) else 2)
+    run = LearnedTraining(
+        network(), steps=4, rule=LearnedMomentum(names()), weights=MetaWeightNet(3), decay=WeightDecay(0.1, per="tensor")
+    )
+    before = {name: p.detach().clone() for name, p in run.named_parameters()}
+    qs.meta_train(run, tasks.train, steps=3, tasks_per_step=2, outer=qs.Gradient(estimator), executor="vmap", progress=False)
+    after = dict(run.named_parameters())
+    assert any(not torch.equal(before[name], p) for name, p in after.items())
+    assert all(bool(torch.isfinite(p).all()) for p in after.values())
+
+
+def test_forward_mode_through_an_augmentation_is_the_backward_gradient():
+    student = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    run = LearnedTraining(student, steps=2, augmentation=AugmentationPolicy(("rotate", "noise"))).double()
+    draw = lambda n: qs.Examples(torch.randn(n, 1, 4, 4).double(), torch.arange(n) % 3, 3)
+    episodes = [qs.Episode(draw(6), draw(6))]
+    want, got = (qs.meta_gradient(run, episodes, estimator=one)[1] for one in (None, ForwardMode()))
+    for name, value in want.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-9, atol=1e-12)
+
+
+# ---- a whole meta-training -----------------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_meta_trained_saved_resumed_and_used(tmp_path, monkeypatch):
+    for cls in OWN:
+        monkeypatch.setattr(qs, cls.__name__, cls, raising=False)
+    data = classes().support
+    tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=6, window=3, shots=5, queries=3)
+    build = lambda: (torch.manual_seed(0), LearnedTraining(network(), steps=6, rule=LSTMRule(4)))[1]
+    train = lambda run, steps, **options: qs.meta_train(
+        run,
+        tasks,
+        steps=steps,
+        tasks_per_step=2,
+        executor="vmap",
+        validate_every=2,
+        validation_episodes=2,
+        progress=False,
+        **options,
+    )
+    whole = build()
+    train(whole, 4)
+    train(build(), 2, out=tmp_path)
+    resumed = build()
+    train(resumed, 4, out=tmp_path, resume=True)
+    for (name, one), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other), name
+    net = nn.Linear(3, 2)
+    optimizer, before = Learned.load(tmp_path, net.parameters()), net.weight.detach().clone()
+    net(torch.randn(4, 3)).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(net.weight, before)
+
+
+def test_a_diverging_training_names_its_step():
+    run = LearnedTraining(network(1), steps=200, inner_lr=1e6)
+    support = qs.Examples(torch.randn(7, 6), torch.randn(7, 1))
+    with pytest.raises(errors.NotFiniteError, match=r"`inner_lr`: .*NaN or infinity in `.*` after inner step \d+ of 200"):
+        run.adapt(support)
+
+
+def test_a_part_that_nothing_depends_on_is_named():
+    """A rate whose schedule is beyond the window's steps is reached all the same; weights under a frozen loss are not."""
+    data = classes().support
+    tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=4, window=1)
+    run = LearnedTraining(network(), steps=4, inner_lr=Schedule(0.1, steps=4, knots=2), rule=LSTMRule(3))
+    with pytest.raises(errors.ArgumentError, match=r"does not reach \['rates.log_rate'\]"):
+        qs.meta_train(run, tasks.train, steps=1, tasks_per_step=1, executor="loop", progress=False)
