@@ -1,4 +1,4 @@
-"""Step sizes of the inner loop: one constant, or learned, a rate for every weight (Meta-SGD) or for every tensor."""
+"""Step sizes of the inner loop: one constant, or learned: for every weight (Meta-SGD) or tensor, at every step (MAML++)."""
 
 from __future__ import annotations
 
@@ -18,30 +18,38 @@ class LearnedRates:
     Args:
         initial: the value that every rate starts from.
         per: "element", a rate for each weight, as Meta-SGD has; or "tensor", one for each parameter tensor.
+        per_step: whether every inner step has rates of its own, as MAML++ has; steps past the last take the last one's.
     """
 
     initial: float = 0.01
     per: Literal["element", "tensor"] = "element"
+    per_step: bool = False
 
 
 class Rates(nn.Module):
-    """rates() -> a step size for each parameter by name; a buffer where constant, parameters where learned.
+    """rates(t) -> a step size for each parameter at step t; a buffer where constant, parameters where learned.
 
-    A constant is a 0-d buffer and not a Python float, so that a schedule may change it without a new compilation.
+    A constant is a 0-d buffer and not a Python float, so that a schedule may change it without a new compilation. Rates of each
+    step stand in one parameter with a leading axis `steps`.
     """
 
-    def __init__(self, inner_lr: float | LearnedRates, theta: Parameters):
+    def __init__(self, inner_lr: float | LearnedRates, theta: Parameters, steps: int = 1):
         super().__init__()
         self.names = tuple(theta)
+        self.steps = max(steps, 1) if isinstance(inner_lr, LearnedRates) and inner_lr.per_step else None
         if isinstance(inner_lr, LearnedRates):
             full = {name: torch.full_like(p, inner_lr.initial) for name, p in theta.items()}
             each = inner_lr.per == "element"
-            self.rate = nn.ParameterList(nn.Parameter(one if each else one.flatten()[0].clone()) for one in full.values())
+            rates = [one if each else one.flatten()[0].clone() for one in full.values()]
+            if self.steps is not None:
+                rates = [one.expand(self.steps, *one.shape).clone() for one in rates]
+            self.rate = nn.ParameterList(nn.Parameter(one) for one in rates)
         else:
             self.register_buffer("rate", torch.tensor(float(inner_lr), dtype=next(iter(theta.values())).dtype), persistent=False)
 
-    def forward(self) -> dict[str, Tensor]:
-        """The step size of each parameter, by its name."""
+    def forward(self, t: int = 0) -> dict[str, Tensor]:
+        """The step size of each parameter at step t, by its name."""
         if isinstance(self.rate, Tensor):
             return dict.fromkeys(self.names, self.rate)
-        return dict(zip(self.names, self.rate, strict=True))
+        rates = self.rate if self.steps is None else [rate[min(t, self.steps - 1)] for rate in self.rate]
+        return dict(zip(self.names, rates, strict=True))

@@ -1,0 +1,84 @@
+"""Context parameters: a few numbers, 0 at the start of every task, through which a network is told which task it is in.
+
+    f(x; c)  =  f([x, c])                                     concatenated to the input                                  (1)
+    z_j      <-  (1 + gamma_j) z_j + beta_j,   (gamma, beta) = W c + b          feature-wise modulation (FiLM) of a layer    (2)
+
+c is a buffer and not a parameter: nothing of it is meta-learned. `CAVIA` (quickstudy.recipes) descends on it alone.
+
+Source: Zintgraf, Shiarlis, Kurin, Hofmann & Whiteson, "Fast Context Adaptation via Meta-Learning", ICML 2019, section 3; Perez
+et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, eq. 2.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.models.conv4 import Conv4
+from quickstudy.network import plain
+
+
+class WithContext(nn.Module):
+    """A network whose input has c beside it: (examples, features) -> network of (examples, features + size).
+
+    Args:
+        network: of features + size inputs.
+        size: of c.
+    """
+
+    context: Tensor
+
+    def __init__(self, network: nn.Module, size: int = 5):
+        super().__init__()
+        self.network, self.size = plain("network", network), size
+        self.register_buffer("context", torch.zeros(size), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1)"""
+        return self.network(torch.cat([x, self.context.expand(len(x), -1)], 1))
+
+
+class FiLM(nn.Module):
+    """Modulates the channels of z (examples, channels, ...) by c; to be put between the layers of a network of your own."""
+
+    context: Tensor
+
+    def __init__(self, channels: int, size: int = 100):
+        super().__init__()
+        self.channels, self.size = channels, size
+        self.linear = nn.Linear(size, 2 * channels)
+        self.register_buffer("context", torch.zeros(size), persistent=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(2); gamma counts from 1, so that W = 0, b = 0 changes nothing."""
+        gamma, beta = self.linear(self.context).reshape(2, -1, *(1,) * (z.ndim - 2))
+        return (1 + gamma) * z + beta
+
+
+class ContextConv4(nn.Module):
+    """Conv4 whose third block is modulated by c after its norm, as in the paper.
+
+    Args:
+        ways: outputs of the head.
+        channels: of every block.
+        in_channels: of the image.
+        size: height and width of the image in pixels.
+        context_size: of c.
+    """
+
+    def __init__(self, ways: int, channels: int = 64, in_channels: int = 1, size: int = 28, context_size: int = 100):
+        super().__init__()
+        self.ways, self.channels, self.in_channels, self.size = ways, channels, in_channels, size
+        self.context_size = context_size
+        self.network = Conv4(ways, channels, in_channels, size)
+        self.film = FiLM(channels, context_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(examples, in_channels, size, size) -> (examples, ways)."""
+        if self.in_channels == 1:  # channels last, as Conv4 has it
+            x = x.reshape(-1, *x.shape[2:], 1).movedim(-1, 1)
+        for index, block in enumerate(self.network.blocks):
+            z = block.norm(block.conv(x))  # type: ignore[operator]
+            x = F.max_pool2d(F.relu(self.film(z) if index == 2 else z), 2)
+        return self.network.head(x.flatten(1))  # type: ignore[misc]

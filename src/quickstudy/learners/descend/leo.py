@@ -1,0 +1,152 @@
+"""LEO: descend in a low-dimensional code of the classifier's weights, and not in the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from quickstudy.counted import counted_normal
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.learners.compare.prototypical import class_means
+from quickstudy.learners.learner import Learner, Loss, State, check_ways
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation, active
+
+
+class LEO(Learner):
+    """Read the support into a code for each class, descend on the codes, decode them into a linear classifier's weights.
+
+        e           =  E dropout(x)                                              x: features, of an embedding or raw        (1)
+        m_k, log s_k =  mean over x_i of class k, and over all x_j,  of  R([e_i, e_j])                                      (2)
+        z_k         ~  N(m_k, s_k^2),     z_k^0 = z_k                                                                       (3)
+        w_k         ~  N(mu_k, sigma_k^2),   (mu_k, log(sigma_k / sigma)) = D z_k,   sigma^2 = 2 / (features + ways)        (4)
+        z^{t+1}     =  z^t - a d/dz L( support; w(z^t) )                         latent_steps times                         (5)
+        w           <-  w - b d/dw L( support; w )                               fine_tuning_steps times, from w(z^T)       (6)
+        p(y = k|x)  =  softmax_k( w_k'x )                                                                                   (7)
+        loss        =  L(query; w) + kl KL( N(m, s^2) || N(0, I) ) + encoder || stop(z^T) - z^0 ||^2
+                       + orthogonality || C - I ||^2,     C: the correlations of D's columns                                (8)
+
+    Draws are made in meta-training only, counted from the episode's seed; elsewhere z = m and w = mu. phi is E, R, D, a and b,
+    and the embedding's parameters where they require a gradient.
+
+    Main arguments:
+        embed: (examples, *feature) -> (examples, features), most often pre-trained and frozen; None: x itself, flattened.
+        features: how many x has.
+        latents: dimension of a class's code.
+        latent_steps, fine_tuning_steps: inner steps on the codes, then on the weights.
+
+    Other arguments:
+        latent_lr, fine_tuning_lr: a and b as they begin.
+        kl, encoder_penalty, orthogonality: weights of the penalties in (8).
+        dropout: of x as the encoder reads it.
+        normalisation: "running" by default, as for the learners that compare.
+
+    Raises:
+        ArgumentError: a negative number of steps.
+        ShapeError: an embedding of another number of features.
+
+    Source: Rusu et al., "Meta-Learning with Latent Embedding Optimization", ICLR 2019, eq. 3-8 and appendix B.
+    Differs from it: the divergence is computed, not estimated by the draw; sigma scales the draw of w where the code shifts its
+    deviation by it; the l2 penalty is left to the outer optimizer's weight decay.
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module | None = None,
+        *,
+        features: int,
+        latents: int = 64,
+        latent_steps: int = 5,
+        fine_tuning_steps: int = 5,
+        latent_lr: float = 1.0,
+        fine_tuning_lr: float = 1e-3,
+        kl: float = 1e-3,
+        encoder_penalty: float = 1e-9,
+        orthogonality: float = 1e-3,
+        dropout: float = 0.3,
+        normalisation: Normalisation = "running",
+    ):
+        super().__init__(normalisation=normalisation)
+        for name, steps in (("latent_steps", latent_steps), ("fine_tuning_steps", fine_tuning_steps)):
+            if steps < 0:
+                raise ArgumentError(name, expected="0 or more", got=str(steps), do="0 of both is the decoder of the code alone.")
+        self.embed = nn.Flatten() if embed is None else plain("embed", embed)
+        self.features, self.latents = features, latents
+        self.latent_steps, self.fine_tuning_steps = latent_steps, fine_tuning_steps
+        self.kl, self.encoder_penalty, self.orthogonality = kl, encoder_penalty, orthogonality
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = nn.Linear(features, latents, bias=False)
+        widths = [nn.Linear(2 * latents, 2 * latents, bias=False) for _ in range(3)]
+        self.relation = nn.Sequential(widths[0], nn.ReLU(), widths[1], nn.ReLU(), widths[2])
+        self.decoder = nn.Linear(latents, 2 * features, bias=False)
+        self.latent_lr = nn.Parameter(torch.tensor(float(latent_lr)))
+        self.fine_tuning_lr = nn.Parameter(torch.tensor(float(fine_tuning_lr)))
+
+    @property
+    def exact_gradient(self) -> bool:  # type: ignore[override]
+        """Not where stop(z^T) is in the loss."""
+        return self.encoder_penalty == 0
+
+    def learn(self, support: Examples) -> State:
+        """weights (ways, features); and, for the loss, z^0 and z^T (ways, latents) and the divergence of each class (ways,)."""
+        x, ways = self.embed(support.x), check_ways("support.y", support)
+        if x.shape[1] != self.features:
+            raise ShapeError("features", expected=str(x.shape[1]), got=str(self.features), do="Give the embedding's number.")
+        m, log_s = self.code(x, support.y, ways)  # (1), (2)
+        z_0 = z = m + log_s.exp() * self.noise(m, 0)  # (3)
+
+        def L(w: Tensor) -> Tensor:
+            return self.criterion(x @ w.T, support.y)
+
+        for t in range(self.latent_steps):
+            z = z - self.latent_lr * grad(lambda z, t=t: L(self.decode(z, 1 + t)))(z)  # (5)
+        w = self.decode(z, 1 + self.latent_steps)
+        for _ in range(self.fine_tuning_steps):
+            w = w - self.fine_tuning_lr * grad(L)(w)  # (6)
+        divergence = ((2 * log_s).exp() + m**2 - 1 - 2 * log_s).sum(1) / 2
+        return {"weights": w, "start": z_0, "latents": z, "divergence": divergence}
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Logits (examples, ways)."""
+        return self.embed(x) @ state["weights"].T  # (7)
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        """(8)"""
+        state = self.learn(episode.support)
+        query = (criterion or self.criterion)(self.predict(state, episode.query.x), episode.query.y)
+        moved = ((state["latents"].detach() - state["start"]) ** 2).mean()
+        return (
+            query + self.kl * state["divergence"].mean() + self.encoder_penalty * moved + self.orthogonality * self.correlation()
+        )
+
+    def code(self, x: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        """m and log s, each (ways, latents), of the features x of a support set."""
+        e = self.encoder(self.dropout(x))  # (1)
+        n = len(e)
+        pairs = torch.cat([e[:, None].expand(n, n, -1), e[None].expand(n, n, -1)], 2)
+        m, log_s = class_means(self.relation(pairs).mean(1), y, ways).chunk(2, 1)  # (2)
+        return m, log_s
+
+    def decode(self, z: Tensor, draw: int) -> Tensor:
+        """w (ways, features); `draw` numbers the draws of an episode."""
+        mu, log_sigma = self.decoder(z).chunk(2, 1)
+        sigma = math.sqrt(2 / (self.features + len(z)))
+        return mu + sigma * log_sigma.exp() * self.noise(mu, draw)  # (4)
+
+    def noise(self, like: Tensor, draw: int) -> Tensor:
+        """Standard normal numbers in meta-training, 0 elsewhere."""
+        rules = active()
+        if rules is None or rules.seed is None:
+            return torch.zeros_like(like)
+        return counted_normal(rules.seed, tuple(like.shape), stream=draw, dtype=like.dtype, device=like.device)
+
+    def correlation(self) -> Tensor:
+        """|| C - I ||^2, the mean over entries."""
+        D = nn.functional.normalize(self.decoder.weight, dim=0)
+        C = D.T @ D
+        return ((C - torch.eye(len(C), dtype=C.dtype, device=C.device)) ** 2).mean()

@@ -1,0 +1,146 @@
+"""Meta-LSTM: the inner loop as a recurrent network, whose cell state are the learner's weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.descend.descent import Descent, DescentState
+from quickstudy.learners.descend.hypergradient import FirstOrder, stop
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.network import Parameters
+from quickstudy.rules import Normalisation
+
+
+class MetaLSTM(Learner, rules=False):
+    """Learn the start, and the rule by which each weight moves: how much of it is kept, and how far it goes.
+
+        g, L       =  d/dtheta L(f_theta(support)) and L itself at theta_{t-1}, as constants                          (1)
+        s(v)       =  (log|v| / p, sign v)  where |v| >= e^-p,    (-1, e^p v)  elsewhere                              (2)
+        h_t, m_t   =  LSTM( [s(g), s(L)],  h_{t-1}, m_{t-1} )                                                        (3)
+        i_t        =  sigmoid( W_I [h_t, theta_{t-1}, i_{t-1}] + b_I )                                               (4)
+        f_t        =  sigmoid( W_F [h_t, theta_{t-1}, f_{t-1}] + b_F )                                               (5)
+        theta_t    =  f_t o theta_{t-1}  -  i_t o g,           theta_0 = phi                                         (6)
+        predict(x) =  f_{theta_K}(x)                                                                                 (7)
+
+    Every coordinate of theta has an h, m, i, f of its own; (3)-(5) are the same for all of them. With W_I = W_F = 0 and f = 1 it
+    is first-order MAML of rate i. Memory grows as coordinates x hidden x steps.
+
+    Main arguments:
+        network: any nn.Module; its parameters are the start phi, the initial cell state.
+        inner_steps: K.
+        inner_lr: i as it begins, between 0 and 1.
+        hidden: size of h.
+
+    Other arguments:
+        keep: f as it begins, between 0 and 1.
+        p: of the preprocessing (2).
+        loss: L; None: cross-entropy for integer labels, mean squared error for targets.
+        normalisation: see `Learner`.
+
+    Raises:
+        ArgumentError: an inner_lr or a keep that is not between 0 and 1; a negative inner_steps.
+
+    Source: Ravi & Larochelle, "Optimization as a Model for Few-Shot Learning", ICLR 2017, eq. 2-3, sections 3.2-3.5; (2) from
+    Andrychowicz et al., "Learning to Learn by Gradient Descent by Gradient Descent", NeurIPS 2016, appendix A.
+    Departure: every step reads the whole support, where the paper takes minibatches of it with more than one shot.
+    """
+
+    label_equivariant = False  # only after permuting the rows of the network's head as well
+    exact_gradient = False  # (1) takes g and L as constants
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        inner_steps: int = 5,
+        inner_lr: float = 0.01,
+        hidden: int = 20,
+        keep: float = 0.999,
+        p: float = 10.0,
+        loss: Loss | None = None,
+        normalisation: Normalisation = "support",
+    ):
+        super().__init__(normalisation=normalisation)
+        self.descent = Descent(
+            network, inner_steps=inner_steps, loss=loss, normalisation=normalisation, hypergradient=FirstOrder(), name="Meta-LSTM"
+        )
+        self.inner_steps, self.hidden, self.p = inner_steps, hidden, p
+        self.name = "Meta-LSTM"
+        dtype = self.descent.strength.dtype
+        self.input, self.recur = nn.Linear(4, 4 * hidden, dtype=dtype), nn.Linear(hidden, 4 * hidden, bias=False, dtype=dtype)
+        self.gate_i, self.gate_f = nn.Linear(hidden + 2, 1, dtype=dtype), nn.Linear(hidden + 2, 1, dtype=dtype)
+        for gate, argument, value in ((self.gate_i, "inner_lr", inner_lr), (self.gate_f, "keep", keep)):
+            if not 0 < value < 1:
+                raise ArgumentError(
+                    argument, expected="a number between 0 and 1", got=str(value), do="It begins as a gate's value."
+                )
+            nn.init.uniform_(gate.weight, -0.01, 0.01)
+            nn.init.constant_(gate.bias, math.log(value / (1 - value)))
+
+    def learn(self, support: Examples, steps: int | None = None) -> DescentState:
+        """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
+        state, memory = self.descent.begin(support), None
+        for _ in range(self.inner_steps if steps is None else steps):
+            state, memory = self.advance(state, memory, support)
+        return self.descent.settle(state, support)
+
+    def predict(self, state: DescentState, x: Any) -> Tensor:
+        """(7)"""
+        return self.descent.predict(state, x)
+
+    def advance(
+        self, state: DescentState, memory: dict[str, Tensor] | None, support: Examples
+    ) -> tuple[DescentState, dict[str, Tensor]]:
+        """(1)-(6), for the coordinates of all parameters in one row."""
+        with torch.no_grad():
+            gradient, L = stop(self.descent.inner_gradient_and_loss(stop(state), support))  # (1)
+        theta, g = flat(state["theta"]), flat(gradient)
+        if memory is None:
+            zeros = theta.new_zeros(len(theta), self.hidden)
+            memory = {"h": zeros, "m": zeros, "i": torch.zeros_like(theta), "f": torch.zeros_like(theta)}
+        x = torch.cat([preprocessed(g, self.p), preprocessed(L, self.p).expand(len(g), -1)], 1)
+        h, m = self.lstm(x, memory["h"], memory["m"])  # (3)
+        i = torch.sigmoid(self.gate_i(torch.cat([h, theta[:, None], memory["i"][:, None]], 1)))[:, 0]  # (4)
+        f = torch.sigmoid(self.gate_f(torch.cat([h, theta[:, None], memory["f"][:, None]], 1)))[:, 0]  # (5)
+        moved = unflat(f * theta - i * g, state["theta"])  # (6)
+        return self.descent.moved(state, moved), {"h": h, "m": m, "i": i, "f": f}
+
+    def lstm(self, x: Tensor, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        """An LSTM cell in plain operations: torch's own has no vmap rule."""
+        i, f, c, o = (self.input(x) + self.recur(h)).chunk(4, 1)
+        m = torch.sigmoid(f) * m + torch.sigmoid(i) * torch.tanh(c)
+        return torch.sigmoid(o) * torch.tanh(m), m
+
+    def adapted(self, state: DescentState) -> Parameters:
+        """theta by the names that its tensors have in phi."""
+        return {f"descent.{name}": value for name, value in self.descent.adapted(state).items()}
+
+    @property
+    def criterion(self) -> Loss:
+        """The inner loss; the outer one too where none is given."""
+        return self.descent.criterion
+
+
+def preprocessed(v: Tensor, p: float) -> Tensor:
+    """s(v), (*v, 2): scale and sign apart, so that gradients of any magnitude can be read."""
+    large = v.abs() >= math.exp(-p)
+    log = torch.log(torch.where(large, v.abs(), torch.ones_like(v)))
+    first = torch.where(large, log / p, -torch.ones_like(v))
+    return torch.stack([first, torch.where(large, torch.sign(v), math.exp(p) * v)], -1)  # (2)
+
+
+def flat(parameters: Parameters) -> Tensor:
+    """All coordinates in one row."""
+    return torch.cat([p.reshape(-1) for p in parameters.values()])
+
+
+def unflat(row: Tensor, like: Parameters) -> Parameters:
+    """The row as parameters again."""
+    pieces = row.split([p.numel() for p in like.values()])
+    return {name: piece.reshape(p.shape) for (name, p), piece in zip(like.items(), pieces, strict=True)}

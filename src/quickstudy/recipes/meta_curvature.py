@@ -1,0 +1,43 @@
+"""Meta-Curvature: learn the start, and for each layer the matrices that its gradient is multiplied by.
+
+    theta_{t+1} = theta_t - a P d/dtheta L(theta_t, support),   P G = G x_1 M_out x_2 M_in x_3 M_f;   phi and P are meta-learned
+
+Source: Park & Oliva, "Meta-Curvature", NeurIPS 2019, eq. 6-9 and algorithm 1 (MC2).
+Paper: no number was checked, so none is given here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from quickstudy.learners.descend.curvature import Curvature
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
+from quickstudy.learners.learner import Loss
+from quickstudy.rules import Normalisation
+
+
+def MetaCurvature(
+    network: nn.Module,
+    *,
+    inner_lr: float = 0.1,
+    inner_steps: int = 1,
+    hypergradient: Hypergradient = Unrolled(),
+    loss: Loss | None = None,
+    adapts: str | Sequence[str] = "*",
+    normalisation: Normalisation = "support",
+) -> Descent:
+    """`Descent` whose inner gradient is preconditioned by `Curvature`."""
+    return Descent(
+        network,
+        inner_lr=inner_lr,
+        inner_steps=inner_steps,
+        hypergradient=hypergradient,
+        loss=loss,
+        adapts=adapts,
+        normalisation=normalisation,
+        curvature=Curvature(),
+        name="Meta-Curvature",
+    )
