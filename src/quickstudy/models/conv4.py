@@ -11,16 +11,18 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """3x3 convolution, batch norm, ReLU, 2x2 max-pooling: halves height and width."""
+    """3x3 convolution, batch norm, ReLU, 2x2 max-pooling: halves height and width; without pooling it keeps them."""
 
-    def __init__(self, inputs: int, outputs: int):
+    def __init__(self, inputs: int, outputs: int, pool: bool = True):
         super().__init__()
+        self.pool = pool
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, inputs, height, width) -> (examples, outputs, height // 2, width // 2)."""
-        return F.relu(F.max_pool2d(self.norm(self.conv(x)), 2))  # = max_pool2d(relu(...)), on a quarter of the values
+        z = self.norm(self.conv(x))
+        return F.relu(F.max_pool2d(z, 2) if self.pool else z)  # pooled first: the same, on a quarter of the values
 
 
 class Conv4(nn.Module):
@@ -30,25 +32,41 @@ class Conv4(nn.Module):
         ways: outputs of the head; None: no head, the network is an embedding.
         channels: of every block.
         in_channels: of the image, 1 for grey and 3 for colour.
-        size: height and width of the image in pixels; the embedding has channels * (size // 16)^2 features.
+        size: height and width of the image in pixels; the embedding has channels * (size // 2^pooled)^2 features.
+        pooled: how many of the blocks, from the first on, halve height and width.
+        maps: whether an embedding is its feature maps (channels, height, width), and not flattened.
     """
 
-    def __init__(self, ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28):
+    def __init__(
+        self,
+        ways: int | None = None,
+        channels: int = 64,
+        in_channels: int = 1,
+        size: int = 28,
+        pooled: int = 4,
+        maps: bool = False,
+    ):
         super().__init__()
         self.ways, self.channels, self.in_channels, self.size = ways, channels, in_channels, size
-        self.features = channels * (size // 16) ** 2
-        self.blocks = nn.Sequential(Block(in_channels, channels), *(Block(channels, channels) for _ in range(3)))
+        self.pooled, self.maps = pooled, maps
+        self.features = channels * (size // 2**pooled) ** 2
+        widths = (in_channels, channels, channels, channels)
+        self.blocks = nn.Sequential(*(Block(width, channels, index < pooled) for index, width in enumerate(widths)))
         self.head = None if ways is None else nn.Linear(self.features, ways)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a CPU convolves and pools large batches of such images fastest
 
     def forward(self, x: Tensor) -> Tensor:
-        """(examples, in_channels, size, size) -> (examples, ways), or (examples, features) without a head."""
+        """(examples, in_channels, size, size) -> (examples, ways); without a head (examples, features), or its maps."""
         if self.in_channels == 1:  # a grey image lies both ways; these strides say channels last
             x = x.reshape(-1, *x.shape[2:], 1).movedim(-1, 1)
-        z = self.blocks(x).flatten(1)
-        return z if self.head is None else self.head(z)
+        z = self.blocks(x)
+        if self.head is not None:
+            return self.head(z.flatten(1))
+        return z if self.maps else z.flatten(1)
 
 
-def conv4(ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28) -> Conv4:
+def conv4(
+    ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28, pooled: int = 4, maps: bool = False
+) -> Conv4:
     """Conv4 with a head of `ways` outputs, or as an embedding where `ways` is None."""
-    return Conv4(ways, channels, in_channels, size)
+    return Conv4(ways, channels, in_channels, size, pooled, maps)

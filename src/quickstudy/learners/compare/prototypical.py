@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -54,8 +53,16 @@ class Prototypical(Learner):
 
 def class_means(z: Tensor, y: Tensor, ways: int) -> Tensor:
     """Mean of z (examples, features) within each class: (ways, features)."""
-    member = F.one_hot(y, ways).to(z.dtype)
+    member = membership(y, ways, z)
     return member.T @ z / member.sum(0)[:, None]
+
+
+def membership(y: Tensor, ways: int, like: Tensor) -> Tensor:
+    """1 where example i is of class k, else 0, in the dtype of `like`: (examples, ways).
+
+    `F.one_hot` looks at the values of y where a derivative is taken inside vmap, which vmap refuses; a comparison does not.
+    """
+    return (y[:, None] == torch.arange(ways, device=y.device)).to(like.dtype)
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:

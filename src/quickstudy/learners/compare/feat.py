@@ -1,0 +1,120 @@
+"""FEAT: prototypes that are adapted to each other by a set-to-set transformer."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.compare.comparison import Comparison, features_of
+from quickstudy.learners.compare.matching import check_temperature
+from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.learner import Loss, State, check_ways
+from quickstudy.rules import Normalisation
+
+
+class FEAT(Comparison):
+    """Classify a query by its nearest prototype, once the prototypes of the task have attended to each other.
+
+        c_k       =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                                        (1)
+        psi       =  T_phi( c_1, ..., c_ways ),       T a function of sets: see `SetToSet`                       (2)
+        p(y = k | x)  =  softmax_k( - || f_phi(x) - psi_k ||^2 / tau )                                           (3)
+
+    In meta-training T is applied within each class too, to its support and queries together, which gives psi' for each example
+    and their mean c'_k for each class; T shall not tear a class apart:
+
+        loss  =  CE( (3), y )  +  lambda  CE( softmax_k( - || psi'_x - c'_k ||^2 / tau ), y ),    x of the query    (4)
+
+    Main arguments:
+        embed: f, (examples, *feature) -> (examples, features).
+        adapts: T; None: `SetToSet(features)` for a network of `quickstudy.models`.
+        contrast: lambda, 0 or more.
+
+    Other arguments:
+        temperature: tau, above 0. The authors have two, here they are one.
+        normalisation: "running" by default.
+
+    Raises:
+        ArgumentError: a contrast below 0, a temperature that is not above 0, no `adapts` for a network of your own.
+
+    Source: Ye, Hu, Zhan & Sha, "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020, sections 3.2
+    to 3.4. Differs from their code: (4) is of the queries, as their equation has it, and not of the support as well; f is not
+    pre-trained (give one that is).
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        adapts: SetToSet | None = None,
+        *,
+        contrast: float = 0.1,
+        temperature: float = 1.0,
+        normalisation: Normalisation = "running",
+    ):
+        super().__init__(embed, normalisation=normalisation)
+        if contrast < 0:
+            raise ArgumentError("contrast", expected="0 or more", got=str(contrast), do="0 leaves the second loss out.")
+        self.adapts = SetToSet(features_of("adapts", embed)) if adapts is None else adapts
+        self.contrast, self.temperature = contrast, check_temperature(temperature)
+
+    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+        """The adapted prototypes (ways, features)."""
+        return {"prototypes": self.adapts(class_means(z, y, ways))}  # (1), (2)
+
+    def compare(self, state: State, z: Tensor) -> Tensor:
+        """Logits (examples, ways)."""
+        return -squared_distance(z, state["prototypes"]) / self.temperature  # (3)
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        """Both terms of (4)."""
+        support, query, criterion = episode.support, episode.query, criterion or self.criterion
+        own, asked = self.embedded(episode)
+        ways = check_ways("support.y", support)
+        loss = criterion(self.compare(self.read(own, support.y, ways), asked), query.y)
+        if self.contrast == 0:
+            return loss
+        return loss + self.contrast * criterion(self.within_classes(own, asked, support, query), query.y)
+
+    def within_classes(self, own: Tensor, asked: Tensor, support: Examples, query: Examples) -> Tensor:
+        """The logits of the second term: - || psi'_x - c'_k ||^2 / tau for each query x."""
+        z, y = torch.cat([own, asked]), torch.cat([support.y, query.y])
+        psi = self.adapts(z, y[:, None] == y[None, :])
+        centres = class_means(psi, y, check_ways("support.y", support))
+        return -squared_distance(psi[len(own) :], centres) / self.temperature
+
+
+class SetToSet(nn.Module):
+    """One layer of self-attention over a set, added to it.
+
+        A    =  softmax( (Z W_Q)(Z W_K)' / sqrt(features) ),       by rows                        (1)
+        psi  =  Z  +  A (Z W_V) W_O                                                               (2)
+
+    No positions are added, so that another order of Z gives psi in that order.
+
+    Args:
+        features: of the set's members.
+        dropout: on A and on what is added. 0.5 in the authors' code, for a pre-trained embedding; here there is none at first.
+
+    Raises:
+        ArgumentError: a dropout outside [0, 1).
+
+    Source: Ye et al. 2020, section 3.3; Vaswani et al., "Attention Is All You Need", NeurIPS 2017, eq. 1. Differs from the
+    authors' code: no layer norm after (2), so that psi stays where the queries are.
+    """
+
+    def __init__(self, features: int, dropout: float = 0.0):
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ArgumentError("dropout", expected="0 or more, below 1", got=str(dropout), do="0 leaves it out.")
+        self.features, self.dropout = features, dropout
+        self.query, self.key, self.value, self.output = (nn.Linear(features, features, bias=False) for _ in range(4))
+
+    def forward(self, z: Tensor, within: Tensor | None = None) -> Tensor:
+        """Psi of z, both (members, features). `within` (members, members): who may attend to whom; None: everyone."""
+        scores = self.query(z) @ self.key(z).T / self.features**0.5
+        if within is not None:
+            scores = scores.masked_fill(~within, -torch.inf)
+        attention = F.dropout(scores.softmax(1), self.dropout, self.training)  # (1)
+        return z + F.dropout(self.output(attention @ self.value(z)), self.dropout, self.training)  # (2)

@@ -1,0 +1,40 @@
+"""The relation module: two feature maps, laid one upon the other, to one score."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.models.conv4 import Block
+
+
+class RelationHead(nn.Module):
+    """Two blocks of convolution, batch norm, ReLU and max-pooling, then two linear layers: a score before its sigmoid.
+
+    Args:
+        channels: of each of the two maps, and of the blocks.
+        size: height and width of the maps, 4 or more, as the blocks halve them twice.
+        hidden: units between the linear layers.
+
+    Raises:
+        ValueError: maps too small to be halved twice.
+
+    Source: Sung et al., "Learning to Compare: Relation Network for Few-Shot Learning", CVPR 2018, section 3.4, figure 2.
+    """
+
+    def __init__(self, channels: int = 64, size: int = 7, hidden: int = 8):
+        super().__init__()
+        if size < 4:
+            raise ValueError(f"`size`: expected 4 or more, got {size}. Let fewer blocks of the embedding pool: conv4(pooled=2).")
+        self.channels, self.size, self.hidden = channels, size, hidden
+        self.blocks = nn.Sequential(Block(2 * channels, channels), Block(channels, channels))
+        self.first, self.second = nn.Linear(channels * (size // 4) ** 2, hidden), nn.Linear(hidden, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(pairs, 2 * channels, size, size) -> (pairs, 1)."""
+        return self.second(F.relu(self.first(self.blocks(x).flatten(1))))
+
+
+def relation_head(channels: int = 64, size: int = 7, hidden: int = 8) -> RelationHead:
+    """The relation module of the paper; 64 channels of 7 x 7 are what `conv4(pooled=2, maps=True)` gives."""
+    return RelationHead(channels, size, hidden)

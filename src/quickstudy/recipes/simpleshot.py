@@ -1,0 +1,61 @@
+"""SimpleShot: nearest centroids of centred features of length 1, in an embedding trained as an ordinary classifier.
+
+    m  =  the mean of f(x) over the meta-training data,      then `CentredCentroid` with that m (the paper's CL2N)
+
+The embedding is trained before, on all meta-training classes at once:
+
+    learner = PretrainFineTune(embed)
+    meta_train(learner, tasks, ...)
+    simple = SimpleShot(learner.embed, tasks.train)
+
+Source: Wang, Chao, Weinberger & van der Maaten, "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning",
+2019, section 3. The paper's classifier is linear; PretrainFineTune's is of cosines.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Examples
+from quickstudy.learners.compare.centroid import CentredCentroid
+from quickstudy.learners.transfer.pooled import minibatch
+from quickstudy.network import call, plain
+from quickstudy.rules import Normalisation, Rules
+from quickstudy.tasks.interface import TaskDistribution
+
+BATCH = 256  # examples embedded at once
+
+
+def SimpleShot(
+    embed: nn.Module,
+    base: TaskDistribution,
+    *,
+    examples: int = 10_000,
+    scale: float = 10.0,
+    normalisation: Normalisation = "running",
+) -> CentredCentroid:
+    """`CentredCentroid(embed)` with the mean of the base data.
+
+    Args:
+        embed: f, trained already, with running averages where it has batch norms.
+        base: the meta-training tasks.
+        examples: how many of theirs, drawn at random, the mean is of; all where there are fewer.
+        scale, normalisation: as of `CentredCentroid`.
+    """
+    some = minibatch(base, examples, torch.Generator().manual_seed(0))
+    return CentredCentroid(embed, mean=base_mean(plain("embed", embed), some), scale=scale, normalisation=normalisation)
+
+
+def base_mean(embed: nn.Module, examples: Examples) -> Tensor:
+    """The mean of f(x) (features,) over examples, with running averages in f's norms."""
+    device = next((parameter.device for parameter in embed.parameters()), examples.y.device)
+    total: Tensor | None = None
+    for start in range(0, len(examples), BATCH):
+        x = pytree.tree_map(lambda leaf: leaf[start : start + BATCH].to(device), examples.x)  # noqa: B023 (called at once)
+        with torch.no_grad():
+            part = call(embed, {}, x, Rules("running")).sum(0)
+        total = part if total is None else total + part
+    assert total is not None  # minibatch gives one example at least
+    return total / len(examples)
