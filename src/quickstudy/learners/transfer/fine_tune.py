@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.descend.descent import INNER, Descent
+from quickstudy.learners.descend.descent import INNER, Descent, DescentState
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import State, check_ways
@@ -55,6 +55,8 @@ class FineTune(Pretrained, rules=False):
     Source: (1) Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018; (3) over all weights: Dhillon et
     al., "A Baseline for Few-Shot Image Classification", ICLR 2020.
     """
+
+    exact_gradient = False  # first order through its steps
 
     def __init__(
         self,
@@ -100,9 +102,7 @@ class FineTune(Pretrained, rules=False):
         descent, steps = self.descent, self.inner_steps if steps is None else steps
         z = call(self.embedding, {}, support.x, Rules(self._source()))
         w = class_means(unit(z), support.y, check_ways("support.y", support))  # (1)
-        theta = {**descent.initial(), "head": w}  # (2)
-        state = {**descent.begin(support), "theta": theta, "rule": descent.rule.begin(theta)}
-        return descent.settle(descent.hypergradient.descend(descent, state, support, steps), support)  # (3)
+        return descend_from(w, descent, support, steps)  # (2), (3)
 
     def predict(self, state: State, x: Any) -> Tensor:
         """Logits (examples, ways)."""
@@ -124,3 +124,10 @@ class CosineNetwork(nn.Module):
     def forward(self, x: Any) -> Tensor:
         """(examples, *feature) -> (examples, ways)."""
         return self.scale * cosine(self.embed(x), self.head)
+
+
+def descend_from(w: Tensor, descent: Descent, support: Examples, steps: int) -> DescentState:
+    """The state after `steps` steps of `descent`, whose network is a `CosineNetwork`, from theta_0 = (phi, w)."""
+    theta = {**descent.initial(), "head": w}
+    state = {**descent.begin(support), "theta": theta, "rule": descent.rule.begin(theta)}
+    return descent.settle(descent.hypergradient.descend(descent, state, support, steps), support)

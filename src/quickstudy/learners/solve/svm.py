@@ -1,0 +1,82 @@
+"""A support vector machine on a learned embedding: the head of largest margin, differentiated at its optimum."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.episode import Episode
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.learner import Loss, Measures, State, check_ways
+from quickstudy.learners.solve.quadratic_program import quadratic_program
+from quickstudy.rules import Normalisation
+
+
+class SVM(Comparison):
+    """Separate the classes of the support by the largest margin in a learned space, and answer with that machine.
+
+        min_{w, xi}  1/2 sum_k ||w_k||^2 + C sum_n xi_n,     w_{y_n}' z_n - w_k' z_n  >=  1 - [k = y_n] - xi_n          (1)
+        max_A  sum_n A_{n y_n} - 1/2 sum_k ||w_k||^2,        A_nk <= C [k = y_n],    sum_k A_nk = 0                     (2)
+        w_k  =  sum_n A_nk z_n,          z_n = f_phi(x_n)                                                               (3)
+        p(y = k | x)  =  softmax_k( gamma w_k' f_phi(x) )                                                               (4)
+
+    (1) is Crammer & Singer's machine and (2) its dual, which is solved by interior points (`quadratic_program`) for A / C; the
+    derivative is that of the optimum. phi is f and gamma (`scale`). The KKT residual of (2) is the measure "residual".
+
+    Main arguments:
+        embed: f_phi, (examples, *feature) -> (examples, features).
+        C: what a violated margin costs, above 0.
+
+    Other arguments:
+        scale: gamma as it begins.
+        solver_steps, tolerance: of the quadratic program, and the KKT residual that it must reach.
+        normalisation: "running" by default, as for the learners that compare.
+
+    Raises:
+        ArgumentError: a C that is not above 0; fewer than 1 solver step.
+        ConvergenceError: from `adapt` and from the loss, where the residual is above the tolerance.
+
+    Source: Lee, Maji, Ravichandran & Soatto, "Meta-Learning with Differentiable Convex Optimization", CVPR 2019, eq. 7-9 and 12
+    (MetaOptNet-SVM). Differs from the authors' code, which adds the identity to the kernel of (2): here it is (2) itself.
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        *,
+        C: float = 0.1,
+        scale: float = 1.0,
+        solver_steps: int = 16,
+        tolerance: float = 1e-4,
+        normalisation: Normalisation = "running",
+    ):
+        super().__init__(embed, normalisation=normalisation)
+        if not C > 0:
+            raise ArgumentError("C", expected="a number above 0", got=str(C), do="0.1 is the paper's.")
+        if solver_steps < 1:
+            raise ArgumentError("solver_steps", expected="1 or more", got=str(solver_steps), do="16 is the default.")
+        self.C, self.solver_steps, self.tolerance = C, solver_steps, tolerance
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
+
+    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+        """Weights (features, ways), gamma in them, and the KKT residual."""
+        Y = F.one_hot(y, ways).to(z.dtype)
+        A, residual = quadratic_program(self.C * z @ z.T, Y, Y, steps=self.solver_steps, tolerance=self.tolerance)  # (2)
+        return {"weights": self.scale * self.C * z.T @ A, "residual": residual}  # (3)
+
+    def compare(self, state: State, z: Tensor) -> Tensor:
+        """Logits (examples, ways)."""
+        return z @ state["weights"]  # (4)
+
+    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
+        """The query loss, and the residual."""
+        own, asked = self.embedded(episode)
+        state = self.read(own, episode.support.y, check_ways("support.y", episode.support))
+        loss = (criterion or self.criterion)(self.compare(state, asked), episode.query.y)
+        return loss, {"residual": state["residual"].detach()}
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        """The query loss."""
+        return self.measured_loss(episode, criterion)[0]

@@ -1,0 +1,84 @@
+"""CosineProbe: a classifier of cosines, trained by gradient descent on a pre-trained embedding that stands still."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.learners.compare.prototypical import class_means
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.rule import InnerRule, Momentum
+from quickstudy.learners.learner import State, check_ways
+from quickstudy.learners.transfer.fine_tune import CosineNetwork, descend_from
+from quickstudy.learners.transfer.pretext import Pretext, unit
+from quickstudy.learners.transfer.pretrained import Pretrained
+from quickstudy.network import plain
+from quickstudy.rules import Normalisation
+
+if TYPE_CHECKING:
+    from quickstudy.meta.outer import Gradient
+
+
+class CosineProbe(Pretrained):
+    """A classifier of cosines on a frozen pre-trained embedding f_phi.
+
+        z_i       =  f_phi(x_i)                                                                                  (1)
+        w_k       =  1/|S_k| sum_{(x, y) in S_k} unit(z),          unit(z) = z / ||z||                           (2)
+        w         <-  K steps of descent on  CE( s cos(z_i, w_k), y_i )  over the support                        (3)
+        p(y = k | x)  =  softmax_k( s cos(f_phi(x), w_k) )                                                       (4)
+
+    `FineTune` with adapts="head", but for the work: f reads the support once and not at each of the K steps.
+
+    Main arguments:
+        embed: f, (examples, *feature) -> (examples, features).
+        pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
+        inner_lr, inner_steps: of the descent, K steps.
+
+    Other arguments:
+        scale: s.
+        rule: of the steps.
+        normalisation: "running" by default: the averages of pre-training.
+        outer: the across-task method that `meta_train` takes where none is given.
+        name: what tables call it.
+
+    Source: Chen, Liu, Kira, Wang & Huang, "A Closer Look at Few-shot Classification", ICLR 2019, section 3.2 (Baseline++); (2)
+    is Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018. Differs from the former: its w begins at random.
+    """
+
+    exact_gradient = False  # first order through its steps
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        pretext: Pretext,
+        *,
+        inner_lr: float = 0.01,
+        inner_steps: int = 100,
+        scale: float = 20.0,
+        rule: InnerRule = Momentum(),
+        normalisation: Normalisation = "running",
+        outer: Gradient | None = None,
+        name: str = "CosineProbe",
+    ):
+        super().__init__(pretext, normalisation=normalisation)
+        self.embed, self.inner_steps, self.outer, self.name = plain("embed", embed), inner_steps, outer, name
+        head = CosineNetwork(nn.Identity(), scale)
+        self.descent = Descent(head, inner_lr=inner_lr, inner_steps=inner_steps, rule=rule, normalisation=normalisation)
+        head.head.requires_grad_(False)  # each task brings its own: no part of phi
+
+    @property
+    def embedding(self) -> nn.Module:
+        return self.embed
+
+    def learn(self, support: Examples, steps: int | None = None) -> State:
+        """w (ways, features), by `steps` steps (`inner_steps` of them where not given)."""
+        z, ways = self.embed(support.x), check_ways("support.y", support)  # (1)
+        w = class_means(unit(z), support.y, ways)  # (2)
+        steps = self.inner_steps if steps is None else steps
+        return descend_from(w, self.descent, Examples(z, support.y, ways), steps)  # (3)
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Logits (examples, ways)."""
+        return self.descent.predict(state, self.embed(x))  # (4)

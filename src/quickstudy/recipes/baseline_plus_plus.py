@@ -1,0 +1,46 @@
+"""Baseline++: a cosine classifier of all meta-training classes, then another on the new task, with the embedding frozen.
+
+    phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ CE( s cos(f_phi(x), v_y) ) ],      then `CosineProbe` on the support
+
+The control that meta-learning has to beat. `PretrainFineTune` moves the embedding too.
+
+Source: Chen, Liu, Kira, Wang & Huang, "A Closer Look at Few-shot Classification", ICLR 2019, section 3.2.
+Paper: miniImageNet 5-way 1-shot 48.24 +- 0.75 %, 5-shot 66.43 +- 0.63 % (Conv4). Differs from it: the new classifier begins at
+the class means and not at random, and its 100 steps of momentum are over the whole support and not over batches of 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from quickstudy.learners.transfer.cosine_probe import CosineProbe
+from quickstudy.learners.transfer.pretext import CosineClassifier
+from quickstudy.meta.outer import Gradient
+from quickstudy.meta.pretraining import Supervised
+from quickstudy.rules import Normalisation
+
+
+def BaselinePlusPlus(
+    embed: nn.Module,
+    *,
+    inner_lr: float = 0.01,
+    inner_steps: int = 100,
+    scale: float = 20.0,
+    batch_size: int = 128,
+    normalisation: Normalisation = "running",
+    outer: Gradient | None = None,
+    **more: Any,
+) -> CosineProbe:
+    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of `CosineProbe`."""
+    return CosineProbe(
+        embed,
+        CosineClassifier(scale),
+        inner_lr=inner_lr,
+        inner_steps=inner_steps,
+        scale=scale,
+        normalisation=normalisation,
+        outer=outer or Gradient(Supervised(batch_size)),
+        **{"name": "Baseline++", **more},
+    )
