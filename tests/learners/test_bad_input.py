@@ -94,9 +94,7 @@ STROKES, MAML, MLP = (
     [(STROKES, (3, 28, 28)), (STROKES, (7,)), *((build, s) for build in (MAML, MLP) for s in ((3, 28, 28), (1, 32, 32), (7,)))],
 )
 def test_a_support_of_another_shape_than_the_networks_take(build, shape):
-    with pytest.raises(
-        ShapeError, match=r"`support.x`: expected examples of the shape .* got \(5, .*preprocessing.json says"
-    ):
+    with pytest.raises(ShapeError, match=r"`support.x`: expected examples of the shape .* got \(5, .*preprocessing.json says"):
         build().adapt(qs.Examples(torch.rand(5, *shape), torch.arange(5)))
 
 

@@ -6,6 +6,7 @@ from quickstudy.tasks.augmentation import PermuteLabels as PermuteLabels
 from quickstudy.tasks.augmentation import Rotations as Rotations
 from quickstudy.tasks.backbone import from_backbone as from_backbone
 from quickstudy.tasks.class_lists import read_class_lists as read_class_lists
+from quickstudy.tasks.described import DescribedTasks as DescribedTasks
 from quickstudy.tasks.distribution import LabelledTasks as LabelledTasks
 from quickstudy.tasks.family import TaskFamily as TaskFamily
 from quickstudy.tasks.from_arrays import from_arrays as from_arrays
@@ -16,6 +17,7 @@ from quickstudy.tasks.from_groups import from_groups as from_groups
 from quickstudy.tasks.from_huggingface import from_huggingface as from_huggingface
 from quickstudy.tasks.gaussian_classes import GaussianClasses as GaussianClasses
 from quickstudy.tasks.gaussian_classes import bayes_accuracy as bayes_accuracy
+from quickstudy.tasks.gaussian_process import GaussianProcess as GaussianProcess
 from quickstudy.tasks.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
 from quickstudy.tasks.omniglot import Omniglot as Omniglot
@@ -26,7 +28,9 @@ from quickstudy.tasks.quadratic import quadratic_of as quadratic_of
 from quickstudy.tasks.sinusoid import Sinusoid as Sinusoid
 from quickstudy.tasks.splits import random_split as random_split
 from quickstudy.tasks.splits import read_split as read_split
+from quickstudy.tasks.streams import Streams as Streams
 from quickstudy.tasks.strokes import Strokes as Strokes
+from quickstudy.tasks.tabular_prior import TabularPrior as TabularPrior
 from quickstudy.tasks.transform import ColourJitter as ColourJitter
 from quickstudy.tasks.transform import RandomCrop as RandomCrop
 from quickstudy.tasks.transform import RandomFlip as RandomFlip

@@ -1,0 +1,1 @@
+"""Learn by reading the support into a memory."""

@@ -1,0 +1,64 @@
+"""What the pages of this folder share: first weights from a generator, and the checks of what a memory can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError, LabelError, ShapeError
+from quickstudy.learners.learner import Learner
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def seeded(build: Callable[[], Module], generator: torch.Generator) -> Module:
+    """`build()`, the random numbers of its first weights drawn from `generator`; torch's global state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        return build()
+
+
+def own_generator(learner: Learner, generator: torch.Generator | None) -> torch.Generator:
+    """The generator, or one of seed 0. It is no argument that is saved: the weights are."""
+    learner.arguments = {name: value for name, value in learner.arguments.items() if name != "generator"}
+    return generator or torch.Generator().manual_seed(0)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ArgumentError for a size below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ArgumentError(name, expected="1 or more", got=str(size), do="Leave it out for the default, where it has one.")
+
+
+def check_features(z: Tensor, features: int) -> Tensor:
+    """z itself, or ShapeError where it is no (examples, features)."""
+    if z.ndim != 2 or z.shape[1] != features:
+        raise ShapeError(
+            "features",
+            expected=f"an embedding of shape (examples, {features})",
+            got=str(tuple(z.shape)),
+            do="Give features= the number that the embedding has.",
+        )
+    return z
+
+
+def check_max_ways(ways: int, max_ways: int) -> None:
+    """Raise LabelError for a task of more classes than the learner has numbers for."""
+    if ways > max_ways:
+        raise LabelError(
+            "support.y",
+            expected=f"at most max_ways={max_ways} classes",
+            got=str(ways),
+            do="Build and meta-train it with a larger max_ways.",
+        )
+
+
+def one_hot(index: Tensor, size: int, like: Tensor) -> Tensor:
+    """Rows (..., size) of `like`'s dtype that are 1 at each index (...). F.one_hot looks at the values, which a derivative under
+    vmap does not let it.
+    """
+    return (index[..., None] == torch.arange(size, device=index.device)).to(like.dtype)

@@ -1,0 +1,147 @@
+"""Tables: a learner of a fixed number of features on tables of any number of columns and rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.counted import counted_order, counted_uniform
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.learners.learner import Learner, Loss, State, check_ways
+from quickstudy.learners.remember.parts import check_sizes
+
+if TYPE_CHECKING:
+    from quickstudy.meta.outer import Gradient
+
+ROWS = 1_000_000  # the stream of counted numbers that chooses rows; those below choose columns
+
+
+class Tables(Learner, rules=False):
+    """F_phi on standardised columns, its answer averaged over views of the table.
+
+        m_j, s_j^2  =  mean and variance of column j over the support                                          (1)
+        z_ij        =  clip( (x_ij - m_j) / s_j,  -c, c ),      and 0 where s_j = 0                             (2)
+        u_e         =  sqrt( F / F_e ) * (the columns of z in view e, F_e of them, then zeros up to F)          (3)
+        p(y = k | x)  =  1/members sum_e  softmax_{(k + e) mod ways}( F_phi(u_e, (y + e) mod ways)(x) )         (4)
+
+    Only the support says what a column's mean and scale are: a query is answered alone as among others. A column that does not
+    vary there says nothing, and is left out. Each view has the columns in another random order and the classes numbered on by
+    one more; so a learner that still minds either is averaged over it. Columns beyond F are dealt out at random among the
+    views, F to each, until all are dealt, then anew: subsets rather than random projections, which would mix a relevant column
+    into all. Rows beyond `max_support` are drawn at random for each view.
+
+    Meta-training takes the first view alone: its tables come in every order as it is, and one view costs one pass.
+
+    Main arguments:
+        learner: F_phi, for x (examples, F).
+        features: F.
+        members: views at test.
+        max_support: rows of the support in a view; None: all of them. With a number the order of the support matters to which
+            rows are drawn (`order_invariant` is False).
+
+    Other arguments:
+        clip: c.
+        outer: the across-task method that `meta_train` takes where none is given.
+        name: what tables call it.
+
+    Raises:
+        ArgumentError: features, members or max_support below 1, a clip that is not above 0.
+        ShapeError: x is not (examples, columns).
+
+    Source: Hollmann et al., "TabPFN", ICLR 2023, section 3 and appendix: padding, ensembles over orders of columns and classes.
+    Differs from it: the root in (3), which keeps the variance of what a linear map of u gives (there F / F_e); the subsets.
+    """
+
+    label_equivariant = False
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        features: int,
+        members: int = 8,
+        max_support: int | None = None,
+        clip: float = 3.0,
+        outer: Gradient | None = None,
+        name: str = "Tables",
+    ):
+        super().__init__(normalisation=learner.normalisation)
+        check_sizes(features=features, members=members, max_support=1 if max_support is None else max_support)
+        if not clip > 0:
+            raise ArgumentError("clip", expected="a number above 0", got=str(clip), do="3 is the default.")
+        self.learner, self.features, self.members, self.max_support = learner, features, members, max_support
+        self.clip, self.outer, self.name = clip, outer, name
+        self.meta_learns, self.exact_gradient = learner.meta_learns, learner.exact_gradient
+        self.order_invariant = learner.order_invariant and max_support is None
+
+    def learn(self, support: Examples) -> State:
+        """m and s (columns,), each view's columns and factors (members, min(F, columns)), and the learner's states."""
+        ways, state = check_ways("support.y", support), self._columns(support, self.members)
+        state["classes"], state["members"] = torch.arange(ways, device=support.y.device), []
+        for member in range(self.members):
+            rows = self._rows(support, member)
+            u = self._view(state, self._z(state, rows.x), member)
+            state["members"].append(self.learner.learn(Examples(u, (rows.y + member) % ways, ways)))
+        return state
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """Log probabilities (examples, ways)."""
+        z = self._z(state, x)
+        answers = []
+        for member, own in enumerate(state["members"]):
+            logits = self.learner.predict(own, self._view(state, z, member))
+            logits = logits[:, : len(state["classes"])]  # a learner may have more outputs than there are classes
+            answers.append(logits.log_softmax(-1).roll(-member, -1))
+        return torch.stack(answers).logsumexp(0) - math.log(len(answers))  # (4)
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        """The learner's own loss in the first view."""
+        state = self._columns(episode.support, 1)
+        parts = [
+            Examples(self._view(state, self._z(state, part.x), 0), part.y, part.ways)
+            for part in (self._rows(episode.support, 0), episode.query)
+        ]
+        return self.learner.loss(Episode(*parts), criterion)
+
+    @property
+    def criterion(self) -> Loss:
+        return self.learner.criterion
+
+    def _columns(self, support: Examples, members: int) -> State:
+        """(1), and which columns each view has: those that vary, in a random order, then the others with factor 0."""
+        x = support.x
+        if not isinstance(x, Tensor) or x.ndim != 2:
+            got = str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__
+            raise ShapeError("x", expected="a table, (examples, columns)", got=got, do="Flatten it: x.flatten(1).")
+        columns, taken = x.shape[1], min(self.features, x.shape[1])
+        variance, mean = torch.var_mean(x, 0, correction=0)
+        varies = variance > 1e-12 * (mean * mean).clamp(min=1e-12)  # more than rounding leaves of a constant
+        count, sweep = varies.sum(), math.ceil(columns / self.features)  # views that it takes to deal out all columns
+        chosen, factors = [], []
+        for member in range(members):
+            random = counted_uniform(0, (columns,), stream=member // sweep, device=x.device)
+            order = (random + (~varies).to(random.dtype)).argsort()
+            place = member % sweep * self.features + torch.arange(taken, device=x.device)
+            used = torch.arange(taken, device=x.device) < count
+            chosen.append(order[place % count.clamp(min=1)])
+            factors.append(used.to(x.dtype) * (self.features / used.sum().clamp(min=1)).sqrt().to(x.dtype))
+        scale = torch.where(varies, variance, torch.ones_like(variance)).sqrt()
+        return {"mean": mean, "scale": scale, "columns": torch.stack(chosen), "factors": torch.stack(factors)}
+
+    def _rows(self, support: Examples, member: int) -> Examples:
+        """The support, or `max_support` of its rows."""
+        if self.max_support is None or len(support) <= self.max_support:
+            return support
+        rows = counted_order(0, len(support), stream=ROWS + member, device=support.y.device)[: self.max_support]
+        return support.map(lambda leaf: leaf[rows])
+
+    def _z(self, state: State, x: Tensor) -> Tensor:
+        return ((x - state["mean"]) / state["scale"]).clamp(-self.clip, self.clip)  # (2); factor 0 leaves a constant out
+
+    def _view(self, state: State, z: Tensor, member: int) -> Tensor:
+        u = z[:, state["columns"][member]] * state["factors"][member]  # (3)
+        return torch.nn.functional.pad(u, (0, self.features - u.shape[1]))
