@@ -6,6 +6,7 @@ phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 from quickstudy import models as models
 from quickstudy import tasks as tasks
 from quickstudy.check_model import check_model as check_model
+from quickstudy.choice import Choice as Choice
 from quickstudy.episode import Episode as Episode
 from quickstudy.episode import Examples as Examples
 from quickstudy.evaluation.calibration import Calibration as Calibration
@@ -18,12 +19,30 @@ from quickstudy.evaluation.reliability import reliability as reliability
 from quickstudy.evaluation.unknown import Energy as Energy
 from quickstudy.evaluation.unknown import MaxProbability as MaxProbability
 from quickstudy.learners.compare.centroid import CentredCentroid as CentredCentroid
+from quickstudy.learners.compare.feat import FEAT as FEAT
+from quickstudy.learners.compare.feat import SetToSet as SetToSet
+from quickstudy.learners.compare.matching import FullContext as FullContext
+from quickstudy.learners.compare.matching import MatchingNetwork as MatchingNetwork
 from quickstudy.learners.compare.prototypical import Prototypical as Prototypical
+from quickstudy.learners.compare.relation import RelationNetwork as RelationNetwork
+from quickstudy.learners.compare.scaled import LearnedMetric as LearnedMetric
+from quickstudy.learners.compare.scaled import Mahalanobis as Mahalanobis
+from quickstudy.learners.compare.scaled import ScaledDistance as ScaledDistance
+from quickstudy.learners.compare.zero_shot import ZeroShot as ZeroShot
+from quickstudy.learners.descend.adapter import LoRA as LoRA
+from quickstudy.learners.descend.annealing import Annealing as Annealing
+from quickstudy.learners.descend.context import ContextConv4 as ContextConv4
+from quickstudy.learners.descend.context import FiLM as FiLM
+from quickstudy.learners.descend.context import WithContext as WithContext
+from quickstudy.learners.descend.curvature import Curvature as Curvature
 from quickstudy.learners.descend.descent import Descent as Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
 from quickstudy.learners.descend.hypergradient import Truncated as Truncated
 from quickstudy.learners.descend.hypergradient import Unrolled as Unrolled
 from quickstudy.learners.descend.implicit import Implicit as Implicit
+from quickstudy.learners.descend.leo import LEO as LEO
+from quickstudy.learners.descend.meta_lstm import MetaLSTM as MetaLSTM
+from quickstudy.learners.descend.prototype_head import PrototypeHead as PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates as LearnedRates
 from quickstudy.learners.descend.rule import SGD as SGD
 from quickstudy.learners.descend.rule import Adam as Adam
@@ -33,7 +52,18 @@ from quickstudy.learners.descend.solver import Exact as Exact
 from quickstudy.learners.descend.solver import Neumann as Neumann
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
+from quickstudy.learners.remember.hypernetwork import Hypernetwork as Hypernetwork
+from quickstudy.learners.remember.in_context import InContext as InContext
+from quickstudy.learners.remember.mann import MANN as MANN
+from quickstudy.learners.remember.neural_process import CrossAttention as CrossAttention
+from quickstudy.learners.remember.neural_process import MeanPooling as MeanPooling
+from quickstudy.learners.remember.neural_process import NeuralProcess as NeuralProcess
+from quickstudy.learners.remember.neural_process import NeuralProcessClassifier as NeuralProcessClassifier
+from quickstudy.learners.remember.snail import SNAIL as SNAIL
+from quickstudy.learners.remember.tables import Tables as Tables
+from quickstudy.learners.solve.logistic import Logistic as Logistic
 from quickstudy.learners.solve.ridge import Ridge as Ridge
+from quickstudy.learners.solve.svm import SVM as SVM
 from quickstudy.learners.transfer.backbone import from_backbone as from_backbone
 from quickstudy.learners.transfer.fine_tune import FineTune as FineTune
 from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
@@ -42,30 +72,54 @@ from quickstudy.learners.transfer.pretext import CosineClassifier as CosineClass
 from quickstudy.learners.transfer.pretext import Projection as Projection
 from quickstudy.learners.transfer.probe import Probe as Probe
 from quickstudy.learners.transfer.standardised import Standardised as Standardised
+from quickstudy.learners.tune.architecture import Architecture as Architecture
+from quickstudy.learners.tune.architecture import Mixed as Mixed
+from quickstudy.learners.tune.search_space import SearchCell as SearchCell
+from quickstudy.learners.tune.training_run import TrainingRun as TrainingRun
 from quickstudy.meta.augmentation import Augmentation as Augmentation
+from quickstudy.meta.cmaes import CMAES as CMAES
 from quickstudy.meta.estimator import Backprop as Backprop
 from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
+from quickstudy.meta.evolution import Evolution as Evolution
+from quickstudy.meta.evolution import PersistentEvolution as PersistentEvolution
 from quickstudy.meta.executors import Compiled as Compiled
 from quickstudy.meta.executors import Loop as Loop
 from quickstudy.meta.executors import Threads as Threads
 from quickstudy.meta.executors import Vmap as Vmap
+from quickstudy.meta.fixed_point import FixedPoint as FixedPoint
+from quickstudy.meta.forward_mode import ForwardMode as ForwardMode
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
+from quickstudy.meta.lookahead import Lookahead as Lookahead
 from quickstudy.meta.outer import Gradient as Gradient
+from quickstudy.meta.population_based import PopulationBased as PopulationBased
 from quickstudy.meta.pretraining import Contrastive as Contrastive
 from quickstudy.meta.pretraining import Joint as Joint
 from quickstudy.meta.pretraining import Supervised as Supervised
+from quickstudy.meta.regularised_evolution import RandomSearch as RandomSearch
+from quickstudy.meta.regularised_evolution import RegularisedEvolution as RegularisedEvolution
 from quickstudy.meta.run import Run as Run
+from quickstudy.meta.score_function import ScoreFunction as ScoreFunction
 from quickstudy.meta.train import meta_train as meta_train
 from quickstudy.recipes import ANIL as ANIL
+from quickstudy.recipes import BOIL as BOIL
+from quickstudy.recipes import CAVIA as CAVIA
 from quickstudy.recipes import FOMAML as FOMAML
 from quickstudy.recipes import IMAML as IMAML
+from quickstudy.recipes import LRD2 as LRD2
 from quickstudy.recipes import MAML as MAML
+from quickstudy.recipes import R2D2 as R2D2
 from quickstudy.recipes import ContrastivePretrain as ContrastivePretrain
 from quickstudy.recipes import JointTraining as JointTraining
 from quickstudy.recipes import LinearProbe as LinearProbe
+from quickstudy.recipes import MAMLPlusPlus as MAMLPlusPlus
+from quickstudy.recipes import MetaCurvature as MetaCurvature
+from quickstudy.recipes import MetaOptNet as MetaOptNet
 from quickstudy.recipes import MetaSGD as MetaSGD
 from quickstudy.recipes import PretrainFineTune as PretrainFineTune
+from quickstudy.recipes import PriorFitted as PriorFitted
+from quickstudy.recipes import ProtoMAML as ProtoMAML
 from quickstudy.recipes import Reptile as Reptile
+from quickstudy.recipes import SimpleShot as SimpleShot
 from quickstudy.store import load as load
 
 __version__ = "0.1.0"
@@ -73,59 +127,113 @@ __version__ = "0.1.0"
 __all__ = [
     "ANIL",
     "Adam",
+    "Annealing",
+    "Architecture",
     "Augmentation",
+    "BOIL",
     "Backprop",
+    "CAVIA",
+    "CMAES",
     "Calibration",
     "CentredCentroid",
+    "Choice",
     "Compiled",
     "ConjugateGradient",
+    "ContextConv4",
     "Contrastive",
     "ContrastivePretrain",
     "CosineClassifier",
+    "CrossAttention",
+    "Curvature",
     "Descent",
     "Energy",
     "Episode",
     "Evaluation",
+    "Evolution",
     "Exact",
     "Examples",
+    "FEAT",
     "FOMAML",
     "FewShotClassifier",
     "FewShotRegressor",
+    "FiLM",
     "FineTune",
     "FirstOrder",
+    "FixedPoint",
+    "ForwardMode",
     "FromScratch",
+    "FullContext",
     "Gradient",
+    "Hypernetwork",
     "IMAML",
     "Implicit",
+    "InContext",
     "Joint",
     "JointTraining",
+    "LEO",
+    "LRD2",
+    "LearnedMetric",
     "LearnedRates",
     "Learner",
     "LinearProbe",
+    "LoRA",
+    "Logistic",
+    "Lookahead",
     "Loop",
     "MAML",
+    "MAMLPlusPlus",
+    "MANN",
+    "Mahalanobis",
+    "MatchingNetwork",
     "MaxProbability",
+    "MeanPooling",
+    "MetaCurvature",
+    "MetaLSTM",
+    "MetaOptNet",
     "MetaSGD",
+    "Mixed",
     "Momentum",
     "NearestCentroid",
     "Neumann",
+    "NeuralProcess",
+    "NeuralProcessClassifier",
+    "PersistentEvolution",
+    "PopulationBased",
     "Predictor",
     "PretrainFineTune",
+    "PriorFitted",
     "Probe",
     "Projection",
+    "ProtoMAML",
+    "PrototypeHead",
     "Prototypical",
+    "R2D2",
+    "RandomSearch",
+    "RegularisedEvolution",
+    "RelationNetwork",
     "Reliability",
     "Reptile",
     "ReptileDirection",
     "Ridge",
     "Run",
     "SGD",
+    "SNAIL",
+    "SVM",
+    "ScaledDistance",
+    "ScoreFunction",
+    "SearchCell",
+    "SetToSet",
+    "SimpleShot",
     "Standardised",
     "Supervised",
+    "Tables",
     "Threads",
+    "TrainingRun",
     "Truncated",
     "Unrolled",
     "Vmap",
+    "WithContext",
+    "ZeroShot",
     "__version__",
     "calibrate",
     "check_model",

@@ -1,4 +1,4 @@
-"""The command line's words, compared with committed ones. After a change that is meant:  UPDATE=1 pytest tests/cli/test_outputs.py"""
+"""The command line's words, as committed. After a change that is meant:  UPDATE=1 pytest tests/cli/test_outputs.py"""
 
 from __future__ import annotations
 

@@ -81,8 +81,9 @@ class Learner(nn.Module):
     def __init_subclass__(cls, rules: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if rules:
-            wrapped = {"learn": _learn_under_rules, "predict": _predict_under_rules}
-            for name, under in {**wrapped, "loss": _loss_under_rules, "measured_loss": _loss_under_rules}.items():
+            wrapped: dict[str, Callable[[Any], Any]] = {"learn": _learn_under_rules, "predict": _predict_under_rules}
+            wrapped |= {"loss": _loss_under_rules, "measured_loss": _loss_under_rules}
+            for name, under in wrapped.items():
                 if name in vars(cls):
                     setattr(cls, name, under(vars(cls)[name]))
 
@@ -211,7 +212,7 @@ def shapes_explained(argument: str, x: Any) -> Iterator[None]:
         raise ShapeError(
             argument,
             expected="examples of the shape that the learner's networks take",
-            got=f"{str(shapes[0] if len(shapes) == 1 else shapes)}, of which torch says: {' '.join(str(error).split())[:160]}",
+            got=f"{shapes[0] if len(shapes) == 1 else shapes!s}, of which torch says: {' '.join(str(error).split())[:160]}",
             do="Bring them to the size and channels that it was trained on: a run's preprocessing.json says which.",
         ) from error
 

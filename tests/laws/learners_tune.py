@@ -1,0 +1,106 @@
+"""The learners of tune/ whose phi is a part of a training: cases of the laws, as in `tests.laws.learners`."""
+
+from __future__ import annotations
+
+import torch
+from tests.laws.learners import FEATURES, WAYS, Case, case, network, targets
+from torch import nn
+
+import quickstudy as qs
+from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
+from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
+from quickstudy.learners.tune.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
+from quickstudy.learners.tune.learned_loss import LearnedLoss
+from quickstudy.learners.tune.learned_mlp_rule import MLPRule
+from quickstudy.learners.tune.learned_momentum import LearnedMomentum
+from quickstudy.learners.tune.learned_rule import LSTMRule
+from quickstudy.learners.tune.learned_training import LearnedTraining
+
+# What a saved learner may name: until the package exports them, tests put these there.
+OWN = (
+    AugmentationPolicy,
+    ConcreteDropout,
+    LSTMRule,
+    LabelSmoothing,
+    LearnedLoss,
+    LearnedMomentum,
+    LearnedTraining,
+    LearningToReweight,
+    MLPRule,
+    MetaWeightNet,
+    Schedule,
+    WeightDecay,
+    WeightPerExample,
+)
+
+
+def stirred(learner: qs.Learner) -> qs.Learner:
+    """The learner with its meta-parameters moved a little, so that none of them is 0."""
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return learner
+
+
+def training(steps: int = 2, student: nn.Module | None = None, **parts: object) -> qs.Learner:
+    return stirred(LearnedTraining(student or network(), steps=steps, **parts))  # type: ignore[arg-type]
+
+
+def dropped() -> nn.Module:
+    """A foreign student with a dropout and a layer norm."""
+    return nn.Sequential(nn.Linear(FEATURES, 8), nn.LayerNorm(8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, WAYS))
+
+
+def images() -> qs.Episode:
+    """3-way 3-shot of 2 x 6 x 5."""
+    draw = lambda n: qs.Examples(torch.randn(WAYS * n, 2, 6, 5), torch.arange(WAYS).repeat(n), WAYS)
+    return qs.Episode(draw(3), draw(2))
+
+
+def names() -> list[str]:
+    return [name for name, _ in network().named_parameters()]
+
+
+def everything() -> qs.Learner:
+    """Start, rates, momenta, weights, decays, loss and dropout at once: one phi."""
+    return training(
+        student=dropped(),
+        learned_start=True,
+        rule=qs.Momentum(),
+        inner_lr=qs.LearnedRates(0.2, per="tensor"),
+        weights=MetaWeightNet(4),
+        decay=WeightDecay(0.01),
+        loss=LearnedLoss(4),
+        dropout=ConcreteDropout(0.3),
+    )
+
+
+CASES: dict[str, Case] = {
+    "LSTM rule": case(lambda: training(rule=LSTMRule(4))),
+    "LSTM rule, gradients kept": case(lambda: training(rule=LSTMRule(4, 1, keep_gradients=True))),
+    "LSTM rule, minibatches": case(lambda: training(rule=LSTMRule(4), batch_size=4)),
+    "LSTM rule, targets": case(lambda: training(student=network(1), rule=LSTMRule(4)), targets),
+    "MLP rule": case(lambda: training(rule=MLPRule(4))),
+    "MLP rule, gradients kept": case(lambda: training(rule=MLPRule(4, decays=(0.5, 0.9), keep_gradients=True))),
+    "learned momentum": case(lambda: training(rule=LearnedMomentum(names()), steps=3)),
+    "learned rates, Adam": case(lambda: training(rule=qs.Adam(), inner_lr=qs.LearnedRates(0.05))),
+    "learned start": case(lambda: training(learned_start=True)),
+    "Meta-Weight-Net": case(lambda: training(weights=MetaWeightNet(5))),
+    "Meta-Weight-Net, normalised": case(lambda: training(weights=MetaWeightNet(5, normalised=True), student=dropped())),
+    "Meta-Weight-Net, targets": case(lambda: training(student=network(1), weights=MetaWeightNet(5)), targets),
+    "learning to reweight": case(lambda: LearningToReweight(network(), trusted=2, steps=3)),
+    "learning to reweight, minibatches": case(
+        lambda: LearningToReweight(network(), trusted=2, steps=2, batch_size=2, trusted_batch_size=1)
+    ),
+    "augmentation": case(lambda: training(student=qs.models.mlp(60, WAYS, (8,)), augmentation=AugmentationPolicy()), images),
+    "augmentation, hard": case(
+        lambda: training(student=qs.models.mlp(60, WAYS, (8,)), augmentation=AugmentationPolicy(stages=2, hard=True)), images
+    ),
+    "weight decays": case(lambda: training(decay=WeightDecay(0.1, per="element"))),
+    "schedule": case(lambda: training(inner_lr=Schedule(0.3, steps=3, knots=2), steps=3)),
+    "label smoothing": case(lambda: training(loss=LabelSmoothing())),
+    "concrete dropout": case(lambda: training(student=dropped(), dropout=ConcreteDropout())),
+    "learned loss": case(lambda: training(loss=LearnedLoss(4))),
+    "learned loss, targets": case(lambda: training(student=network(1), loss=LearnedLoss(4, plain=0.0)), targets),
+    "everything at once": case(everything),
+}
