@@ -80,6 +80,8 @@ def test_failures_raise_on_plain_tensors_and_are_nan_inside_vmap():
     with pytest.raises(errors.ConvergenceError, match="negative curvature"):
         qs.ConjugateGradient().solve(negative, v, torch.tensor(0.5))
     batch = {name: torch.stack([part, part]) for name, part in v.items()}
+    damped, _ = qs.ConjugateGradient(damping=3.0).solve(negative, v, torch.tensor(0.5))  # (-1 + 3) u = v
+    torch.testing.assert_close(damped, {name: part / 2 for name, part in v.items()})
     u, _ = vmap(lambda v: qs.ConjugateGradient().solve(negative, v, torch.tensor(0.5)))(batch)
     assert all(bool(part.isnan().all()) for part in u.values())
 

@@ -11,12 +11,13 @@ learner needs no code here. A flag beats the file, the file beats the default.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import json
 import re
 from argparse import ArgumentError as FlagError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from quickstudy.tracking import TRACKERS
 
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
 EASY = "easy"  # the controls that need no training
+SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # of a learner, which the tasks decide
 SECTIONS = ("learner", "tasks", "network", "train")
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
 ENDS = ("out", "episodes", "tracking", "controls")  # options of the command itself
@@ -147,7 +149,25 @@ def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
     recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
     network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
     torch.manual_seed(config["train"].get("seed", 0))
-    return tasks, recipe(network(**network_arguments), **arguments)
+    takes = inspect.signature(recipe).parameters
+    built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
+    return tasks, recipe(*built, **arguments, **_shape(tasks, takes, built))
+
+
+def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -> dict[str, int]:
+    """What of a learner's shape the tasks and its embedding decide."""
+    if not SHAPE & set(takes):
+        return {}
+    episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
+    x, y, most = episode.support.x, episode.support.y, tasks.train.protocol
+    shape = {"inputs": x[0].numel(), "targets": y[0].numel()}
+    if "features" in takes and built:
+        with torch.no_grad():
+            shape["features"] = copy.deepcopy(built[0]).eval()(x[:1]).shape[1]
+    if most["ways"] is not None:
+        shape["max_ways"] = largest(most["ways"])
+        shape["length"] = largest(most["ways"]) * largest(most["shots"]) + 1
+    return {name: value for name, value in shape.items() if name in takes}
 
 
 def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any]:
@@ -205,8 +225,9 @@ def _skipped(learner: Callable) -> set[str | int]:
     """Arguments that the command line does not take: the network itself, functions, and objects."""
     simple = ("float", "int", "str", "bool", "None", "Normalisation", "Sequence")
     parameters = inspect.signature(learner).parameters
-    return {
+    return SHAPE | {
         key
         for key, one in parameters.items()
-        if not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)
+        if "Module" in str(one.annotation)
+        or not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)
     }

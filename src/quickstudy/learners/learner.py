@@ -243,15 +243,15 @@ def check_outputs(prediction: Tensor, support: Examples) -> None:
 # ---- learn and predict under the policy --------------------------------------------------------------------------------
 
 
-def _learn_under_rules(learn: Callable[[Any, Examples], State]) -> Callable[[Any, Examples], State]:
+def _learn_under_rules(learn: Callable[..., State]) -> Callable[..., State]:
     @functools.wraps(learn)
-    def under_rules(self: Learner, support: Examples) -> State:
+    def under_rules(self: Learner, support: Examples, *steps: int | None) -> State:
         outer = active()
         if _already_ruled(self, outer):
-            return learn(self, support)
+            return learn(self, support, *steps)
         rules = Rules(LEARN[self.normalisation], seed=outer.seed if outer else None)
         with rules, _unwritten(self, outer):
-            state = learn(self, support)
+            state = learn(self, support, *steps)
         if not rules.kept:
             return state
         return {

@@ -27,13 +27,17 @@ def IMAML(
     inner_lr: float = 0.1,
     inner_steps: int = 16,
     strength: float = 2.0,
-    solver: Solver = ConjugateGradient(steps=5),
+    solver: Solver = ConjugateGradient(steps=5, damping=2.0),
     loss: Loss | None = None,
     adapts: str | Sequence[str] = "*",
     normalisation: Normalisation = "support",
     rule: InnerRule = SGD(),
 ) -> Descent:
-    """Implicit MAML: proximal `Descent` with `Implicit(solver)`."""
+    """Implicit MAML: proximal `Descent` with `Implicit(solver)`.
+
+    The solver is damped by default, since a deep network after 16 steps rests at no minimum, and its Hessian has negative
+    directions that plain conjugate gradient cannot pass; `ConjugateGradient(steps=5)` solves eq. 7 itself.
+    """
     return Descent(
         network,
         inner_lr=inner_lr,

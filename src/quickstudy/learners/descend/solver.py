@@ -39,17 +39,20 @@ class Solver(ABC):
 class ConjugateGradient(Solver):
     """`steps` steps of conjugate gradient.
 
-        alpha = r'r / p'Hp,   u += alpha p,   r -= alpha H p,   p = r + (r'r / r'r_before) p
+        alpha = r'r / p'Hp,   u += alpha p,   r -= alpha H p,   p = r + (r'r / r'r_before) p           H + damping I for H
 
     Args:
         steps: how many; exact after as many as there are parameters, often good after 5.
         tolerance: the relative residual that must be reached; None: whatever is reached is taken and recorded.
+        damping: added to every curvature. Above 0 the answer is that of another, stiffer inner objective: a bias that keeps deep
+            networks, whose inner loop rests at no minimum, from directions of negative curvature.
 
     Source: Hestenes & Stiefel 1952; for meta-gradients Rajeswaran et al., "Meta-Learning with Implicit Gradients", NeurIPS 2019.
     """
 
     steps: int = 5
     tolerance: float | None = None
+    damping: float = 0.0
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         u = {name: torch.zeros_like(b) for name, b in v.items()}
@@ -58,7 +61,7 @@ class ConjugateGradient(Solver):
         negative = torch.zeros_like(vv, dtype=torch.bool)
         still = torch.finfo(vv.dtype).eps ** 2 * vv  # below it the residual is rounding: stand still
         for _ in range(self.steps):
-            Hp = H(p)
+            Hp = {name: part + self.damping * p[name] for name, part in H(p).items()}
             pHp = dot(p, Hp)
             moving = rr > still
             negative = negative | (moving & (pHp <= 0))
@@ -77,7 +80,7 @@ class ConjugateGradient(Solver):
             "solver=ConjugateGradient(...)",
             expected="an inner objective of positive curvature at rest",
             got="a direction of negative curvature",
-            do="Take more inner steps, or a larger `strength`, which adds to every curvature.",
+            do="Take more inner steps, a larger `strength`, which adds to every curvature, or ConjugateGradient(damping=).",
         )
         if self.tolerance is None:
             return u, residual
