@@ -80,6 +80,9 @@ def test_failures_raise_on_plain_tensors_and_are_nan_inside_vmap():
     with pytest.raises(errors.ConvergenceError, match="negative curvature"):
         qs.ConjugateGradient().solve(negative, v, torch.tensor(0.5))
     batch = {name: torch.stack([part, part]) for name, part in v.items()}
+    stopped, residual = qs.ConjugateGradient(at_negative="stop").solve(negative, v, torch.tensor(0.5))
+    torch.testing.assert_close(stopped, v)  # v'v / |v'Hv| = 1
+    assert float(residual) == pytest.approx(2.0), "v - H u = 2 v: the residual tells"
     damped, _ = qs.ConjugateGradient(damping=3.0).solve(negative, v, torch.tensor(0.5))  # (-1 + 3) u = v
     torch.testing.assert_close(damped, {name: part / 2 for name, part in v.items()})
     u, _ = vmap(lambda v: qs.ConjugateGradient().solve(negative, v, torch.tensor(0.5)))(batch)
@@ -92,3 +95,16 @@ def test_residual_is_that_of_the_answer():
     for solver in (qs.ConjugateGradient(steps=2), qs.Neumann(terms=4), qs.Exact()):
         u, residual = solver.solve(product, v, torch.tensor(0.5))
         torch.testing.assert_close(residual, (flat(v) - H @ flat(u)).norm() / flat(v).norm(), atol=1e-12, rtol=1e-8)
+
+
+def test_conjugate_gradient_that_stops_takes_what_it_reached():
+    """H = diag(4, 1, -1): two steps of plain CG on the first two, then the negative direction; with all curvatures positive it goes on."""
+    v = {"a": torch.tensor([1.0, 1.0, 1e-3], dtype=torch.float64)}
+    H = lambda scale: lambda u: {"a": torch.tensor([4.0, 1.0, scale], dtype=torch.float64) * u["a"]}
+    rate = torch.tensor(0.1, dtype=torch.float64)
+    stopped, residual = qs.ConjugateGradient(steps=3, at_negative="stop").solve(H(-1.0), v, rate)
+    plain, _ = qs.ConjugateGradient(steps=2).solve(H(-1.0), v, rate)
+    torch.testing.assert_close(stopped, plain)
+    assert 0 < float(residual) < 1
+    whole, _ = qs.ConjugateGradient(steps=3, at_negative="stop").solve(H(2.0), v, rate)
+    torch.testing.assert_close(whole["a"], v["a"] / torch.tensor([4.0, 1.0, 2.0], dtype=torch.float64))

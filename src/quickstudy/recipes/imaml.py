@@ -27,7 +27,7 @@ def IMAML(
     inner_lr: float = 0.1,
     inner_steps: int = 16,
     strength: float = 2.0,
-    solver: Solver = ConjugateGradient(steps=5, damping=2.0),
+    solver: Solver = ConjugateGradient(steps=5, at_negative="stop"),
     loss: Loss | None = None,
     adapts: str | Sequence[str] = "*",
     normalisation: Normalisation = "support",
@@ -35,8 +35,8 @@ def IMAML(
 ) -> Descent:
     """Implicit MAML: proximal `Descent` with `Implicit(solver)`.
 
-    The solver is damped by default, since a deep network after 16 steps rests at no minimum, and its Hessian has negative
-    directions that plain conjugate gradient cannot pass; `ConjugateGradient(steps=5)` solves eq. 7 itself.
+    A deep network after 16 steps rests at no minimum, and its Hessian has negative directions that conjugate gradient cannot
+    pass: by default it stops there. `ConjugateGradient(steps=5)` raises instead. The measure "residual" says how far it came.
     """
     return Descent(
         network,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from quickstudy.errors import ConvergenceError
+from quickstudy.errors import ArgumentError, ConvergenceError
 from quickstudy.network import Parameters
 
 Product = Callable[[Parameters], Parameters]
@@ -44,8 +44,13 @@ class ConjugateGradient(Solver):
     Args:
         steps: how many; exact after as many as there are parameters, often good after 5.
         tolerance: the relative residual that must be reached; None: whatever is reached is taken and recorded.
-        damping: added to every curvature. Above 0 the answer is that of another, stiffer inner objective: a bias that keeps deep
-            networks, whose inner loop rests at no minimum, from directions of negative curvature.
+        damping: added to every curvature. Above 0 the answer is that of another, stiffer inner objective.
+        at_negative: what to do in a direction of negative curvature, where there is no solution: "raise"; or "stop", and take
+            what was reached before it, or, if it is the first direction, a step v'v / |v'Hv| along v. The residual tells. Deep
+            networks, whose inner loop rests at no minimum, need it.
+
+    Raises:
+        ArgumentError: another at_negative.
 
     Source: Hestenes & Stiefel 1952; for meta-gradients Rajeswaran et al., "Meta-Learning with Implicit Gradients", NeurIPS 2019.
     """
@@ -53,6 +58,11 @@ class ConjugateGradient(Solver):
     steps: int = 5
     tolerance: float | None = None
     damping: float = 0.0
+    at_negative: str = "raise"
+
+    def __post_init__(self) -> None:
+        if self.at_negative not in ("raise", "stop"):
+            raise ArgumentError("at_negative", expected="'raise' or 'stop'", got=repr(self.at_negative), do="Take one of them.")
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         u = {name: torch.zeros_like(b) for name, b in v.items()}
@@ -60,27 +70,29 @@ class ConjugateGradient(Solver):
         rr = vv = dot(v, v)
         negative = torch.zeros_like(vv, dtype=torch.bool)
         still = torch.finfo(vv.dtype).eps ** 2 * vv  # below it the residual is rounding: stand still
-        for _ in range(self.steps):
+        for step in range(self.steps):
             Hp = {name: part + self.damping * p[name] for name, part in H(p).items()}
             pHp = dot(p, Hp)
-            moving = rr > still
-            negative = negative | (moving & (pHp <= 0))
-            alpha = torch.where(moving, rr / torch.where(moving, pHp, torch.ones_like(pHp)), torch.zeros_like(rr))
+            bad = (rr > still) & (pHp <= 0)
+            moving = (rr > still) & ~bad & ~negative
+            steps_on = moving | bad if step == 0 else moving
+            alpha = torch.where(steps_on, rr / torch.where(steps_on, pHp.abs(), torch.ones_like(pHp)), torch.zeros_like(rr))
+            negative = negative | bad
             u = {name: u[name] + alpha * p[name] for name in u}
             r = {name: r[name] - alpha * Hp[name] for name in u}
             after = dot(r, r)
             beta = torch.where(moving, after / torch.where(moving, rr, torch.ones_like(rr)), torch.zeros_like(rr))
             p = {name: r[name] + beta * p[name] for name in u}
             rr = torch.where(moving, after, rr)
-        residual = _relative(rr, vv)
+        residual = _relative(dot(r, r), vv)
         u = refuse(
-            negative,
+            negative & (self.at_negative == "raise"),
             u,
             residual,
             "solver=ConjugateGradient(...)",
             expected="an inner objective of positive curvature at rest",
             got="a direction of negative curvature",
-            do="Take more inner steps, a larger `strength`, which adds to every curvature, or ConjugateGradient(damping=).",
+            do="Take more inner steps, a larger `strength`, which adds to every curvature, or ConjugateGradient(at_negative='stop').",
         )
         if self.tolerance is None:
             return u, residual
