@@ -1,5 +1,5 @@
 # quickstudy: one command per habit. Needs python3 (3.11 or newer), pip and make; everything else goes into .venv.
-#   make demo   make test   make fuzz   make docs   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
+#   make demo   make test   make test-all   make fuzz   make docs   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
 # ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
 
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ ARGS   ?=
 ENTRY  ?=
 BUDGET ?=
 
-.PHONY: help setup demo test fuzz docs bench reproduce lint format types wheel clean
+.PHONY: help setup demo test test-all fuzz docs bench reproduce lint format types wheel clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
@@ -49,6 +49,9 @@ fuzz: setup
 $(VENV)/.docs: $(VENV)/.setup
 	@$(PIP) --no-build-isolation --editable '.[test,docs]'
 	@touch $@
+
+test-all: setup
+	@$(BIN)/python -m pytest -m "" $(ARGS)
 
 docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)

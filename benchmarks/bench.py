@@ -1,6 +1,6 @@
 """make bench: speed and memory beside higher, torchopt and JAX, in one run on one machine; writes benchmarks/RESULTS.md.
 
-python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes gpu
+python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes methods outer gpu
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import quickstudy as qs
-from benchmarks import conv, sinusoid
+from benchmarks import conv, omniglot, outer, sinusoid
 from benchmarks.memory import _resident
 from benchmarks.reproduce import hardware
 
@@ -163,6 +163,77 @@ def episodes_section(rounds: int) -> Rows:
     ]
 
 
+def methods_section(rounds: int) -> Rows:
+    """Every method on the same tasks, each in a fresh process."""
+    rows = [
+        "## Every method: Conv4 on 28x28, 5-way 1-shot 5 queries",
+        "",
+        "A meta-step of 4 tasks, and the adaptation to one task on one core; what a method's own network is stands in",
+        "`benchmarks/omniglot.py`.",
+        "",
+        "| method | meta-step ms | peak MB | adaptation ms | peak MB | executor |",
+        "|---|---|---|---|---|---|",
+    ]
+    slow = []
+    for name, method in (omniglot.METHODS | omniglot.CONTROLS).items():
+        command = [sys.executable, "-m", "benchmarks.methods", name]
+        done = subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True)
+        r = json.loads(done.stdout)
+        step = f"{r['step_ms']:.0f} | {r['step_mb']:.0f}" if "step_ms" in r else "none | "
+        rows.append(f"| {method.title} | {step} | {r['adapt_ms']:.1f} | {r['adapt_mb']:.0f} | {r.get('executor', '')} |")
+        if r["adapt_ms"] > 50 and not hasattr(method.build(5), "inner_steps"):
+            slow.append(method.title)
+    verdict = "none" if not slow else ", ".join(slow)
+    return [*rows, "", f"* methods without inner steps that adapt in more than 50 ms: {verdict}"]
+
+
+def outer_section(rounds: int) -> Rows:
+    """The LSTM rule, evolution strategies, the memory of implicit gradients."""
+    rule = outer.medians(
+        {
+            "plain eager loop": outer.rule_loop(),
+            "quickstudy, loop": outer.rule_ours("loop"),
+            "quickstudy, vmap": outer.rule_ours("vmap"),
+            "quickstudy, compiled": outer.rule_ours("compiled"),
+        },
+        rounds,
+    )
+    best = min(rule["quickstudy, vmap"], rule["quickstudy, compiled"])
+    es = outer.medians(
+        {
+            "loop over members and tasks": outer.evolution_loop(False),
+            "loop over members, tasks vmapped": outer.evolution_loop(True),
+            "quickstudy, both vmapped": outer.evolution_ours(),
+        },
+        min(rounds, 3),
+    )
+    memory = {}
+    for steps in (10, 100, 1000):
+        command = [sys.executable, "-m", "benchmarks.outer", str(steps)]
+        memory[steps] = float(subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True).stdout)
+    ours = es["quickstudy, both vmapped"]
+    return [
+        "## Outer methods",
+        "",
+        "A meta-step of the LSTM rule: 20 unrolled steps of a 784-20-10 MLP, batch 128:",
+        "",
+        *_table(rule),
+        "",
+        f"* {rule['plain eager loop'] / best:.2f} times the plain loop (target 1.5, goal 3)",
+        "",
+        "Evolution, population 256, sinusoid MLP 40-40, 25 tasks of one inner step:",
+        "",
+        *_table(es),
+        "",
+        f"* {es['loop over members and tasks'] / ours:.1f} times the loop over members and tasks (target 10), "
+        f"{es['loop over members, tasks vmapped'] / ours:.1f} times the loop over members with vmapped tasks",
+        "",
+        "iMAML's implicit gradient, MLP 256-256, two tasks:",
+        "",
+        "* peak MB after 10, 100 and 1,000 inner steps: " + ", ".join(f"{mb:.1f}" for mb in memory.values()),
+    ]
+
+
 def gpu_section(rounds: int) -> Rows:
     """Conv4 on a GPU beside higher's loop there."""
     title = "## GPU: Conv4-64, 32 tasks, 5 inner steps"
@@ -193,6 +264,8 @@ SECTIONS: dict[str, Callable[[int], Rows]] = {
     "memory": memory_section,
     "flat": flat_section,
     "episodes": episodes_section,
+    "methods": methods_section,
+    "outer": outer_section,
     "gpu": gpu_section,
 }
 

@@ -171,8 +171,116 @@ METHODS: dict[str, Method] = {
         {"queries": 5, "tasks_per_step": 4},
         papers={"5w1s": "99.16 +- 0.35 (Rajeswaran et al. 2019, gradient descent)", "20w1s": "94.46"},
     ),
+    "matching": Method(
+        "Matching network, temperature 0.1",
+        lambda ways: qs.MatchingNetwork(conv4(), temperature=0.1),
+        COMPARES,
+        any_ways=True,
+        papers={"5w1s": "98.1", "5w5s": "98.9", "20w1s": "93.8", "20w5s": "98.5"},
+        targets={"5w1s": 97.0},
+    ),
+    "matching_context": Method(
+        "Matching network, full context",
+        lambda ways: qs.MatchingNetwork(conv4(), qs.FullContext(64), temperature=0.1),
+        {"ways": 10, "queries": 3, "tasks_per_step": 4},
+        any_ways=True,
+    ),
+    "relation": Method(
+        "Relation network",
+        lambda ways: qs.RelationNetwork(qs.models.conv4(pooled=2, maps=True)),
+        {"queries": 5, "tasks_per_step": 4},
+        any_ways=True,
+        papers={"5w1s": "99.6 +- 0.2", "5w5s": "99.8", "20w1s": "97.6", "20w5s": "99.1"},
+        targets={"5w1s": 96.5},
+    ),
+    "scaled": Method(
+        "Prototypical, learned scale (TADAM's)",
+        lambda ways: qs.LearnedMetric(conv4(), qs.ScaledDistance()),
+        COMPARES,
+        any_ways=True,
+    ),
+    "mahalanobis": Method(
+        "Prototypical, learned Mahalanobis metric",
+        lambda ways: qs.LearnedMetric(conv4(), qs.Mahalanobis(64)),
+        COMPARES,
+        any_ways=True,
+    ),
+    "feat": Method("FEAT", lambda ways: qs.FEAT(conv4()), COMPARES, any_ways=True),
+    "r2d2": Method(
+        "R2-D2",
+        lambda ways: qs.R2D2(conv4()),
+        COMPARES,
+        any_ways=True,
+        papers={"5w1s": "98.6", "5w5s": "99.7", "20w1s": "94.7", "20w5s": "98.9"},
+        targets={"5w1s": 97.5},
+    ),
+    "lr_d2": Method("LR-D2", lambda ways: qs.LRD2(conv4()), COMPARES, any_ways=True),
+    "metaoptnet": Method(
+        "MetaOptNet-SVM",
+        lambda ways: qs.MetaOptNet(conv4()),
+        {"ways": 10, "queries": 5, "tasks_per_step": 4},
+        any_ways=True,
+        targets={"5w1s": 97.5},
+    ),
+    "proto_maml": Method(
+        "Proto-MAML",
+        lambda ways: qs.ProtoMAML(qs.models.conv4(channels=32), inner_lr=0.01, **TRANSDUCTIVE),
+        DESCENDS,
+        any_ways=True,
+    ),
+    "maml_plus_plus": Method(
+        "MAML++",
+        lambda ways: qs.MAMLPlusPlus(half(ways), steps=3000, inner_steps=3, outer_lr=2e-3, **TRANSDUCTIVE),
+        PAPER_MAML,
+        outer=own,
+        papers={"5w1s": "99.47 (ensemble of 5)", "5w5s": "99.93", "20w1s": "97.65", "20w5s": "99.33"},
+        targets={"5w1s": 98.5},
+    ),
+    "boil": Method("BOIL", lambda ways: qs.BOIL(half(ways), inner_lr=0.5, **TRANSDUCTIVE), PAPER_MAML),
+    "cavia": Method(
+        "CAVIA",
+        lambda ways: qs.CAVIA(qs.ContextConv4(ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
+        PAPER_MAML,
+    ),
+    "meta_curvature": Method(
+        "Meta-Curvature", lambda ways: qs.MetaCurvature(half(ways), inner_lr=0.4, **TRANSDUCTIVE), PAPER_MAML
+    ),
+    "meta_lstm": Method(
+        "Meta-LSTM", lambda ways: qs.MetaLSTM(half(ways), inner_steps=5, inner_lr=0.1, **TRANSDUCTIVE), PAPER_MAML
+    ),
+    "leo": Method("LEO", lambda ways: qs.LEO(conv4(), features=64), {"queries": 5, "tasks_per_step": 8}, any_ways=True),
+    "snail": Method(
+        "SNAIL, on Conv4",
+        lambda ways: qs.SNAIL(conv4(), 64, max_ways=ways, length=ways + 1),
+        {"queries": 3, "tasks_per_step": 8},
+        papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
+        targets={"5w1s": 90.0},
+    ),
+    "mann": Method(
+        "MANN, on Conv4",
+        lambda ways: qs.MANN(conv4(), 64, max_ways=ways),
+        {"queries": 5, "tasks_per_step": 8},
+        papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
+        targets={"5w1s": 80.0},
+    ),
+    "neural_process": Method(
+        "Conditional neural process",
+        lambda ways: qs.NeuralProcessClassifier(conv4(), 64),
+        COMPARES,
+        any_ways=True,
+        papers={"5w1s": "95.3", "5w5s": "98.5", "20w1s": "89.9", "20w5s": "96.8"},
+    ),
+    "hypernetwork": Method("Hypernetwork", lambda ways: qs.Hypernetwork(conv4(), 64), COMPARES, any_ways=True),
+    "in_context": Method(
+        "In-context transformer",
+        lambda ways: qs.InContext(conv4(), features=64, max_ways=ways, depth=2),
+        {"queries": 3, "tasks_per_step": 16},
+    ),
 }
 CONTROLS: dict[str, Method] = {
+    "baseline_plus_plus": Method(
+        "Baseline++", lambda ways: qs.BaselinePlusPlus(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
+    ),
     "from_scratch": Method("From scratch", lambda ways: qs.FromScratch(half(ways)), {"tasks_per_step": 1}, outer=own),
     "pretrain": Method(
         "Pre-train + fine-tune", lambda ways: qs.PretrainFineTune(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own

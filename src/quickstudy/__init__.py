@@ -4,6 +4,8 @@ phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 """
 
 from quickstudy import models as models
+from quickstudy import optim as optim
+from quickstudy import select as select
 from quickstudy import tasks as tasks
 from quickstudy.check_model import check_model as check_model
 from quickstudy.choice import Choice as Choice
@@ -12,6 +14,7 @@ from quickstudy.episode import Examples as Examples
 from quickstudy.evaluation.calibration import Calibration as Calibration
 from quickstudy.evaluation.calibration import calibrate as calibrate
 from quickstudy.evaluation.compare import compare as compare
+from quickstudy.evaluation.diagnose import diagnose as diagnose
 from quickstudy.evaluation.evaluate import Evaluation as Evaluation
 from quickstudy.evaluation.evaluate import evaluate as evaluate
 from quickstudy.evaluation.reliability import Reliability as Reliability
@@ -39,6 +42,7 @@ from quickstudy.learners.descend.descent import Descent as Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
 from quickstudy.learners.descend.hypergradient import Truncated as Truncated
 from quickstudy.learners.descend.hypergradient import Unrolled as Unrolled
+from quickstudy.learners.descend.identity import Identity as Identity
 from quickstudy.learners.descend.implicit import Implicit as Implicit
 from quickstudy.learners.descend.leo import LEO as LEO
 from quickstudy.learners.descend.meta_lstm import MetaLSTM as MetaLSTM
@@ -65,6 +69,7 @@ from quickstudy.learners.solve.logistic import Logistic as Logistic
 from quickstudy.learners.solve.ridge import Ridge as Ridge
 from quickstudy.learners.solve.svm import SVM as SVM
 from quickstudy.learners.transfer.backbone import from_backbone as from_backbone
+from quickstudy.learners.transfer.cosine_probe import CosineProbe as CosineProbe
 from quickstudy.learners.transfer.fine_tune import FineTune as FineTune
 from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as NearestCentroid
@@ -74,7 +79,22 @@ from quickstudy.learners.transfer.probe import Probe as Probe
 from quickstudy.learners.transfer.standardised import Standardised as Standardised
 from quickstudy.learners.tune.architecture import Architecture as Architecture
 from quickstudy.learners.tune.architecture import Mixed as Mixed
+from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy as AugmentationPolicy
+from quickstudy.learners.tune.example_weights import LearningToReweight as LearningToReweight
+from quickstudy.learners.tune.example_weights import MetaWeightNet as MetaWeightNet
+from quickstudy.learners.tune.example_weights import WeightPerExample as WeightPerExample
+from quickstudy.learners.tune.hyperparameters import ConcreteDropout as ConcreteDropout
+from quickstudy.learners.tune.hyperparameters import LabelSmoothing as LabelSmoothing
+from quickstudy.learners.tune.hyperparameters import Schedule as Schedule
+from quickstudy.learners.tune.hyperparameters import WeightDecay as WeightDecay
+from quickstudy.learners.tune.learned_loss import LearnedLoss as LearnedLoss
+from quickstudy.learners.tune.learned_mlp_rule import MLPRule as MLPRule
+from quickstudy.learners.tune.learned_momentum import LearnedMomentum as LearnedMomentum
+from quickstudy.learners.tune.learned_rule import LSTMRule as LSTMRule
+from quickstudy.learners.tune.learned_training import LearnedTraining as LearnedTraining
 from quickstudy.learners.tune.search_space import SearchCell as SearchCell
+from quickstudy.learners.tune.search_space import search_cell as search_cell
+from quickstudy.learners.tune.search_space import search_conv as search_conv
 from quickstudy.learners.tune.training_run import TrainingRun as TrainingRun
 from quickstudy.meta.augmentation import Augmentation as Augmentation
 from quickstudy.meta.cmaes import CMAES as CMAES
@@ -108,6 +128,7 @@ from quickstudy.recipes import IMAML as IMAML
 from quickstudy.recipes import LRD2 as LRD2
 from quickstudy.recipes import MAML as MAML
 from quickstudy.recipes import R2D2 as R2D2
+from quickstudy.recipes import BaselinePlusPlus as BaselinePlusPlus
 from quickstudy.recipes import ContrastivePretrain as ContrastivePretrain
 from quickstudy.recipes import JointTraining as JointTraining
 from quickstudy.recipes import LinearProbe as LinearProbe
@@ -130,19 +151,23 @@ __all__ = [
     "Annealing",
     "Architecture",
     "Augmentation",
+    "AugmentationPolicy",
     "BOIL",
     "Backprop",
+    "BaselinePlusPlus",
     "CAVIA",
     "CMAES",
     "Calibration",
     "CentredCentroid",
     "Choice",
     "Compiled",
+    "ConcreteDropout",
     "ConjugateGradient",
     "ContextConv4",
     "Contrastive",
     "ContrastivePretrain",
     "CosineClassifier",
+    "CosineProbe",
     "CrossAttention",
     "Curvature",
     "Descent",
@@ -166,15 +191,22 @@ __all__ = [
     "Gradient",
     "Hypernetwork",
     "IMAML",
+    "Identity",
     "Implicit",
     "InContext",
     "Joint",
     "JointTraining",
     "LEO",
     "LRD2",
+    "LSTMRule",
+    "LabelSmoothing",
+    "LearnedLoss",
     "LearnedMetric",
+    "LearnedMomentum",
     "LearnedRates",
+    "LearnedTraining",
     "Learner",
+    "LearningToReweight",
     "LinearProbe",
     "LoRA",
     "Logistic",
@@ -183,6 +215,7 @@ __all__ = [
     "MAML",
     "MAMLPlusPlus",
     "MANN",
+    "MLPRule",
     "Mahalanobis",
     "MatchingNetwork",
     "MaxProbability",
@@ -191,6 +224,7 @@ __all__ = [
     "MetaLSTM",
     "MetaOptNet",
     "MetaSGD",
+    "MetaWeightNet",
     "Mixed",
     "Momentum",
     "NearestCentroid",
@@ -220,6 +254,7 @@ __all__ = [
     "SNAIL",
     "SVM",
     "ScaledDistance",
+    "Schedule",
     "ScoreFunction",
     "SearchCell",
     "SetToSet",
@@ -232,19 +267,26 @@ __all__ = [
     "Truncated",
     "Unrolled",
     "Vmap",
+    "WeightDecay",
+    "WeightPerExample",
     "WithContext",
     "ZeroShot",
     "__version__",
     "calibrate",
     "check_model",
     "compare",
+    "diagnose",
     "evaluate",
     "from_backbone",
     "load",
     "meta_gradient",
     "meta_train",
     "models",
+    "optim",
     "reliability",
+    "search_cell",
+    "search_conv",
+    "select",
     "tasks",
 ]
 

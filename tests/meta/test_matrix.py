@@ -102,7 +102,8 @@ def built(name, monkeypatch):
     return learner, episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
 
 
-LEARNERS = names()
+THOROUGH = {name for name in names() if "," in name}  # variants of a learner: its policies, targets, dropout
+LEARNERS = [pytest.param(name, marks=pytest.mark.thorough) if name in THOROUGH else name for name in names()]
 
 
 def trainable(learner):
@@ -270,7 +271,7 @@ def test_refusals_name_what_serves(name, monkeypatch):
             qs.meta_gradient(learner, [episode], estimator=qs.ReptileDirection())
 
 
-RUNS = [name for name in LEARNERS if name.startswith("runs: ")]
+RUNS = [name for name in names() if name.startswith("runs: ")]
 
 
 @pytest.mark.parametrize("order", [1, 2])

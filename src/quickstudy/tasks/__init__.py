@@ -20,6 +20,8 @@ from quickstudy.tasks.gaussian_classes import bayes_accuracy as bayes_accuracy
 from quickstudy.tasks.gaussian_process import GaussianProcess as GaussianProcess
 from quickstudy.tasks.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.interface import TaskDistribution as TaskDistribution
+from quickstudy.tasks.mnist import digits as digits
+from quickstudy.tasks.mnist import mnist as mnist
 from quickstudy.tasks.omniglot import Omniglot as Omniglot
 from quickstudy.tasks.preprocessing import Preprocessing as Preprocessing
 from quickstudy.tasks.quadratic import Quadratic as Quadratic
