@@ -62,7 +62,8 @@ def test_a_minibatch_has_different_examples_and_global_labels():
 def test_images_are_gathered_before_they_become_floats():
     images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)
     tasks = qs.tasks.LabelledTasks(images, torch.arange(40) % 4, ways=2, shots=1, queries=1)
-    tasks.examples = lambda: pytest.fail("all images became floats")
+    whole = tasks.examples
+    tasks.examples = lambda rows=None: pytest.fail("all images became floats") if rows is None else whole(rows)
     batch = minibatch(tasks, 8, torch.Generator().manual_seed(0))
     assert batch.x.dtype == torch.float32
     assert batch.x.max() <= 1
@@ -91,3 +92,18 @@ def test_pre_training_pays():
     score = {name: qs.evaluate(learner, test, 100, executor="vmap").mean for name, learner in learners.items()}
     for name in ("tuned", "probe", "centroid in the embedding"):
         assert score[name] > max(score["scratch"], score["centroid"]) + 0.1, score
+
+
+def test_a_minibatch_is_normalised_as_episodes_are():
+    """Preprocessing with a mean and a std: what is pre-trained on is what the learner will see."""
+    import numpy as np
+
+    images = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 3), dtype=np.uint8)
+    train = qs.tasks.from_arrays(images, np.repeat(np.arange(10), 6), ways=2, shots=1, queries=1).train
+    assert train.preprocessing is not None
+    assert train.preprocessing.mean is not None
+    generator = lambda: torch.Generator().manual_seed(0)
+    x = minibatch(train, 20, generator()).x
+    seen = train.sample(50, generator=generator()).support.x
+    assert abs(float(x.mean())) < 0.1
+    assert float(x.std()) == pytest.approx(float(seen.std()), rel=0.1)

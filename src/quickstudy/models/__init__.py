@@ -6,3 +6,5 @@ from quickstudy.models.mlp import MLP as MLP
 from quickstudy.models.mlp import mlp as mlp
 from quickstudy.models.resnet12 import ResNet12 as ResNet12
 from quickstudy.models.resnet12 import resnet12 as resnet12
+from quickstudy.models.relation_head import RelationHead as RelationHead
+from quickstudy.models.relation_head import relation_head as relation_head

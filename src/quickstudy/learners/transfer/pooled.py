@@ -6,14 +6,13 @@ import torch
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
-from quickstudy.tasks.distribution import LabelledTasks, TaskDistribution, as_float
+from quickstudy.tasks.distribution import LabelledTasks, TaskDistribution
 
 
 def minibatch(tasks: TaskDistribution, size: int, generator: torch.Generator) -> Examples:
     """`size` different examples (all of them where there are fewer), with global labels or with targets."""
     if isinstance(tasks, LabelledTasks):  # gathered before they become floats: the pool may be tens of thousands of uint8 images
-        rows = _rows(len(tasks.y), size, generator).to(tasks.y.device)
-        return Examples(as_float(tasks.x[rows]), tasks.y[rows], ways=len(tasks.counts))
+        return tasks.examples(_rows(len(tasks.y), size, generator).to(tasks.y.device))
     pool = tasks.examples()
     rows = _rows(len(pool), size, generator).to(pool.y.device)
     x, y = pytree.tree_map(lambda leaf: leaf[rows], (pool.x, pool.y))
