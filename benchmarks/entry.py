@@ -15,7 +15,9 @@ import quickstudy as qs
 from quickstudy.tasks import TaskFamily
 
 EPISODES = 600
-EXECUTOR = "auto" if torch.cuda.is_available() else "threads"  # for Conv4 on a CPU; spares the measuring
+EXECUTOR = (
+    "auto" if torch.cuda.is_available() else "threads" if torch.get_num_threads() > 1 else "loop"
+)  # Conv4 on a CPU: unmeasured
 SHORT, FULL, LONG = 180.0, 300.0, 1800.0  # seconds of meta-training
 Result = dict[str, Any]
 Run = Callable[[float, int], Result]

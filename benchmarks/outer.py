@@ -116,7 +116,9 @@ def evolution_loop(tasks_vmapped: bool) -> Callable[[], object]:
     s, q = episodes.support, episodes.query
 
     def adapted(theta: dict[str, Tensor], sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
-        loss = lambda theta: nn.functional.mse_loss(functional_call(net, theta, (sx,)), sy)
+        def loss(theta):
+            return nn.functional.mse_loss(functional_call(net, theta, (sx,)), sy)
+
         g = torch.func.grad(loss)(theta)
         theta = {name: value - 0.01 * g[name] for name, value in theta.items()}
         return nn.functional.mse_loss(functional_call(net, theta, (qx,)), qy)

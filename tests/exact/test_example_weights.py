@@ -141,7 +141,7 @@ def test_meta_weight_net_learns_to_distrust_wrong_labels():
     qs.meta_train(run, tasks.train, steps=60, tasks_per_step=2, outer=qs.Gradient(Lookahead(), optimizer),
                   executor="vmap", progress=False)  # fmt: skip
     low, high = run.weigh.value(torch.tensor([0.1, 3.0])).tolist()
-    assert low > high + 0.2
+    assert low > 5 * high  # only ratios count: the weights are normalised
 
 
 # ---- learning to reweight ------------------------------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def test_reweighting_survives_wrong_targets_that_ruin_the_plain_student():
     truth = torch.tensor([1.0, -2.0, 0.5])
     wrong, clean, query = regression(60, truth, wrong=30), regression(10, truth), regression(50, truth)
     support = qs.Examples(torch.cat([wrong.x, clean.x]), torch.cat([wrong.y, clean.y]))
-    ours = LearningToReweight(linear(), trusted=10, steps=60, inner_lr=0.2, batch_size=30, trusted_batch_size=10)
-    plain = LearnedTraining(linear(), steps=60, inner_lr=0.2)
+    ours = LearningToReweight(linear(), trusted=10, steps=150, inner_lr=0.05, batch_size=30, trusted_batch_size=10)
+    plain = LearnedTraining(linear(), steps=150, inner_lr=0.05)
     error = lambda learner: float(F.mse_loss(learner.adapt(support)(query.x), query.y))
     assert error(ours) < 0.5 * error(plain)
 

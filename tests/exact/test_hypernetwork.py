@@ -26,7 +26,7 @@ def an_episode(shots=(3, 1, 2), queries=7):
 
 
 def written(learner, support, mistake=False):
-    """A plain network whose every weight has been written: (1)-(3), A as a whole matrix. `mistake`: without what classes share."""
+    """A plain network whose every weight has been written: (1)-(3), A as a whole. `mistake`: without what classes share."""
     e_k = torch.stack([support.x[support.y == k].mean(0) for k in range(WAYS)])
     e = e_k.mean(0)
     rows = torch.stack([learner.g_class(torch.cat([one, 0 * e if mistake else e])[None])[0] for one in e_k])

@@ -14,7 +14,7 @@ from torch.func import vmap
 import quickstudy as qs
 from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember.mann import MANN, NEVER_USED, FeedForward
+from quickstudy.learners.remember.mann import EPSILON, MANN, NEVER_USED, FeedForward
 
 WAYS, FEATURES = 3, 4
 
@@ -62,7 +62,7 @@ def by_hand(learner, z, labels, mistake=None):
             scores = []
             for i in range(N):
                 inner = sum(k[j * D + d] * M[i][d] for d in range(D))
-                length = lambda a: math.sqrt(sum(one * one for one in a) + 1e-8)
+                length = lambda a: math.sqrt(sum(one * one for one in a) + EPSILON)
                 cosine = inner / (length(k[j * D : j * D + D]) * length(M[i]))
                 scores.append(math.exp(float(learner.log_beta[j].exp()) * cosine))
             v[j] = [one / sum(scores) for one in scores]

@@ -140,7 +140,7 @@ def test_sigma_has_its_least():
 
 
 def test_the_best_answer_is_the_mean_and_deviation_of_the_targets():
-    """With constant inputs a process can only say one Gaussian, and (6) is least at the targets' own moments: descent finds them."""
+    """With constant inputs a process says one Gaussian, and (6) is least at the targets' own moments: descent finds them."""
     torch.manual_seed(3)
     learner, y = NeuralProcess(1, 1, width=8, least_std=0.001).double(), 2.0 + 0.5 * torch.randn(400, 1)
     episode = qs.Episode(qs.Examples(torch.zeros(5, 1), torch.zeros(5, 1)), qs.Examples(torch.zeros(400, 1), y))

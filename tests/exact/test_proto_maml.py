@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws, of
+from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws
 from torch import nn
 from torch.func import functional_call
 
@@ -128,7 +128,7 @@ def test_targets_are_refused_and_divergence_is_named():
         ProtoMAML(nn.Linear(6, 4), inner_lr=1e200).adapt(task.support)
 
 
-@pytest.mark.parametrize("name", of("Proto-MAML"))
+@pytest.mark.parametrize("name", ["Proto-MAML", "Proto-MAML, running"])
 def test_laws(name, monkeypatch):
     keeps_the_laws(name, monkeypatch)
 

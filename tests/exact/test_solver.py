@@ -98,7 +98,7 @@ def test_residual_is_that_of_the_answer():
 
 
 def test_conjugate_gradient_that_stops_takes_what_it_reached():
-    """H = diag(4, 1, -1): two steps of plain CG on the first two, then the negative direction; with all curvatures positive it goes on."""
+    """H = diag(4, 1, -1): two steps of plain CG on the first two, then a negative direction; all positive: it goes on."""
     v = {"a": torch.tensor([1.0, 1.0, 1e-3], dtype=torch.float64)}
     H = lambda scale: lambda u: {"a": torch.tensor([4.0, 1.0, scale], dtype=torch.float64) * u["a"]}
     rate = torch.tensor(0.1, dtype=torch.float64)

@@ -23,8 +23,3 @@ def agrees_in_every_executor(name: str, tolerance: float = 1e-10) -> None:
     """Threads and vmap give the loop's loss and gradient of the case, in float64."""
     torch.set_default_dtype(torch.float32)
     executors_agree(*CASES[name](), tolerance)
-
-
-def of(*prefixes: str) -> list[str]:
-    """The names of the cases that begin so."""
-    return [name for name in CASES if name.startswith(prefixes)]

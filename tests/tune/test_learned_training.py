@@ -51,17 +51,6 @@ def test_executors(name):
     executors_agree(*CASES[name]())
 
 
-@pytest.mark.compiled
-def test_compiled_gives_the_loops_gradient():
-    learner, episode = CASES["everything at once"]()
-    learner, episode = learner.double(), episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
-    batch = qs.episode.stack([episode, episode])
-    _, want = qs.meta_gradient(learner, batch, seed=3)
-    _, got = qs.meta_gradient(learner, batch, executor="compiled", seed=3)
-    for name, value in want.items():
-        torch.testing.assert_close(got[name], value, rtol=1e-8, atol=1e-11)
-
-
 # ---- several at once -----------------------------------------------------------------------------------------------------
 
 

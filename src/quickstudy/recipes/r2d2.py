@@ -2,8 +2,8 @@
 
     W = Z' (Z Z' + lambda I)^-1 Y,      p(y = k | x) = softmax_k( alpha (W' f_phi(x))_k + beta )
 
-f, lambda and the affine map (alpha, beta) of the regression's output are meta-learned. Ways and shots of meta-training need not be
-those of the test: the paper trains with many ways.
+f, lambda and the affine map (alpha, beta) of the regression's output are meta-learned. Ways and shots of meta-training need not
+be those of the test: the paper trains with many ways.
 
 Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019, eq. 4-6.
 Paper: Omniglot 5-way 1-shot 98.6 %, 5-shot 99.7 % (60-way training).

@@ -16,7 +16,7 @@ from typing import Any
 
 from quickstudy.errors import ArgumentError, ConvergenceError
 from quickstudy.select.candidates import Candidate as Candidate
-from quickstudy.select.candidates import cross_validated
+from quickstudy.select.candidates import cross_validated, fitted
 from quickstudy.select.candidates import grid as grid
 from quickstudy.select.inputs import as_table
 from quickstudy.select.meta_features import meta_features as meta_features
@@ -26,7 +26,7 @@ from quickstudy.select.results import Results as Results
 from quickstudy.select.results import measure as measure
 from quickstudy.select.results import shipped as shipped
 from quickstudy.select.search import Search as Search
-from quickstudy.select.search import fitted, warm_search
+from quickstudy.select.search import warm_search
 from quickstudy.select.tables import Table as Table
 
 

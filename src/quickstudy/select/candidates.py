@@ -6,18 +6,18 @@ parameters that stand on this page are read back.
 
 from __future__ import annotations
 
-import functools
-import importlib
+import contextlib
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from torch import Tensor
 
 from quickstudy.errors import ArgumentError
-from quickstudy.select.extras import package
+from quickstudy.select.extras import one_thread, package
 from quickstudy.select.inputs import folds
 
 Value = bool | int | float | str | None
@@ -194,8 +194,7 @@ def accuracy(
 
     On one thread: on tables as small as these, more take longer.
     """
-    with _threads().limit(limits=1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"sklearn\.")  # no convergence, collinear columns: the score tells
+    with one_thread(), _quiet():
         try:
             return float(np.mean(candidate.estimator(seed).fit(X, y).predict(test_X) == test_y))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError):
@@ -208,8 +207,16 @@ def cross_validated(candidate: Candidate, X: np.ndarray, y: np.ndarray, parts: i
     return float(np.mean([accuracy(candidate, X[own], y[own], X[asked], y[asked], seed=seed) for own, asked in dealt]))
 
 
-@functools.cache
-def _threads() -> Any:
-    """What scikit-learn's own dependency knows of the threads of BLAS and OpenMP."""
-    package("sklearn", "quickstudy.select")
-    return importlib.import_module("threadpoolctl").ThreadpoolController()
+def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
+    """The candidate's pipeline, fitted to X as it came, so that a data frame's columns are known by name."""
+    X, y = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (X, y))
+    with _quiet():
+        return candidate.estimator(seed).fit(X, y)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without scikit-learn's warnings of collinear columns, or of steps that end before convergence: the score tells."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"sklearn\.")
+        yield

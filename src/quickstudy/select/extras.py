@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -25,3 +26,14 @@ def package(module: str, argument: str, do: str = "") -> Any:
         raise MissingPackageError(
             argument, expected=f"the package {INSTALL[root]}", got="none installed", do=f"pip install {INSTALL[root]}{do}."
         ) from error
+
+
+def one_thread() -> Any:
+    """A context in which BLAS and OpenMP use one thread: on tables as small as these, more take longer."""
+    return _threads().limit(limits=1)
+
+
+@functools.cache
+def _threads() -> Any:
+    package("sklearn", "quickstudy.select")
+    return importlib.import_module("threadpoolctl").ThreadpoolController()  # scikit-learn requires it

@@ -22,7 +22,7 @@ def as_table(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         LabelError: targets instead of labels; a label that is missing; one class; a class of a single row.
     """
     X = as_numbers(X)
-    labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    labels = np.asarray(y.detach().cpu().numpy() if isinstance(y, Tensor) else y)
     if X.ndim != 2 or X.shape[1] == 0 or labels.ndim != 1 or len(X) != len(labels):
         raise ShapeError(
             "X, y",
@@ -56,7 +56,7 @@ def as_numbers(X: Any) -> np.ndarray:
         ArgumentError: it holds what is no number.
     """
     try:
-        return np.array(X.detach().cpu().double() if isinstance(X, Tensor) else X, dtype=np.float64)
+        return np.array(X.detach().cpu().double().numpy() if isinstance(X, Tensor) else X, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise ArgumentError(
             "X", expected="numbers, or NaN where one is missing", got=str(error), do="Encode words as numbers first, one-hot."

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import ArgumentError
-from quickstudy.select.extras import package
+from quickstudy.select.extras import one_thread, package
 from quickstudy.select.inputs import as_table, folds
 
 GROUPS = ("simple", "statistical", "information", "landmarking")
@@ -44,7 +44,18 @@ PYMFE_GROUPS = (
 )
 ROWS, COLUMNS = 1000, 300  # of a larger table so many are drawn at random, for all but its size
 BINS = 10  # at most, of a column cut at its quantiles
-FOLDS = 3  # of a landmark's cross-validation
+FOLDS = 5  # of a landmark's cross-validation
+LANDMARKERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "nearest_neighbour": ("neighbors", "KNeighborsClassifier", {"n_neighbors": 1}),
+    "naive_bayes": ("naive_bayes", "GaussianNB", {}),
+    "linear_discriminant": ("discriminant_analysis", "LinearDiscriminantAnalysis", {"solver": "lsqr", "shrinkage": 0.01}),
+    "quadratic_discriminant": ("discriminant_analysis", "QuadraticDiscriminantAnalysis", {"reg_param": 0.1}),
+    "svm": ("svm", "SVC", {"C": 10.0}),
+    "best_node": ("tree", "DecisionTreeClassifier", {"max_depth": 1}),
+    "random_node": ("tree", "DecisionTreeClassifier", {"max_depth": 1, "max_features": 1, "splitter": "random"}),
+    "tree": ("tree", "DecisionTreeClassifier", {"min_samples_leaf": 2}),
+    "few_trees": ("ensemble", "ExtraTreesClassifier", {"n_estimators": 20}),
+}
 
 Features = dict[str, float]
 
@@ -93,7 +104,7 @@ def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int =
 
 def groups_of(names: Sequence[str]) -> list[str]:
     """The groups that the meta-features of these names belong to, in order."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    return list(dict.fromkeys(".".join(name.split(".")[: 2 if name.startswith(PYMFE) else 1]) for name in names))
 
 
 # ---- (1) ---------------------------------------------------------------------------------------------------------------
@@ -142,7 +153,7 @@ def statistical(Z: np.ndarray, y: np.ndarray) -> Features:
         "skewness_sd": _sd(skewness),
         "kurtosis_mean": _mean(kurtosis),
         "kurtosis_sd": _sd(kurtosis),
-        "outliers": ((low - fence > Z) | (high + fence < Z)).mean(),
+        "outliers": (np.abs(Z - (low + high) / 2) > (high - low) / 2 + fence).mean(),
         "zeros": 1 - varies.mean(),
         "correlation_mean": _mean(r),
         "correlation_sd": _sd(r),
@@ -210,30 +221,31 @@ def entropy(p: np.ndarray) -> float:
 
 
 def landmarking(Z: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Features:
-    """(4): accuracies of six fast learners on the same folds, each minus their mean, and the mean."""
-    sklearn = {
-        name: package(f"sklearn.{name}", "groups=['landmarking']", ", or leave that group out")
-        for name in ("discriminant_analysis", "naive_bayes", "neighbors", "tree")
-    }
-    seed = int(generator.integers(2**31))
-    tree = sklearn["tree"].DecisionTreeClassifier
-    learners = {
-        "nearest_neighbour": sklearn["neighbors"].KNeighborsClassifier(1),
-        "naive_bayes": sklearn["naive_bayes"].GaussianNB(),
-        "linear_discriminant": sklearn["discriminant_analysis"].LinearDiscriminantAnalysis("lsqr", shrinkage=0.01),
-        "best_node": tree(max_depth=1, random_state=seed),
-        "random_node": tree(max_depth=1, max_features=1, splitter="random", random_state=seed),
-        "tree": tree(min_samples_leaf=2, random_state=seed),
-    }
-    dealt = folds(y, FOLDS, generator)
-    accuracy: Features = {}
-    with warnings.catch_warnings():
+    """(4): accuracies of nine fast learners on the same folds, each minus their mean, and the mean.
+
+    One that cannot be fitted has the accuracy of naming the most frequent class.
+    """
+    dealt, seed = folds(y, FOLDS, generator), int(generator.integers(2**31))
+    found: Features = {}
+    with one_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"sklearn\.")  # constant columns in a fold
-        for name, learner in learners.items():
-            scores = [np.mean(learner.fit(Z[own], y[own]).predict(Z[asked]) == y[asked]) for own, asked in dealt]
-            accuracy[name] = float(np.mean(scores))
-    mean = float(np.mean(list(accuracy.values())))
-    return accuracy | {f"{name}_relative": one - mean for name, one in accuracy.items()} | {"mean": mean}
+        for name, (module, build, arguments) in LANDMARKERS.items():
+            learner = getattr(package(f"sklearn.{module}", "groups=['landmarking']", ", or leave that group out"), build)(
+                **arguments
+            )
+            if "random_state" in learner.get_params():
+                learner.set_params(random_state=seed)
+            scores = [_accuracy(learner, Z[own], y[own], Z[asked], y[asked]) for own, asked in dealt]
+            found[name] = float(np.mean(scores))
+    mean = float(np.mean(list(found.values())))
+    return found | {f"{name}_relative": one - mean for name, one in found.items()} | {"mean": mean}
+
+
+def _accuracy(learner: Any, X: np.ndarray, y: np.ndarray, test_X: np.ndarray, test_y: np.ndarray) -> float:
+    try:
+        return float(np.mean(learner.fit(X, y).predict(test_X) == test_y))
+    except (ValueError, np.linalg.LinAlgError):  # a covariance of one row, or of fewer rows than columns
+        return float(np.mean(test_y == np.bincount(y).argmax()))
 
 
 # ---- pymfe -------------------------------------------------------------------------------------------------------------

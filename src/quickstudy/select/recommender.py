@@ -1,16 +1,17 @@
 """A meta-learned recommender: from the meta-features of a table to the score of every candidate on it.
 
-    s_tc  =  accuracy_tc - mean_c accuracy_tc                         table t, candidate c                                 (1)
+    s_tc  =  - min( max_c' accuracy_tc' - accuracy_tc,  0.1 )         table t, candidate c                                 (1)
     K_ij  =  1 + exp( - ||m_i - m_j||^2 / (2 l^2 d) )                 m: standardised meta-features, d of them              (2)
     f_c(m)  =  k(m)' a_c,        (K + r I) A = S                      kernel ridge regression, one solve for all c          (3)
 
-(1) leaves out how hard a table is, which no choice changes. The 1 in (2) is the kernel of a constant: far from all known tables f
-is about the mean over tables, so the answer falls back to what is best on average. l and r are those of the least error on
+(1) is how far a candidate falls short of the table's best: it leaves out how hard the table is, which no choice changes, and how
+bad the bad ones are, of which none is chosen. The 1 in (2) is the kernel of a constant: far from all known tables f is about the
+mean over tables, so the answer falls back to what is best on average. l and r are those of the least square error on
 families left out, which has a closed form: with P = (K + r I)^-1, a family G that is left out is predicted with the error
 
     S_G - f_-G(M_G)  =  (P_GG)^-1 (P S)_G                                                                                   (4)
 
-Source: kernel ridge regression; (4) is Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, eq. 5.12, for blocks.
+Source: kernel ridge regression; (4) is Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, eq. 5.12, by block.
 Recommending by meta-features: Rice, "The algorithm selection problem", 1976; Brazdil, Soares & da Costa, "Ranking learning
 algorithms", Machine Learning 2003 (nearest tables, where this has a kernel).
 """
@@ -35,6 +36,7 @@ from quickstudy.select.results import Results
 FORMAT = 1
 CONFIG, ARRAYS = "config.json", "arrays.npz"
 SCALES, RIDGES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+WORST = 0.1  # of accuracy, in (1)
 CLIP = 3.0  # standard deviations, beyond which a meta-feature says no more
 
 
@@ -44,18 +46,18 @@ class Recommendation:
 
     Attributes:
         candidate: the learner with its hyperparameters.
-        gain: how much more accurate it is expected to be than the average candidate.
+        shortfall: how much less accurate than the best of all candidates it is expected to be, more than 0.1 counting as 0.1.
     """
 
     candidate: Candidate
-    gain: float
+    shortfall: float
 
     def estimator(self, seed: int = 0) -> Any:
         """A new scikit-learn pipeline; see `Candidate.estimator`."""
         return self.candidate.estimator(seed)
 
     def __str__(self) -> str:
-        return f"{self.candidate}: {100 * self.gain:+.1f} points over the average candidate"
+        return f"{self.candidate}: {100 * self.shortfall:.1f} points short of the best, as expected"
 
 
 class Recommender:
@@ -98,11 +100,11 @@ class Recommender:
             raise ArgumentError(
                 "results",
                 expected="tables of two families or more",
-                got=f"{families[0]!r} alone",
+                got=f"{results.families[0]!r} alone",
                 do="Give each table its family.",
             )
         scores = results.filled()
-        S = scores - scores.mean(1, keepdims=True)  # (1)
+        S = -np.minimum(scores.max(1, keepdims=True) - scores, WORST)  # (1)
         middle, spread = results.values.mean(0), results.values.std(0)
         M = _standard(results.values, middle, spread)
         distances = squared_distances(M, M)
@@ -119,7 +121,7 @@ class Recommender:
         return self
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """f, (tables, candidates), of meta-features (tables, features) in the order of `features`: gains over the average."""
+        """f, (tables, candidates), of meta-features (tables, features) in the order of `features`; (1) is predicted."""
         arrays = self._fitted()
         M = _standard(values, arrays["middle"], arrays["spread"])
         return kernel(squared_distances(M, arrays["M"]), self.scale) @ arrays["A"]  # (3)
@@ -145,13 +147,13 @@ class Recommender:
                 raise ArgumentError(name, expected="1 or more, or None", got=str(value), do="Give for example 5.")
         self._fitted()
         found = meta_features(X, y, groups_of(self.features), seed=seed)
-        gains = self.predict(np.array([[found.get(name, 0.0) for name in self.features]]))[0]
+        f = self.predict(np.array([[found.get(name, 0.0) for name in self.features]]))[0]
         ranked, taken = [], dict.fromkeys((one.learner for one in self.candidates), 0)
-        for index in np.argsort(-gains, kind="stable").tolist():
+        for index in np.argsort(-f, kind="stable").tolist():
             candidate = self.candidates[index]
             if most_per_learner is None or taken[candidate.learner] < most_per_learner:
                 taken[candidate.learner] += 1
-                ranked.append(Recommendation(candidate, float(gains[index])))
+                ranked.append(Recommendation(candidate, max(-float(f[index]), 0.0)))
         return ranked[:k]
 
     def save(self, path: str | Path) -> None:
@@ -166,7 +168,7 @@ class Recommender:
             **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
         }
         with (path / f"{ARRAYS}.part").open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         (path / f"{CONFIG}.part").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         for name in (ARRAYS, CONFIG):
             os.replace(path / f"{name}.part", path / name)
@@ -186,7 +188,7 @@ class Recommender:
                 raise CheckpointError(
                     str(path), expected=f"a recommender of format {FORMAT}", got=f"{config['kind']!r}, {config['format']}", do=do
                 )
-            with np.load(path / ARRAYS, allow_pickle=False) as file:
+            with (path / ARRAYS).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name], dtype=np.float64) for name in ("middle", "spread", "M", "A")}
             found = cls(scales=config["scales"], ridges=config["ridges"])
             found.candidates = tuple(Candidate.read(one) for one in config["candidates"])

@@ -12,10 +12,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from quickstudy.errors import ArgumentError, ConvergenceError
-from quickstudy.select.candidates import LEARNERS, Candidate, Options, cross_validated
+from quickstudy.select.candidates import LEARNERS, Candidate, Options, cross_validated, fitted
 from quickstudy.select.extras import package
 from quickstudy.select.inputs import as_table
 from quickstudy.select.recommender import Recommender
@@ -63,19 +61,13 @@ def warm_search(
     seed: int = 0,
 ) -> Search:
     """Try `trials` candidates, the k recommended ones first. `recommender=None`: a cold start. See `quickstudy.select.search`."""
-    for name, value in (("trials", trials), ("k", k), ("folds", folds - 1)):
-        if value < 1:
-            raise ArgumentError(
-                name,
-                expected="2 or more" if name == "folds" else "1 or more",
-                got=str(value + (name == "folds")),
-                do="Leave it out.",
-            )
+    for name, value, least in (("trials", trials, 1), ("k", k, 1), ("folds", folds, 2)):
+        if value < least:
+            raise ArgumentError(name, expected=f"{least} or more", got=str(value), do="Leave it out.")
     optuna = package("optuna", "quickstudy.select.search", ", or use quickstudy.select.fit, which needs none")
     rows, codes, _ = as_table(X, y)
-    first = (
-        [] if recommender is None else recommender.recommend(X, y, min(k, trials), most_per_learner=MOST_PER_LEARNER, seed=seed)
-    )
+    begins = min(k, trials)
+    first = [] if recommender is None else recommender.recommend(X, y, begins, most_per_learner=MOST_PER_LEARNER, seed=seed)
     tried: list[Trial] = []
 
     def objective(trial: Any) -> float:
@@ -95,13 +87,13 @@ def warm_search(
         study.optimize(objective, n_trials=trials, timeout=seconds)
     finally:
         logger.setLevel(level)
-    best = max(tried, key=lambda trial: trial.score)
-    if best.score == 0:
+    best = max(tried, key=lambda trial: trial.score, default=None)
+    if best is None or best.score == 0:
         raise ConvergenceError(
             "quickstudy.select.search",
             expected="a candidate that can be fitted",
-            got=f"{len(tried)} that failed",
-            do="Look at the table: columns that are constant, classes of two rows.",
+            got=f"{len(tried)} tried, none with success",
+            do="Give it more trials, and more seconds where they are limited.",
             residual=1.0,
         )
     return Search(fitted(best.candidate, X, y, seed), best.candidate, best.score, tuple(tried), study)
@@ -124,9 +116,3 @@ def suggested(trial: Any) -> Candidate:
 def parameters_of(candidate: Candidate) -> dict[str, Any]:
     """What `suggested` reads as this candidate."""
     return {"learner": candidate.learner} | {f"{candidate.learner}.{name}": value for name, value in candidate.parameters.items()}
-
-
-def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
-    """The candidate's pipeline, fitted to X as it came, so that a data frame's columns are known by name."""
-    X, y = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (X, y))
-    return candidate.estimator(seed).fit(X, y)

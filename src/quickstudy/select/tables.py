@@ -209,7 +209,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray
 
 
 def disguised(X: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Useless columns (1 table in 2), long tails (a column in 6, of 1 table in 2), scales of their own; columns in random order."""
+    """Useless columns (1 table in 2), long tails (a column in 6, of 1 table in 2), scales of their own, a random order."""
     if generator.random() < 0.5:
         X = np.concatenate([X, generator.normal(size=(len(X), int(generator.integers(1, max(2, X.shape[1]) + 1))))], 1)
     if generator.random() < 0.5:

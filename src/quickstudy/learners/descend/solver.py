@@ -92,7 +92,8 @@ class ConjugateGradient(Solver):
             "solver=ConjugateGradient(...)",
             expected="an inner objective of positive curvature at rest",
             got="a direction of negative curvature",
-            do="Take more inner steps, a larger `strength`, which adds to every curvature, or ConjugateGradient(at_negative='stop').",
+            do="Take more inner steps, a larger `strength`, which adds to every curvature, or "
+            "ConjugateGradient(at_negative='stop').",
         )
         if self.tolerance is None:
             return u, residual

@@ -18,7 +18,7 @@ from quickstudy.network import plain
 from quickstudy.rules import Normalisation
 
 NEVER_USED = 1e-3  # initial usage, by place: slots that were never used are taken in their order, not as rounding decides
-EPSILON = 1e-8  # of squared lengths: the cosine with an empty slot is 0, and so is its derivative
+EPSILON = 1e-2  # of squared lengths in cos: a slot far shorter than 0.1, which holds traces of soft writes alone, is empty
 
 
 class MANN(Comparison):
@@ -193,5 +193,5 @@ class FeedForward(nn.Module):
 
 
 def unit(a: Tensor) -> Tensor:
-    """a (..., features) over its length; 0 for 0."""
+    """A (..., features) over its length, sqrt(a'a + EPSILON)."""
     return a * ((a * a).sum(-1, keepdim=True) + EPSILON).rsqrt()

@@ -77,7 +77,8 @@ class SNAIL(Comparison):
             )
         generator = own_generator(self, generator)
         self.features, self.max_ways = features, max_ways
-        channels, blocks = features + max_ways, list[Block]()
+        blocks: list[Block] = []
+        channels = features + max_ways
         for place, (keys, values) in enumerate(attention):
             if place:
                 # Dilations from 1 on, so that every place in reach is seen; the paper's pseudocode begins at 2.
@@ -101,6 +102,7 @@ class SNAIL(Comparison):
         """Logits (examples, ways)."""
         s = F.pad(z, (0, self.max_ways))  # (1)
         for block in self.blocks:
+            assert isinstance(block, Block)
             s = torch.cat([s, block.last(s, state["places"][:, : s.shape[1]])], 1)  # (2)
         return s @ state["weight"] + state["bias"]  # (3)
 

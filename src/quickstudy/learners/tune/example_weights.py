@@ -105,7 +105,8 @@ class LearningToReweight(LearnedTraining, rules=False):
 
     The last `trusted` examples of the support are the trusted ones: (2) is taken on them, the others are weighed. By the chain
     rule u_i = a <dl_i/dtheta, dL_trusted/dtheta>, which is 0 for a gradient that is orthogonal to theirs and cut at 0 for one
-    that is against it. It is an ordinary learner: `adapt(support)` trains a student.
+    that is against it. It is an ordinary learner: `adapt(support)` trains a student. One example may take nearly all of the
+    weight, so `inner_lr` wants to be lower than that of a plain student.
 
     Args:
         network: the student.
