@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import quickstudy as qs
-from benchmarks.entry import FULL, LONG, SHORT, Entry, Result, cosine_in_time, gradient, trained
+from benchmarks.entry import EXECUTOR, FULL, LONG, SHORT, Entry, Result, cosine_in_time, gradient, trained
 from quickstudy.tasks import TaskFamily
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +42,8 @@ class Method:
         build: the learner for so many ways.
         train: the protocol of meta-training where it is not that of the test, and tasks_per_step.
         any_ways: one learner serves any number of classes and shots.
-        outer: its outer method from the seconds; None: Adam with a cosine over the budget. "own": the learner's.
+        outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
+        executor: of meta-training.
         papers, targets: by protocol.
     """
 
@@ -51,6 +52,7 @@ class Method:
     train: dict[str, int]
     any_ways: bool = False
     outer: Callable[[float], qs.Gradient | None] = gradient
+    executor: str = EXECUTOR
     test_steps: int | None = None
     seconds: float = SHORT
     papers: dict[str, str] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Method:
             steps=self.test_steps,
             tasks_per_step=tasks_per_step,
             validate_every=500,
+            executor=self.executor,
         )
         others = {}
         for other, (other_ways, other_shots) in PROTOCOLS.items():
@@ -95,6 +98,11 @@ def conv4(**given: Any) -> torch.nn.Module:
 def half(ways: int) -> torch.nn.Module:
     """Conv4-32: half the channels, more steps in the time."""
     return qs.models.conv4(ways=ways, channels=32)
+
+
+def half_size() -> torch.nn.Module:
+    """14 x 14, three blocks of 32 channels: the paper of MANN reads 20 x 20, of SNAIL 28 x 28 with 64 channels."""
+    return torch.nn.Sequential(torch.nn.AvgPool2d(2), qs.models.conv4(channels=32, size=14, pooled=3))
 
 
 def own(seconds: float) -> None:
@@ -186,8 +194,8 @@ METHODS: dict[str, Method] = {
         any_ways=True,
     ),
     "relation": Method(
-        "Relation network",
-        lambda ways: qs.RelationNetwork(qs.models.conv4(pooled=2, maps=True)),
+        "Relation network, 32 channels",
+        lambda ways: qs.RelationNetwork(qs.models.conv4(channels=32, pooled=2, maps=True), qs.models.relation_head(32)),
         {"queries": 5, "tasks_per_step": 4},
         any_ways=True,
         papers={"5w1s": "99.6 +- 0.2", "5w5s": "99.8", "20w1s": "97.6", "20w5s": "99.1"},
@@ -250,16 +258,17 @@ METHODS: dict[str, Method] = {
     ),
     "leo": Method("LEO", lambda ways: qs.LEO(conv4(), features=64), {"queries": 5, "tasks_per_step": 8}, any_ways=True),
     "snail": Method(
-        "SNAIL, on Conv4",
-        lambda ways: qs.SNAIL(conv4(), 64, max_ways=ways, length=ways + 1),
+        "SNAIL, on three blocks of 32 channels at half size",
+        lambda ways: qs.SNAIL(half_size(), 32, max_ways=ways, length=ways + 1),
         {"queries": 3, "tasks_per_step": 8},
         papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
         targets={"5w1s": 90.0},
     ),
     "mann": Method(
-        "MANN, on Conv4",
-        lambda ways: qs.MANN(conv4(), 64, max_ways=ways),
-        {"queries": 5, "tasks_per_step": 8},
+        "MANN, on three blocks of 32 channels at half size",
+        lambda ways: qs.MANN(half_size(), 32, max_ways=ways),
+        {"queries": 5, "tasks_per_step": 16},
+        executor="vmap",
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
         targets={"5w1s": 80.0},
     ),

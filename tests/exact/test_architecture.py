@@ -12,6 +12,7 @@ import quickstudy as qs
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.learners.tune.architecture import Architecture, Mixed, architectures, fixed, space
 from quickstudy.learners.tune.search_space import SearchCell, search_cell, search_conv
+from quickstudy.meta.executors import Threads
 from quickstudy.meta.regularised_evolution import RandomSearch, RegularisedEvolution
 from quickstudy.meta.score_function import ScoreFunction
 
@@ -65,7 +66,7 @@ def test_gradient_by_hand():
     assert (direct - wanted).abs().max() > 1e-3, "the control, without the path through the weights, is told apart"
 
 
-@pytest.mark.parametrize("executor", ["threads", "vmap"])
+@pytest.mark.parametrize("executor", [Threads(2), "vmap"], ids=str)
 def test_executors_agree(executor):
     learner, batch = small(), [episode(seed) for seed in range(3)]
     loss, wanted = qs.meta_gradient(learner, batch)

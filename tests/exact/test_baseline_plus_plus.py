@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import far
-from tests.laws.solve_checks import keeps_the_laws
 from tests.transfer.classes import blobs, episode
 from torch import nn
 
@@ -103,8 +102,3 @@ def test_executors_agree():
 def test_targets_are_refused():
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels"):
         BaselinePlusPlus(nn.Linear(2, 2)).adapt(qs.Examples(torch.randn(3, 2), torch.randn(3, 1)))
-
-
-@pytest.mark.parametrize("name", ["Baseline++", "CosineProbe, support"])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(name, monkeypatch)

@@ -3,8 +3,6 @@
 import pytest
 import torch
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
-from tests.laws.learners_descend import CASES
 from torch import nn
 
 import quickstudy as qs
@@ -84,11 +82,3 @@ def test_gradient_by_finite_differences():
 def test_a_head_that_is_not_there():
     with pytest.raises(errors.ArgumentError, match=r"`head`: expected a pattern that matches.*got 'top\.\*'.*it is MAML"):
         BOIL(two_layers(), head="top.*")
-
-
-def test_laws(monkeypatch):
-    keeps_the_laws(CASES["BOIL"], monkeypatch)
-
-
-def test_executors():
-    executors_agree(*CASES["BOIL"]())

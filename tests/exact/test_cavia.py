@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
+from tests.laws.executors import executors_agree
 from tests.laws.learners_descend import CASES
 from torch import nn
 
@@ -134,8 +134,3 @@ def test_gradient_by_finite_differences():
 def test_a_network_without_context():
     with pytest.raises(errors.ArgumentError, match=r"`network`: expected a network with context parameters.*WithContext\(mlp"):
         CAVIA(qs.models.mlp())
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("CAVIA")])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(CASES[name], monkeypatch, WithContext, ContextConv4)

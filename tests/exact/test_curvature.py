@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
+from tests.laws.executors import executors_agree
 from tests.laws.learners_descend import CASES
 from torch import nn
 
@@ -88,8 +88,3 @@ def test_every_phi_by_finite_differences(recompute):
 def test_executors(name, order):
     learner, episode = CASES[name]()
     executors_agree(MetaCurvature(learner.network, inner_lr=0.3, inner_steps=2, hypergradient=order), episode)
-
-
-@pytest.mark.parametrize("name", ["Meta-Curvature", "Meta-Curvature, normed"])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(CASES[name], monkeypatch, Curvature)

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.exact.remember_laws import check_executors, check_laws, moved
 from tests.executors.networks import assert_same
+from tests.laws.learners import stirred
 from torch import nn
 
 import quickstudy as qs
@@ -16,7 +16,7 @@ WAYS, FEATURES = 3, 5
 
 
 def a_learner(embed=None, **arguments):
-    return moved(Hypernetwork(embed or nn.Identity(), FEATURES, **{"hidden": 4, "rank": 2, "width": 6, **arguments}))
+    return stirred(Hypernetwork(embed or nn.Identity(), FEATURES, **{"hidden": 4, "rank": 2, "width": 6, **arguments}), 0.3)
 
 
 def an_episode(shots=(3, 1, 2), queries=7):
@@ -98,16 +98,6 @@ def test_gradient_by_finite_differences(hidden):
     slopes = finite_differences(learner, [an_episode()])
     slopes.pop("g_class.head.bias")  # what it writes into every class alike leaves the softmax
     assert_slopes_agree(slopes)
-
-
-@pytest.mark.parametrize("name", ["Hypernetwork", "Hypernetwork, linear", "Hypernetwork, support"])
-def test_executors_equal_the_loop(name):
-    check_executors(name)
-
-
-@pytest.mark.parametrize("name", ["Hypernetwork", "Hypernetwork, linear"])
-def test_laws(name, monkeypatch):
-    check_laws(name, monkeypatch)  # tests/laws runs them on every case
 
 
 def test_any_number_of_classes_is_served_and_the_state_is_the_weights():

@@ -17,7 +17,6 @@ from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.remember import in_context
 from quickstudy.learners.remember.in_context import Block, InContext, attention
-from quickstudy.learners.remember.tables import Tables
 from quickstudy.meta.executors import Compiled, Threads
 
 WAYS, FEATURES = 3, 5
@@ -198,14 +197,6 @@ def test_compiled(monkeypatch):
 
 
 # ---- laws, sizes, errors -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["InContext", "PriorFitted, fewer features"])  # tests/laws runs them on every case
-def test_laws(name, monkeypatch):
-    for cls in (InContext, Tables):  # a folder names only classes of the package's own name space
-        monkeypatch.setattr(qs, cls.__name__, cls, raising=False)
-    torch.set_default_dtype(torch.float32)
-    testing.run_laws(*CASES[name]())
 
 
 def test_state_is_the_memory_of_every_layer_and_the_head_of_the_classes_at_hand():

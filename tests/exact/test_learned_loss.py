@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.laws.learners import stirred
 from torch import nn
 
 import quickstudy as qs
@@ -17,13 +18,6 @@ from quickstudy.learners.tune.parts import default_each
 from quickstudy.tasks.streams import Streams
 
 
-def stirred(loss):
-    with torch.no_grad():
-        for parameter in loss.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return loss
-
-
 @pytest.mark.parametrize("y", [torch.arange(6) % 4, torch.randn(6, 4), torch.randn(6)], ids=["labels", "targets", "one number"])
 def test_it_begins_at_the_plain_loss(y):
     f = torch.randn(6) if y.ndim == 1 and y.is_floating_point() else torch.randn(6, 4)
@@ -31,11 +25,11 @@ def test_it_begins_at_the_plain_loss(y):
     torch.testing.assert_close(loss.each(f, y), default_each(f, y), rtol=0, atol=0)
     plain = F.cross_entropy(f, y) if not y.is_floating_point() else F.mse_loss(f, y)
     torch.testing.assert_close(loss(f, y), plain)
-    assert (stirred(loss).each(f, y) - default_each(f, y)).abs().max() > 1e-3
+    assert (stirred(loss, 0.3).each(f, y) - default_each(f, y)).abs().max() > 1e-3
 
 
 def test_classes_by_the_equation():
-    loss, f, y = stirred(LearnedLoss(5, plain=0.7)), torch.randn(3, 4), torch.tensor([2, 0, 3])
+    loss, f, y = stirred(LearnedLoss(5, plain=0.7), 0.3), torch.randn(3, 4), torch.tensor([2, 0, 3])
     got = loss.each(f, y)
     for i in range(3):
         p = f[i].log_softmax(0)
@@ -46,7 +40,7 @@ def test_classes_by_the_equation():
 
 
 def test_renumbering_the_classes_changes_nothing():
-    loss, f, y = stirred(LearnedLoss(5)), torch.randn(6, 4), torch.arange(6) % 4
+    loss, f, y = stirred(LearnedLoss(5), 0.3), torch.randn(6, 4), torch.arange(6) % 4
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(loss.each(f[:, order.argsort()], order[y]), loss.each(f, y))
     network = nn.Linear(8, 1)  # the control: a network over all outputs side by side
@@ -55,7 +49,7 @@ def test_renumbering_the_classes_changes_nothing():
 
 
 def test_derivatives_to_the_second_order():
-    loss, y = stirred(LearnedLoss(3)), torch.tensor([1, 0])
+    loss, y = stirred(LearnedLoss(3), 0.3), torch.tensor([1, 0])
     f = torch.randn(2, 3, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f: loss.each(f, y), f)
     assert torch.autograd.gradgradcheck(lambda f: loss.each(f, y), f)
@@ -64,7 +58,7 @@ def test_derivatives_to_the_second_order():
 
 def test_the_meta_gradient_is_the_hand_written_one():
     """Two steps on the learned loss, the plain one after them, by plain autograd; the control takes the learned one outside."""
-    net, loss = nn.Linear(3, 2), stirred(LearnedLoss(4))
+    net, loss = nn.Linear(3, 2), stirred(LearnedLoss(4), 0.3)
     run = LearnedTraining(net, steps=2, inner_lr=0.4, loss=loss)
     draw = lambda: qs.Examples(torch.randn(6, 3), torch.arange(6) % 2, 2)
     support, query = draw(), draw()
@@ -85,7 +79,7 @@ def test_the_meta_gradient_is_the_hand_written_one():
 
 
 def test_it_is_a_criterion_for_descent_too():
-    learner = qs.MAML(nn.Linear(3, 2), inner_lr=0.3, inner_steps=2, loss=stirred(LearnedLoss(4)))
+    learner = qs.MAML(nn.Linear(3, 2), inner_lr=0.3, inner_steps=2, loss=stirred(LearnedLoss(4), 0.3))
     draw = lambda: qs.Examples(torch.randn(6, 3), torch.arange(6) % 2, 2)
     gradient = qs.meta_gradient(learner, [qs.Episode(draw(), draw())], loss=F.cross_entropy)[1]
     assert float(gradient["loss_function.psi.2.weight"].abs().max()) > 1e-6

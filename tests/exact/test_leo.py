@@ -4,8 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
-from tests.laws.learners_descend import CASES
 from torch import nn
 
 import quickstudy as qs
@@ -164,13 +162,3 @@ def test_refusals():
         learner(latent_steps=-1)
     with pytest.raises(errors.LabelError, match=r"`support\.y`"):
         learner().adapt(qs.Examples(torch.randn(4, D), torch.randn(4, 1)))
-
-
-@pytest.mark.parametrize("name", ["LEO", "LEO, running", "LEO, support"])
-def test_executors(name):
-    executors_agree(*CASES[name]())
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("LEO")])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(CASES[name], monkeypatch, LEO)

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws
 from torch import nn
 from torch.autograd import gradcheck
 
@@ -110,13 +109,3 @@ def test_refusals():
         LRD2(nn.Linear(2, 2), newton_steps=0)
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels"):
         LRD2(nn.Linear(2, 2)).adapt(qs.Examples(torch.randn(3, 2), torch.randn(3, 1)))
-
-
-@pytest.mark.parametrize("name", ["Logistic", "Logistic, support"])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(name, monkeypatch)
-
-
-@pytest.mark.parametrize("name", ["Logistic", "Logistic, Woodbury", "Logistic, running"])
-def test_executors(name):
-    agrees_in_every_executor(name)

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.exact.remember_laws import check_executors, check_laws, moved
 from tests.executors.networks import assert_same
+from tests.laws.learners import stirred
 from torch import nn
 from torch.func import vmap
 
@@ -21,7 +21,7 @@ WAYS, FEATURES = 3, 4
 
 def a_learner(embed=None, **arguments):
     arguments = {"max_ways": WAYS + 1, "slots": 6, "width": 3, "hidden": 5, "heads": 2, "sharpness": 4.0, **arguments}
-    return moved(MANN(embed or nn.Identity(), FEATURES, **arguments))
+    return stirred(MANN(embed or nn.Identity(), FEATURES, **arguments), 0.3)
 
 
 def an_episode(shots=2, queries=2):
@@ -201,15 +201,6 @@ def test_what_it_declares_not_to_keep_it_does_not_keep(law):
     learner.order_invariant = learner.label_equivariant = True
     with pytest.raises(testing.BrokenLaw):
         getattr(testing, f"check_{law}")(learner, an_episode())
-
-
-@pytest.mark.parametrize("name", ["MANN", "MANN, feed-forward", "MANN, queries alone", "MANN, support"])
-def test_executors_equal_the_loop(name):
-    check_executors(name)
-
-
-def test_laws(monkeypatch):
-    check_laws("MANN", monkeypatch)  # tests/laws runs them on every case
 
 
 def test_second_order():

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import Quadratic, far, half_squares, line
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
-from tests.laws.learners_descend import CASES, stirred
+from tests.laws.learners_descend import stirred
 from torch import nn
 from torch.func import functional_call
 
@@ -153,13 +152,3 @@ def test_refusals():
         MetaLSTM(line(), keep=1.0)
     with pytest.raises(errors.ArgumentError, match="inner_steps"):
         MetaLSTM(line(), inner_steps=-1)
-
-
-@pytest.mark.parametrize("name", ["Meta-LSTM", "Meta-LSTM, support"])
-def test_executors(name):
-    executors_agree(*CASES[name]())
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("Meta-LSTM")])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(CASES[name], monkeypatch, MetaLSTM)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.exact.remember_laws import check_executors, check_laws, moved
+from tests.laws.learners import stirred
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import Independent, Normal
@@ -18,7 +18,7 @@ INPUTS, TARGETS, WIDTH = 2, 3, 12
 
 def a_process(attentive=False, **arguments):
     pooling = CrossAttention(INPUTS, WIDTH, heads=2) if attentive else None
-    return moved(NeuralProcess(INPUTS, TARGETS, pooling=pooling, width=WIDTH, **arguments))
+    return stirred(NeuralProcess(INPUTS, TARGETS, pooling=pooling, width=WIDTH, **arguments), 0.3)
 
 
 def an_episode(examples=6, queries=5):
@@ -160,7 +160,7 @@ def test_the_best_answer_is_the_mean_and_deviation_of_the_targets():
 
 def test_derivatives():
     """Of the attention to two orders, of the whole loss by finite differences."""
-    pooling = moved(CrossAttention(INPUTS, WIDTH, heads=2))
+    pooling = stirred(CrossAttention(INPUTS, WIDTH, heads=2), 0.3)
     at = lambda x, own, r: pooling.at(pooling.read(own, r), x)
     tensors = [torch.randn(2, INPUTS), torch.randn(3, INPUTS), torch.randn(3, WIDTH)]
     assert gradcheck(at, [one.requires_grad_() for one in tensors])
@@ -182,7 +182,7 @@ def classes(shots=(3, 1, 2), queries=4):
 
 def test_classes_by_hand():
     """Every query and class for itself; unequal classes. Control: the mean over all examples in place of that over classes."""
-    learner, episode = moved(NeuralProcessClassifier(nn.Identity(), FEATURES, width=5)), classes()
+    learner, episode = stirred(NeuralProcessClassifier(nn.Identity(), FEATURES, width=5), 0.3), classes()
     r = perceptron(learner.h, episode.support.x)
     r_k = torch.stack([r[episode.support.y == k].mean(0) for k in range(WAYS)])
     score = lambda x, k, common: perceptron(learner.g, torch.cat([x, r_k[k], common])[None])[0, 0]
@@ -194,23 +194,13 @@ def test_classes_by_hand():
 
 
 def test_gradient_of_the_classifier_by_finite_differences():
-    learner = moved(NeuralProcessClassifier(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh()), 3, width=12))
+    learner = stirred(NeuralProcessClassifier(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh()), 3, width=12), 0.3)
     slopes = finite_differences(learner, [classes()])
     slopes.pop("g.head.bias")  # the same for every class
     assert_slopes_agree(slopes)
 
 
 # ---- laws, executors, errors -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["NeuralProcess", "NeuralProcess, attentive", "NeuralProcess, for labels, support"])
-def test_executors_equal_the_loop(name):
-    check_executors(name)
-
-
-@pytest.mark.parametrize("name", ["NeuralProcess, attentive", "NeuralProcess, for labels"])
-def test_laws(name, monkeypatch):
-    check_laws(name, monkeypatch)  # tests/laws runs them on every case
 
 
 def test_state_is_the_summary():

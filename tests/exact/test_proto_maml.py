@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws
 from torch import nn
 from torch.func import functional_call
 
@@ -126,13 +125,3 @@ def test_targets_are_refused_and_divergence_is_named():
     task = an_episode()
     with pytest.raises(errors.NotFiniteError, match=r"`inner_lr`: .* after inner step \d of 5.*Lower inner_lr"):
         ProtoMAML(nn.Linear(6, 4), inner_lr=1e200).adapt(task.support)
-
-
-@pytest.mark.parametrize("name", ["Proto-MAML", "Proto-MAML, running"])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(name, monkeypatch)
-
-
-@pytest.mark.parametrize("name", ["Proto-MAML, support", "Proto-MAML, running", "Proto-MAML, first order", "Proto-MAML, Adam"])
-def test_executors(name):
-    agrees_in_every_executor(name)

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws
 from torch import nn
 
 import quickstudy as qs
@@ -74,11 +73,3 @@ def test_ways_and_shots_of_a_task_are_free():
         assert learner.adapt(task.support)(task.query.x).shape == (4 * ways, ways)
     one, other = an_episode(), an_episode()
     assert far(learner.adapt(one.support)(one.query.x), learner.adapt(other.support)(one.query.x))
-
-
-def test_laws(monkeypatch):
-    keeps_the_laws("R2D2", monkeypatch)
-
-
-def test_executors():
-    agrees_in_every_executor("R2D2")

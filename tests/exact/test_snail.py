@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.exact.remember_laws import check_executors, check_laws, moved
 from tests.executors.networks import assert_same
+from tests.laws.learners import stirred
 from torch import nn
 from torch.autograd import gradcheck
 
@@ -22,7 +22,7 @@ WAYS, FEATURES = 3, 5
 
 def a_learner(embed=None, **arguments):
     arguments = {"max_ways": WAYS + 1, "length": 10, "filters": 4, "attention": ((4, 3), (3, 2)), **arguments}
-    return moved(SNAIL(embed or nn.Identity(), FEATURES, **arguments))
+    return stirred(SNAIL(embed or nn.Identity(), FEATURES, **arguments), 0.3)
 
 
 def an_episode(shots=3, queries=2):
@@ -87,7 +87,7 @@ def test_the_output_at_t_does_not_depend_on_what_comes_after_t_exactly(kind):
         open_ = seen(blocks(False), s_in)
     else:
         make = Attention(6, 3, 2, generator) if kind == "attention" else Convolution(6, 3, 2, generator)
-        block, s_in = moved(make), s
+        block, s_in = stirred(make, 0.3), s
         ours, open_ = seen(block, s_in), seen(lambda s: one_block(block, s, causal=False), s_in)
     earlier = torch.ones(7, 7, dtype=torch.bool).tril()
     assert not (ours & ~earlier).any()
@@ -146,18 +146,13 @@ def test_what_it_declares_not_to_keep_it_does_not_keep(law):
 def test_derivatives_of_the_blocks_and_of_the_loss():
     generator = torch.Generator().manual_seed(0)
     for block in (Attention(4, 3, 2, generator), Convolution(4, 3, 2, generator)):
-        block = moved(block)
+        block = stirred(block, 0.3)
         assert gradcheck(block, torch.randn(5, 4, requires_grad=True))
         assert gradcheck(block.last, (torch.randn(2, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)))
     learner = a_learner(nn.Sequential(nn.Linear(4, FEATURES), nn.Tanh()))
     draw = lambda n: qs.Examples(torch.randn(n, 4), torch.arange(n) % WAYS, WAYS)
     slopes = finite_differences(learner, [qs.Episode(draw(9), draw(5))])
     assert_slopes_agree(slopes)
-
-
-@pytest.mark.parametrize("name", ["SNAIL", "SNAIL, support", "SNAIL, running"])
-def test_executors_equal_the_loop(name):
-    check_executors(name)
 
 
 @pytest.mark.compiled
@@ -172,10 +167,6 @@ def test_compiled(monkeypatch):
     batch = [an_episode(1, 1), an_episode(1, 1)]
     assert_same(qs.meta_gradient(learner, batch, executor=compiled)[1], qs.meta_gradient(learner, batch)[1])
     assert compiled.overflow == 0
-
-
-def test_laws(monkeypatch):
-    check_laws("SNAIL", monkeypatch)  # tests/laws runs them on every case
 
 
 def test_state_is_the_places_and_the_head_of_the_classes_at_hand():

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from sklearn.svm import LinearSVC
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.solve_checks import agrees_in_every_executor, keeps_the_laws
 from torch import nn
 from torch.autograd import gradcheck
 
@@ -214,16 +213,6 @@ def test_refusals():
         MetaOptNet(nn.Linear(2, 2), C=-1.0)
     with pytest.raises(errors.ArgumentError, match=r"`solver_steps`: expected 1 or more, got 0"):
         SVM(nn.Linear(2, 2), solver_steps=0)
-
-
-@pytest.mark.parametrize("name", ["SVM", "SVM, running"])
-def test_laws(name, monkeypatch):
-    keeps_the_laws(name, monkeypatch)
-
-
-@pytest.mark.parametrize("name", ["SVM", "SVM, more features than examples", "SVM, running"])
-def test_executors(name):
-    agrees_in_every_executor(name, 1e-8)
 
 
 @pytest.mark.compiled

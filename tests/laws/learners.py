@@ -6,6 +6,7 @@ A case is a function that builds (learner, episode) from a fixed random state.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from quickstudy.learners.transfer.standardised import Standardised
 FEATURES, WAYS, SHOTS, QUERIES = 6, 3, 3, 2
 
 Case = Callable[[], tuple[qs.Learner, qs.Episode]]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def classes() -> qs.Episode:
@@ -42,6 +44,14 @@ def normed() -> nn.Module:
     return nn.Sequential(
         nn.Linear(FEATURES, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.3), nn.LayerNorm(8), nn.Linear(8, WAYS)
     )
+
+
+def stirred(module: Module, by: float = 0.05) -> Module:
+    """The module with its parameters moved a little, so that none of them is 0 or like another."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(by * torch.randn_like(parameter))
+    return module
 
 
 def case(learner: Callable[[], qs.Learner], episode: Callable[[], qs.Episode] = classes) -> Case:

@@ -12,14 +12,9 @@ from quickstudy.learners.compare.matching import FullContext, MatchingNetwork
 from quickstudy.learners.compare.relation import RelationNetwork
 from quickstudy.learners.compare.scaled import LearnedMetric, Mahalanobis, ScaledDistance
 from quickstudy.learners.compare.zero_shot import ZeroShot
-from quickstudy.models.relation_head import RelationHead
 
 POLICIES = ("support", "running", "transductive", "frozen")
 ATTRIBUTES = 4
-
-# What a saved learner may name: until the package exports them, tests put these there.
-OWN = (FEAT, FullContext, LearnedMetric, Mahalanobis, MatchingNetwork, RelationNetwork, ScaledDistance, SetToSet, ZeroShot)
-OWN_MODELS = (RelationHead,)
 
 
 def images() -> qs.Episode:

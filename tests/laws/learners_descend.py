@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tests.laws.learners import FEATURES, WAYS, Case, case, network, normed, targets
+from tests.laws.learners import FEATURES, WAYS, Case, case, network, normed, stirred, targets
 from torch import nn
 
 import quickstudy as qs
@@ -16,14 +16,6 @@ from quickstudy.recipes.boil import BOIL
 from quickstudy.recipes.cavia import CAVIA
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus
 from quickstudy.recipes.meta_curvature import MetaCurvature
-
-
-def stirred(learner: qs.Learner) -> qs.Learner:
-    """The learner with its meta-parameters moved a little, so that none of them is 0 or the same at every step."""
-    with torch.no_grad():
-        for parameter in learner.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return learner
 
 
 def modulated() -> nn.Module:

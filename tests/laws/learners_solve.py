@@ -6,7 +6,6 @@ import torch
 from tests.laws.learners import FEATURES, WAYS, Case, case, classes, network, normed
 
 import quickstudy as qs
-from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.solve.logistic import Logistic
 from quickstudy.learners.solve.svm import SVM
@@ -17,9 +16,6 @@ from quickstudy.recipes.proto_maml import ProtoMAML
 from quickstudy.recipes.r2d2 import R2D2
 
 POLICIES = ("support", "running", "transductive", "frozen")
-
-# What a saved learner may name: until the package exports them, tests put these there.
-OWN = (CosineProbe, Logistic, PrototypeHead, SVM)
 
 
 def odd() -> qs.Episode:

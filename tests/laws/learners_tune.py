@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import torch
-from tests.laws.learners import FEATURES, WAYS, Case, case, network, targets
+from tests.laws.learners import FEATURES, WAYS, Case, case, network, stirred, targets
 from torch import nn
 
 import quickstudy as qs
 from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
-from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
+from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet
 from quickstudy.learners.tune.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
 from quickstudy.learners.tune.learned_loss import LearnedLoss
 from quickstudy.learners.tune.learned_mlp_rule import MLPRule
 from quickstudy.learners.tune.learned_momentum import LearnedMomentum
 from quickstudy.learners.tune.learned_rule import LSTMRule
 from quickstudy.learners.tune.learned_training import LearnedTraining
-
-# What a saved learner may name: until the package exports them, tests put these there.
-OWN = (
-    AugmentationPolicy,
-    ConcreteDropout,
-    LSTMRule,
-    LabelSmoothing,
-    LearnedLoss,
-    LearnedMomentum,
-    LearnedTraining,
-    LearningToReweight,
-    MLPRule,
-    MetaWeightNet,
-    Schedule,
-    WeightDecay,
-    WeightPerExample,
-)
-
-
-def stirred(learner: qs.Learner) -> qs.Learner:
-    """The learner with its meta-parameters moved a little, so that none of them is 0."""
-    with torch.no_grad():
-        for parameter in learner.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return learner
 
 
 def training(steps: int = 2, student: nn.Module | None = None, **parts: object) -> qs.Learner:

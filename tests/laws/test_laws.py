@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from tests.laws.learners import CASES, classes, network, targets
+from tests.laws.every import CASES, each
+from tests.laws.executors import executors_agree
+from tests.laws.learners import classes, network, targets
 from torch import nn
 from torch.func import functional_call, grad
 
@@ -12,14 +14,14 @@ from quickstudy.learners.learner import Learner
 
 
 @pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", each(CASES))
 def test_law(name, law):
     learner, episode = CASES[name]()
     law(learner, episode)
 
 
 def test_run_laws_runs_them_all_and_leaves_the_learner_as_it_was():
-    learner, episode = CASES["MAML"]()
+    learner, episode = CASES["learners: MAML"]()
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
     assert testing.run_laws(learner, episode) == [law.__name__.removeprefix("check_") for law in testing.LAWS]
     assert all(torch.equal(before[name], tensor) for name, tensor in learner.state_dict().items())
@@ -33,17 +35,16 @@ def test_every_check_of_the_module_is_run():
 @pytest.mark.parametrize("policy", ["support", "running", "transductive", "frozen"])
 @pytest.mark.parametrize("kind", ["MAML", "Prototypical"])
 def test_is_transductive_tells_the_policies_apart(kind, policy):
-    learner, episode = CASES[f"{kind}, {policy}"]()
+    learner, episode = CASES[f"learners: {kind}, {policy}"]()
     assert testing.is_transductive(learner, episode) == (policy == "transductive")
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "recomputed" not in name])
-def test_vmap_serves_every_learner(name):
-    """The law of executors passes where vmap cannot serve at all; here it must."""
+@pytest.mark.parametrize("name", each(name for name in CASES if "recomputed" not in name))
+def test_executors_serve_and_equal_the_loop(name):
+    """The law of executors passes where one cannot serve at all; here threads and vmap must."""
     learner, episode = CASES[name]()
     if learner.meta_learns:
-        learner, episode = learner.double(), episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
-        qs.meta_gradient(learner, [episode, episode], executor="vmap")
+        executors_agree(learner, episode, 1e-8)
 
 
 # ---- the controls: one broken learner for each law ---------------------------------------------------------------------

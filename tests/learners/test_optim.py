@@ -7,7 +7,6 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.laws.learners_tune import OWN
 from torch import nn
 
 import quickstudy as qs
@@ -20,10 +19,8 @@ from quickstudy.optim import Learned
 
 
 @pytest.fixture(autouse=True)
-def _settings(monkeypatch, float64):
+def _settings(float64):
     torch.set_num_threads(1)
-    for cls in OWN:
-        monkeypatch.setattr(qs, cls.__name__, cls, raising=False)
 
 
 def network():

@@ -16,11 +16,11 @@ from __future__ import annotations
 import copy
 import importlib
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from tests.exact.quadratic import Quadratic, half_squares, line, start
+from tests.laws.every import CASES, each
 from tests.meta.runs import Decays, Weighted, regression
 from torch import nn
 
@@ -46,8 +46,6 @@ from quickstudy.tasks.streams import Streams
 SEEDS = torch.tensor([3])
 DIRECTIONS, STEP = 4, 1e-5
 LARGEST = 400  # parameters, of a learner that is bound to larger networks, where a population is evaluated
-FOLDER = Path(__file__).parents[1] / "laws"
-MODULES = ["learners", *sorted(path.stem for path in FOLDER.glob("learners_*.py"))]
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +79,7 @@ def runs():
 
 
 def names():
-    found = [f"{module}: {name}" for module in MODULES for name in importlib.import_module(f"tests.laws.{module}").CASES]
-    return [*found, *(f"runs: {name}" for name in runs())]
+    return [*CASES, *(f"runs: {name}" for name in runs())]
 
 
 def built(name, monkeypatch):
@@ -102,8 +99,7 @@ def built(name, monkeypatch):
     return learner, episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
 
 
-THOROUGH = {name for name in names() if "," in name}  # variants of a learner: its policies, targets, dropout
-LEARNERS = [pytest.param(name, marks=pytest.mark.thorough) if name in THOROUGH else name for name in names()]
+LEARNERS = each(names())
 
 
 def trainable(learner):

@@ -6,9 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from tests.laws.descend_checks import executors_agree, keeps_the_laws
 from tests.laws.learners import classes, network
-from tests.laws.learners_tune import CASES, OWN, everything, names
+from tests.laws.learners_tune import everything, names
 from torch import nn
 
 import quickstudy as qs
@@ -25,30 +24,10 @@ from quickstudy.meta.lookahead import Lookahead
 from quickstudy.optim import Learned
 from quickstudy.tasks.streams import Streams
 
-LAWS_HERE = (
-    "LSTM rule",
-    "LSTM rule, gradients kept",
-    "Meta-Weight-Net",
-    "learning to reweight",
-    "augmentation",
-    "everything at once",
-)
-
 
 @pytest.fixture(autouse=True)
 def _one_thread(_global_state):
     torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("name", LAWS_HERE)
-def test_laws(name, monkeypatch):
-    """The others are run by tests/laws with every other learner."""
-    keeps_the_laws(CASES[name], monkeypatch, *OWN)
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if "learning to reweight" not in name])
-def test_executors(name):
-    executors_agree(*CASES[name]())
 
 
 # ---- several at once -----------------------------------------------------------------------------------------------------
@@ -133,8 +112,6 @@ def test_forward_mode_through_an_augmentation_is_the_backward_gradient():
 
 
 def test_a_rule_is_meta_trained_saved_resumed_and_used(tmp_path, monkeypatch):
-    for cls in OWN:
-        monkeypatch.setattr(qs, cls.__name__, cls, raising=False)
     data = classes().support
     tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=6, window=3, shots=5, queries=3)
     build = lambda: (torch.manual_seed(0), LearnedTraining(network(), steps=6, rule=LSTMRule(4)))[1]

@@ -1,25 +1,15 @@
-"""The laws on the learners that compare; and what the law of executors leaves open: that vmap and threads serve them all."""
+"""What the laws leave open: the second derivative under vmap of every learner that compares, against one task after another."""
 
 import pytest
 import torch
 from tests.executors.networks import assert_same
-from tests.laws.learners_compare import CASES, OWN, OWN_MODELS
+from tests.laws.learners_compare import CASES
 from torch.func import functional_call, grad, vmap
 
 import quickstudy as qs
-from quickstudy import testing
 from quickstudy.episode import stack
 from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.executors import Threads
 from quickstudy.meta.problem import Problem
-
-
-@pytest.fixture(autouse=True)
-def _storable(monkeypatch):
-    """What a saved learner may name, whether or not the package exports it yet."""
-    for space, names in ((qs, OWN), (qs.models, OWN_MODELS)):
-        for one in names:
-            monkeypatch.setattr(space, one.__name__, one, raising=False)
 
 
 def in_double(name):
@@ -31,23 +21,6 @@ def in_double(name):
 
 def _parts(episode):
     return episode.support, episode.query
-
-
-@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("name", CASES)
-def test_law(name, law):
-    learner, episode = CASES[name]()
-    law(learner, episode)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_executors_serve_and_equal_the_loop(name):
-    learner, episodes = in_double(name)
-    loss, want = qs.meta_gradient(learner, episodes, seed=3)
-    for executor in (Threads(2), "vmap"):
-        other_loss, got = qs.meta_gradient(learner, episodes, executor=executor, seed=3)
-        torch.testing.assert_close(other_loss, loss, rtol=1e-11, atol=1e-12)
-        assert_same(got, want)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "," not in name or "full context" in name or "support" in name])

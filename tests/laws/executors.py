@@ -1,28 +1,17 @@
-"""What every learner of learners_descend.py is put through in its own test: the laws, and executors of order 1 and 2."""
+"""Equality of executors: the loss and the gradient of three tasks by threads and by vmap, against the loop's, in float64."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from tests.executors.networks import assert_same
 
 import quickstudy as qs
-from quickstudy import testing
 from quickstudy.episode import Episode, stack
 from quickstudy.meta.executors import Threads
 
 
-def keeps_the_laws(case, monkeypatch: pytest.MonkeyPatch, *classes: type) -> None:
-    """Every law; `classes` are named in quickstudy for the length of the test, since a saved learner names only its own."""
-    for cls in classes:
-        monkeypatch.setattr(qs, cls.__name__, cls, raising=False)
-    torch.set_default_dtype(torch.float32)
-    learner, episode = case()
-    testing.run_laws(learner, episode)
-
-
 def executors_agree(learner: qs.Learner, episode: Episode, tolerance: float = 1e-10) -> None:
-    """Threads and vmap give the loop's loss and gradient in float64, and neither raises."""
+    """Neither raises, and both give the loop's."""
     double = lambda tree: tree.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
     learner, one = learner.double(), double(episode)
     other = Episode(one.support.map(scaled(0.7)), one.query.map(scaled(1.2)))
