@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -54,7 +55,6 @@ def test_a_program_runs_without_quickstudy(name, tmp_path):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_graph_runs_without_torch(name, tmp_path):
-    np = pytest.importorskip("numpy")
     predictor, x = adapted(name)
     assert export(predictor, tmp_path / "p.onnx", x, "onnx") < 1e-3
     np.save(tmp_path / "x.npy", x[:3].numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+import mlflow
 import pytest
 import torch
 
@@ -45,7 +46,6 @@ def test_tensorboard(tmp_path):
 
 
 def test_wandb(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     history = tracked("wandb", tmp_path / "run")
@@ -58,8 +58,6 @@ def test_wandb(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mlflow(tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     history = tracked("mlflow", tmp_path / "run")
     (run,) = mlflow.search_runs(experiment_names=["quickstudy"], output_format="list")

@@ -6,6 +6,8 @@ import math
 import sys
 
 import numpy as np
+import pandas
+import pymfe.mfe as pymfe
 import pytest
 import torch
 from scipy import stats
@@ -115,7 +117,6 @@ def test_mutual_information_is_that_of_scikit_learn():
 
 
 def test_what_pymfe_finds_too():
-    pymfe = pytest.importorskip("pymfe.mfe")
     X, y = load_wine(return_X_y=True)
     names = ["class_ent", "w_lambda", "nr_attr", "nr_inst", "can_cor"]
     theirs = dict(zip(*pymfe.MFE(features=names, summary=["mean"]).fit(X, y).extract(), strict=True))
@@ -226,7 +227,6 @@ def test_tensors_frames_and_lists():
     before = meta_features(X, y, QUICK)
     assert meta_features(torch.from_numpy(X), torch.from_numpy(y), QUICK) == before
     assert meta_features(X.tolist(), [f"class {k}" for k in y], QUICK) == before
-    pandas = pytest.importorskip("pandas")
     assert meta_features(pandas.DataFrame(X, columns=list("abcd")), pandas.Series(y), QUICK) == before
 
 

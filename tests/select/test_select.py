@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import numpy as np
+import optuna
+import pandas
 import pytest
 import torch
 from sklearn.datasets import load_wine
@@ -79,7 +81,6 @@ def test_fit_passes_over_what_cannot_be_fitted():
 
 
 def test_a_frame_keeps_the_names_of_its_columns():
-    pandas = pytest.importorskip("pandas")
     X, y, _new_X, _ = wine()
     frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])])
     model = select.fit(frame, y, k=1, recommender=preferring(TREE))
@@ -89,13 +90,11 @@ def test_a_frame_keeps_the_names_of_its_columns():
 
 def test_every_candidate_of_the_grid_lies_in_the_search_space():
     """What is enqueued is what is tried, for all 42."""
-    optuna = pytest.importorskip("optuna")
     for candidate in grid():
         assert suggested(optuna.trial.FixedTrial(parameters_of(candidate))) == candidate
 
 
 def test_search_begins_with_what_is_recommended():
-    pytest.importorskip("optuna")
     X, y, new_X, new_y = wine()
     recommender = preferring(TREE, NEIGHBOURS)
     found = search_function(X, y, trials=6, k=2, recommender=recommender)
@@ -110,7 +109,6 @@ def test_search_begins_with_what_is_recommended():
 
 
 def test_a_candidate_that_cannot_be_fitted_scores_0():
-    pytest.importorskip("optuna")
     X, y, *_ = wine(40)
     found = search_function(X, y, trials=2, k=2, recommender=preferring(BROKEN, TREE))
     assert next(trial.score for trial in found.trials) == 0.0
@@ -120,7 +118,6 @@ def test_a_candidate_that_cannot_be_fitted_scores_0():
 
 
 def test_optuna_is_quiet_and_left_as_it_was(capfd: pytest.CaptureFixture):
-    optuna = pytest.importorskip("optuna")
     X, y, *_ = wine(40)
     before = optuna.logging.get_verbosity()
     search_function(X, y, trials=1, k=1, recommender=preferring(TREE))

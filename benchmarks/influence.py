@@ -1,0 +1,261 @@
+"""Influence balancing: a linear system whose truncated gradient points the wrong way, by every outer method that can be cut.
+
+    python -m benchmarks.influence                       what benchmarks/influence.json does not hold yet, and the picture
+    python -m benchmarks.influence --seeds 2 --force     two seeds, again
+    python -m benchmarks.influence --budget 0.1          a tenth of the outer steps
+    python -m benchmarks.influence --table               the table from the JSON
+
+    x_{t+1}  =  A x_t + theta s,        A_ii = A_i,i+1 = 1/2,     s = (1, ..., 1, -1, ..., -1): 10 and 13,     x_0 ~ N(0, I)  (1)
+    L        =  1/T sum_t 1/2 (x_t^1 - 1)^2,                      T = 200                                                   (2)
+
+c_t = d x_t^1 / d theta starts as 1, 2, 3, ... and comes to rest at -6: theta pulls the first unit up for some 30 steps and down
+for ever after. With E x_0 = 0,
+
+    E L(theta)  =  1/2T sum_t [ (c_t theta - 1)^2 + |A^t e_1|^2 ],        theta*  =  sum_t c_t / sum_t c_t^2                  (3)
+
+A derivative that is cut every W steps sees c_1 .. c_W instead, whatever the time. At rest its mean is (-6 theta - 1) c(W),
+c(W) = 1/W sum_{t <= W} c_t, where the truth is (-6 theta - 1)(-6): while c(W) > 0 descent leaves theta*, wherever it starts above it.
+
+theta_0 ~ U[0, 1/2). Scores are the regret E L(theta) - E L(theta*) of the last theta, exactly by (3); intervals are 95 % over
+seeds, by Student's t. All have Adam, its rate falling from 0.01 to 0 as a cosine.
+
+Source: Tallec & Ollivier, "Unbiasing Truncated Backpropagation Through Time", 2017, section 5 (23 units, 13 of them negative);
+Vicol, Metz & Sohl-Dickstein, "Persistent Evolution Strategies", ICML 2021, section 5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from scipy.stats import t as student
+from torch import Tensor, nn
+
+import quickstudy as qs
+from benchmarks.reproduce import hardware
+from quickstudy.counted import counted_normal
+from quickstudy.episode import Examples
+from quickstudy.learners.tune.training_run import TrainingRun
+
+HERE = Path(__file__).resolve().parent
+RESULTS, PICTURE = HERE / "influence.json", HERE.parent / "docs" / "pictures" / "influence.png"
+UNITS, POSITIVE, STEPS, RUNS, RATE, POINTS = 23, 10, 200, 4, 0.01, 150
+REACHED = 0.005  # regret, where E L(0) - E L(theta*) is about 0.4
+Result = dict[str, Any]
+
+
+class Influence(TrainingRun):
+    """(1), with (2) as the mean of its outer losses: the target of x^1 is the batch's y."""
+
+    def __init__(self, theta: float = 0.0, steps: int = STEPS):
+        super().__init__(steps=steps)
+        self.theta = nn.Parameter(torch.tensor(theta, dtype=torch.float64))
+        A, s = system()
+        self.register_buffer("A", A, persistent=False)
+        self.register_buffer("s", s, persistent=False)
+
+    def begin(self, task: Examples | None, seed: int | Tensor) -> dict[str, Tensor]:
+        return {"x": counted_normal(seed, (UNITS,), dtype=self.theta.dtype, device=self.theta.device)}
+
+    def advance(self, state: dict[str, Tensor], batch: Examples) -> dict[str, Tensor]:
+        return {"x": self.A @ state["x"] + self.theta * self.s}  # (1)
+
+    def predict(self, state: dict[str, Tensor], x: Tensor) -> Tensor:
+        return state["x"][0] + 0 * x
+
+    def objective(self, state: dict[str, Tensor], batch: Examples) -> Tensor:
+        return 0.5 * ((self.predict(state, batch.x) - batch.y) ** 2).mean()  # (2)
+
+
+def system() -> tuple[Tensor, Tensor]:
+    """A and s."""
+    A = 0.5 * (torch.eye(UNITS) + torch.diag(torch.ones(UNITS - 1), 1))
+    s = torch.where(torch.arange(UNITS) < POSITIVE, 1.0, -1.0)
+    return A.double(), s.double()
+
+
+def influence(steps: int = STEPS) -> Tensor:
+    """c_1 .. c_steps."""
+    A, s = system()
+    x, c = torch.zeros_like(s), []
+    for _ in range(steps):
+        x = A @ x + s
+        c.append(x[0])
+    return torch.stack(c)
+
+
+def optimum() -> float:
+    """theta* of (3)."""
+    c = influence()
+    return float(c.sum() / (c * c).sum())
+
+
+def regret(theta: Tensor) -> Tensor:
+    """E L(theta) - E L(theta*)  =  1/2T sum_t c_t^2 (theta - theta*)^2."""
+    return 0.5 * float((influence() ** 2).mean()) * (theta.double() - optimum()) ** 2
+
+
+def stream(window: int) -> qs.tasks.Streams:
+    """Batches that say nothing but the target, 1; `window` of them to an outer step."""
+    x = torch.zeros(16, 1, dtype=torch.float64)
+    return qs.tasks.Streams(x, torch.ones_like(x), batch=1, window=window)
+
+
+class Method(NamedTuple):
+    """An estimator, the window after which the run is cut, and the outer steps."""
+
+    estimator: Any
+    window: int
+    steps: int
+
+
+METHODS = {
+    "full unroll": Method(qs.Backprop(), STEPS, 300),
+    "truncated backpropagation, W = 5": Method(qs.Backprop(), 5, 1500),
+    "truncated backpropagation, W = 20": Method(qs.Backprop(), 20, 1500),
+    "truncated backpropagation, W = 100": Method(qs.Backprop(), 100, 300),
+    "truncated evolution, W = 5": Method(qs.Evolution(population=32, sigma=0.05, ranks=False), 5, 1500),
+    "persistent evolution, W = 5": Method(qs.PersistentEvolution(population=32, sigma=0.05), 5, 1500),
+    "forward mode, W = 5": Method(qs.ForwardMode(), 5, 1500),
+}
+
+
+def entry(name: str, seed: int, budget: float) -> Result:
+    """One method from one start: its last theta, and its way there."""
+    method = METHODS[name]
+    steps = max(int(method.steps * budget), 2)
+    theta = 0.5 * float(torch.rand((), generator=torch.Generator().manual_seed(seed)))
+    learner, path, began = Influence(theta), [theta], time.perf_counter()
+    outer = qs.Gradient(
+        method.estimator,
+        partial(torch.optim.Adam, lr=RATE),
+        lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1 + math.cos(math.pi * k / steps))),
+    )
+    qs.meta_train(
+        learner,
+        stream(method.window).train,
+        steps=steps,
+        tasks_per_step=RUNS,
+        outer=outer,
+        seed=seed,
+        executor="vmap",
+        track=lambda record, step: path.append(float(learner.theta.detach())),
+        progress=False,
+    )
+    every = max(steps // POINTS, 1)
+    return {
+        "theta": path[-1],
+        "regret": float(regret(torch.tensor(path[-1]))),
+        "steps": steps,
+        "inner_steps": steps * method.window,
+        "seconds": time.perf_counter() - began,
+        "path": [round(value, 5) for value in path[::every]],
+        "every": every,
+    }
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Mean, and half of the 95 % interval by Student's t."""
+    n, x = len(values), torch.tensor(values, dtype=torch.float64)
+    return float(x.mean()), float(student.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else math.nan
+
+
+def page() -> str:
+    """The table, from the JSON."""
+    found, c = read(), influence()
+    rows = [
+        f"Influence balancing (`python -m benchmarks.influence`): theta* = {optimum():.4f}; reached: regret below {REACHED}.",
+        "c(W) > 0 says that the cut derivative points away from the optimum; uncut it is -6 at rest. E L(0) - E L(theta*) ="
+        f" {float(regret(torch.zeros(()))):.2f}.",
+        "",
+        "| outer method | c(W) | last theta | regret | optimum | inner steps | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, method in METHODS.items():
+        own = list(found.get("entries", {}).get(name, {}).values())
+        if not own:
+            rows.append(f"| {name} | | not run | | | | |")
+            continue
+        cut = method.window < STEPS and isinstance(method.estimator, qs.Backprop | qs.Evolution)
+        theta, regrets = (interval([row[key] for row in own]) for key in ("theta", "regret"))
+        reached = sum(row["regret"] < REACHED for row in own)
+        seen = f"{float(c[: method.window].mean()):.2f}" if cut else "whole"
+        rows.append(
+            f"| {name} | {seen} | {theta[0]:.4f} +- {theta[1]:.4f} | {regrets[0]:.2g} +- {regrets[1]:.1g} "
+            f"| {reached} of {len(own)} seeds | {own[0]['inner_steps']} | {sum(row['seconds'] for row in own) / len(own):.0f} |"
+        )
+    if "hardware" in found:
+        rows += ["", f"{RUNS} runs of {STEPS} steps side by side; {found['hardware']}, one thread, torch {found['torch']}."]
+    return "\n".join([*rows, "", "![theta over outer steps](pictures/influence.png)"]) + "\n"
+
+
+def picture() -> None:
+    """theta over outer steps, every seed, and the influence that explains it."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = read()["entries"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", width_ratios=(1, 1.6))
+    c = influence(100)
+    left.axhline(0, color="0.8", lw=0.8)
+    left.plot(range(1, 101), c, color="black")
+    left.axvspan(1, 5, color="#c44a2e", alpha=0.25, lw=0)
+    left.annotate("what W = 5 sees", (5, 3), (22, 5.5), color="#c44a2e", arrowprops={"arrowstyle": "-", "color": "#c44a2e"})
+    left.set(xlabel="steps t since theta acted", ylabel="influence c_t of theta on the first unit")
+    colours = dict(zip(METHODS, ("black", "#c44a2e", "#e08a4a", "#8c6bb1", "#d4a017", "#2066a8", "#3a9a6a"), strict=True))
+    dashes = {"truncated evolution, W = 5": "--", "forward mode, W = 5": "--"}
+    for name, colour in colours.items():
+        for k, row in enumerate(found.get(name, {}).values()):
+            at = [i * row["every"] for i in range(len(row["path"]))]
+            right.plot(at, row["path"], dashes.get(name, "-"), color=colour, lw=1, alpha=0.8, label=None if k else name)
+    right.axhline(optimum(), color="black", lw=0.8, ls=":", label="theta*, by (3)")
+    right.set(xlabel="outer steps", ylabel="theta", yscale="symlog")
+    right.set_yscale("symlog", linthresh=1.0)
+    right.legend(frameon=False, fontsize=8)
+    figure.suptitle("Influence balancing: cut derivatives climb, unbiased ones reach the optimum", fontsize=11)
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, dpi=110)
+    plt.close(figure)
+
+
+def read() -> Result:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+
+
+def main() -> None:
+    """The command; an entry that stands in the JSON with as many steps is not run again."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seeds", type=int, default=8)
+    made.add_argument("--budget", type=float, default=1.0)
+    made.add_argument("--force", action="store_true")
+    made.add_argument("--table", action="store_true")
+    options = made.parse_args()
+    torch.set_num_threads(1)
+    for seed in range(0 if options.table else options.seeds):
+        for name, method in METHODS.items():
+            found = read()
+            own = found.setdefault("entries", {}).setdefault(name, {})
+            if own.get(str(seed), {}).get("steps") == max(int(method.steps * options.budget), 2) and not options.force:
+                continue
+            own[str(seed)] = row = entry(name, seed, options.budget)
+            found |= {"hardware": hardware(), "torch": torch.__version__, "optimum": optimum(), "runs": RUNS, "length": STEPS}
+            part = RESULTS.with_suffix(".part")
+            part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            os.replace(part, RESULTS)
+            print(f"seed {seed} {name}: theta {row['theta']:.4f} regret {row['regret']:.2g} ({row['seconds']:.0f} s)", flush=True)
+    print(page())
+    if read():
+        picture()
+
+
+if __name__ == "__main__":
+    main()
