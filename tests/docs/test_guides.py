@@ -1,0 +1,152 @@
+"""What the guides and the reference claim is compared with the code: the table of learners, and that no public name is missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import quickstudy as qs
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FEATURES, OUTPUTS, MOST = 6, 3, 4
+WAYS = (2, OUTPUTS, MOST, 6)
+
+
+def net(outputs: int = OUTPUTS) -> nn.Module:
+    return qs.models.mlp(FEATURES, outputs, hidden=(4,))
+
+
+LEARNERS = {
+    "Prototypical": lambda: qs.Prototypical(net()),
+    "LearnedMetric": lambda: qs.LearnedMetric(net()),
+    "MatchingNetwork": lambda: qs.MatchingNetwork(net()),
+    "MatchingNetwork with FullContext": lambda: qs.MatchingNetwork(net(), qs.FullContext(OUTPUTS)),
+    "RelationNetwork": lambda: qs.RelationNetwork(net(), qs.models.mlp(2 * OUTPUTS, 1, hidden=(4,))),
+    "FEAT": lambda: qs.FEAT(net()),
+    "ZeroShot": lambda: qs.ZeroShot(net(), net()),
+    "CentredCentroid": lambda: qs.CentredCentroid(net()),
+    "R2D2": lambda: qs.R2D2(net()),
+    "LRD2": lambda: qs.LRD2(net()),
+    "MetaOptNet": lambda: qs.MetaOptNet(net()),
+    "MAML": lambda: qs.MAML(net()),
+    "ANIL": lambda: qs.ANIL(net()),
+    "BOIL": lambda: qs.BOIL(net()),
+    "ProtoMAML": lambda: qs.ProtoMAML(net()),
+    "MetaSGD": lambda: qs.MetaSGD(net()),
+    "MetaCurvature": lambda: qs.MetaCurvature(net()),
+    "MAMLPlusPlus": lambda: qs.MAMLPlusPlus(net()),
+    "CAVIA": lambda: qs.CAVIA(qs.WithContext(qs.models.mlp(FEATURES + 2, OUTPUTS, hidden=(4,)), size=2)),
+    "Descent on LoRA": lambda: qs.Descent(qs.LoRA(net()), adapts="lora_*"),
+    "FOMAML": lambda: qs.FOMAML(net()),
+    "Reptile": lambda: qs.Reptile(net()),
+    "IMAML": lambda: qs.IMAML(net()),
+    "MetaLSTM": lambda: qs.MetaLSTM(net(), hidden=3),
+    "LEO": lambda: qs.LEO(features=FEATURES, latents=4),
+    "NeuralProcess": lambda: qs.NeuralProcess(FEATURES, width=8),
+    "NeuralProcessClassifier": lambda: qs.NeuralProcessClassifier(nn.Flatten(), FEATURES, width=8),
+    "Hypernetwork": lambda: qs.Hypernetwork(nn.Flatten(), FEATURES, hidden=4, rank=2, width=8),
+    "InContext": lambda: qs.InContext(features=FEATURES, max_ways=MOST, width=8, depth=1, heads=2),
+    "PriorFitted": lambda: qs.PriorFitted(max_features=FEATURES, max_ways=MOST, width=8, depth=1, heads=2),
+    "SNAIL": lambda: qs.SNAIL(nn.Flatten(), FEATURES, MOST, filters=4, attention=((4, 4),)),
+    "MANN": lambda: qs.MANN(nn.Flatten(), FEATURES, MOST, slots=8, width=4, hidden=4),
+    "FromScratch": lambda: qs.FromScratch(net(), inner_steps=2),
+    "NearestCentroid": lambda: qs.NearestCentroid(),
+    "PretrainFineTune": lambda: qs.PretrainFineTune(net()),
+    "LinearProbe": lambda: qs.LinearProbe(net()),
+    "BaselinePlusPlus": lambda: qs.BaselinePlusPlus(net(), inner_steps=2),
+    "ContrastivePretrain": lambda: qs.ContrastivePretrain(net()),
+    "JointTraining": lambda: qs.JointTraining(net()),
+    "LearnedTraining": lambda: qs.LearnedTraining(net(), steps=2, rule=qs.LearnedMomentum()),
+    "Architecture": lambda: qs.Architecture(qs.search_cell(FEATURES, OUTPUTS, width=4), steps=2),
+    "LearningToReweight": lambda: qs.LearningToReweight(net(), trusted=2, steps=2),
+}
+
+
+def adapts(learner: qs.Learner, support: qs.Examples) -> bool:
+    """Whether it learns from this support and answers; an error of its own, not torch's, where it does not."""
+    try:
+        learner.adapt(support)(torch.randn(2, FEATURES))
+    except (ValueError, TypeError, RuntimeError, IndexError):
+        return False
+    return True
+
+
+def served(learner: qs.Learner) -> str:
+    """The largest number of ways that it serves, of a network of 3 outputs and a max_ways of 4, as the page's word."""
+    most = max((ways for ways in WAYS if adapts(learner, labelled(ways))), default=0)
+    return {0: "none", OUTPUTS: "outputs", MOST: "max_ways", max(WAYS): "any"}[most]
+
+
+def labelled(ways: int) -> qs.Examples:
+    return qs.Examples(torch.randn(2 * ways, FEATURES), torch.arange(2 * ways) % ways, ways)
+
+
+def declared(learner: qs.Learner) -> list[str]:
+    """The row of the page after the learner's name."""
+    flags = learner.label_equivariant, learner.order_invariant, learner.exact_gradient
+    outputs = learner.targets if isinstance(learner, qs.NeuralProcess) else OUTPUTS
+    targets = adapts(learner, qs.Examples(torch.randn(6, FEATURES), torch.randn(6, outputs)))
+    trained = learner.meta_learns and any(parameter.requires_grad for parameter in learner.parameters())
+    words = ["yes" if flag else "no" for flag in (*flags, targets)]
+    return [*words, served(learner), learner.normalisation, "yes" if trained else "no"]
+
+
+def rows() -> dict[str, list[str]]:
+    """The table "What each declares" of the guide."""
+    text = (DOCS / "guides" / "learner.md").read_text(encoding="utf-8").partition("## What each declares")[2]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
+    return {cell[0].replace("`", ""): cell[1:] for cell in cells}
+
+
+def test_the_table_has_every_learner():
+    assert list(rows()) == list(LEARNERS)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_table_says_what_the_code_does(name):
+    torch.manual_seed(0)
+    assert rows()[name] == declared(LEARNERS[name]())
+
+
+def test_the_guide_names_every_learner():
+    """A learner or a recipe that is public stands in the guide."""
+    text = (DOCS / "guides" / "learner.md").read_text(encoding="utf-8")
+    base = {"Learner", "TrainingRun", "Predictor", "PrototypeHead", "CosineProbe", "FineTune", "Probe", "Logistic", "SVM"}
+    base |= {"Standardised", "Tables"}  # bases, the blocks behind recipes, and wrappers
+    learners = {name for name in dir(qs.recipes) if name[0].isupper()}
+    learners |= {name for name in qs.__all__ if isinstance(getattr(qs, name), type) and issubclass(getattr(qs, name), qs.Learner)}
+    missing = sorted(name for name in learners - base if not re.search(rf"\b{name}\b", text))
+    assert not missing
+
+
+def public() -> list[str]:
+    """Every public name, as the reference writes it."""
+    names = [f"quickstudy.{name}" for name in qs.__all__ if name != "__version__" and not hasattr(getattr(qs, name), "__path__")]
+    names = [name for name in names if name != "quickstudy.optim"]
+    for module in (qs.tasks, qs.models, qs.optim, qs.select):
+        own = getattr(module, "__all__", None) or [name for name, value in vars(module).items() if _own(module, name, value)]
+        names += [f"{module.__name__}.{name}" for name in own]
+    return names
+
+
+def _own(module: object, name: str, value: object) -> bool:
+    """Defined below this package, and not a helper or a submodule."""
+    if name.startswith("_") or not callable(value):
+        return False
+    home = getattr(value, "__module__", "")
+    return home.startswith(module.__name__) and name not in HELPERS  # type: ignore[attr-defined]
+
+
+HELPERS = ("load_rule", "as_table", "cross_validated", "fitted", "warm_search")  # of quickstudy.optim and .select: not re-exported
+
+
+def test_the_reference_has_every_public_name():
+    found = set(re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE))
+    aliases = {"quickstudy.FewShotClassifier": "quickstudy.sklearn.FewShotClassifier"}
+    aliases["quickstudy.FewShotRegressor"] = "quickstudy.sklearn.FewShotRegressor"
+    missing = sorted(name for name in public() if aliases.get(name, name) not in found)
+    assert not missing
