@@ -136,6 +136,25 @@ def main() -> None:
         print(f"{name:<26} regret {100 * mean:5.2f} +- {100 * ci95:.2f} points")
 
 
+def page() -> str:
+    """The table of regrets."""
+    rows = ["| search | regret, points of accuracy |", "|---|---|"]
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"seeds": {}, "regret": {}}
+    for name in [*SEARCHES, "median architecture"]:
+        score = found["regret"].get(name)
+        rows.append(f"| {name} | " + ("not run" if score is None else f"{100 * score[0]:.2f} +- {100 * score[1]:.2f}") + " |")
+    if found["seeds"]:
+        best = sum(row["best"] for row in found["seeds"].values()) / len(found["seeds"])
+        rows += [
+            "",
+            f"{len(found['seeds'])} seeds; the true best has {100 * best:.1f} % on average. {EVALUATIONS} evaluations of a",
+        ]
+        rows[-1] += (
+            f" student of {STEPS} steps for each search by values. {found['hardware']}, one thread, torch {found['torch']}."
+        )
+    return "\n".join(rows) + "\n"
+
+
 def summary(seeds: dict[str, Any]) -> dict[str, list[float]]:
     """Mean regret of each search and of the median architecture, with 95 % intervals over seeds."""
     if len(seeds) < 2:

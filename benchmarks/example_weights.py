@@ -203,6 +203,34 @@ def summary(rows: dict[str, Result]) -> Result:
     return found
 
 
+def page() -> str:
+    """Scores, paired margins and learned weights, a row for each kind of trouble."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    lines = [
+        "| training labels | seeds | plain % | Meta-Weight-Net % | margin | learning to reweight % | margin | weights |",
+        "|---" * 8 + "|",
+    ]
+    for kind in KINDS:
+        if "summary" not in results.get(kind, {}):
+            lines.append(f"| {kind} | not run |" + " |" * 6)
+            continue
+        s, first = results[kind]["summary"], results[kind]["0"]
+        gaps = [s[f"{name} over plain"] for name in METHODS if name != "plain"]
+        margins = [f"{gap['mean']:+.2f}" + (f" +- {gap['ci95']:.2f}" if gap["ci95"] is not None else "") for gap in gaps]
+        weights = ", ".join(f"{name} {value:.2f}" for name, value in first["weights"].items())
+        net, other = s["Meta-Weight-Net"], s["learning to reweight"]
+        cells = [kind, s["seeds"], f"{s['plain']:.2f}", f"{net:.2f}", margins[0], f"{other:.2f}", margins[1], weights]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if "machine" in results:
+        m = results["machine"]
+        steps = sorted({row["steps"] for kind in KINDS for key, row in results.get(kind, {}).items() if key != "summary"})
+        lines += [
+            "",
+            f"{' or '.join(map(str, steps))} steps; {m['cores']} cores of {m['cpu']}, {m['threads']} thread, torch {m['torch']}.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", help=f"of {KINDS}; all where none is named")

@@ -20,8 +20,8 @@ and longer than a trial: `grid, longer` says what the descent does, `grid, both`
 images, and says what 1,210 decays can at most have learned from them.
 
 The budget is BUDGET gradient evaluations on the training set, training anew included: a step is 1, a Hessian product of the
-conjugate gradient is 2, the outer derivative 3. Intervals are 95 % over seeds (split, initial weights and search), by Student's t,
-of paired differences to grid search. The gap, test less validation, is what was fitted to the validation set.
+conjugate gradient is 2, the outer derivative 3. Intervals are 95 % over seeds (split, initial weights, search), by Student's t, of
+paired differences to grid search. The gap, test less validation, is what was fitted to the validation set.
 
 The last row: on logistic regression with a decay for each weight, in float64, the implicit gradient against the unrolled one at
 the fixed point (tests/exact/test_hyperparameters.py holds it to 1e-5 on a smaller problem).

@@ -366,10 +366,36 @@ def shown(name: str, result: Result) -> None:
     tables = result["table"] if "table" in result else {name: result["rows"]}
     for where, rows in tables.items():
         print(f"  {where}")
-        for method, row in sorted(rows.items(), key=lambda pair: pair[1]["mean"]):
+        for method, row in ranked(rows):
             print(f"    {method:<10} {row['mean']:.5g} +- {row['ci95']:.2g}")
     if "table" in result:
         print(f"  not below every baseline: {result['lost'] or 'nowhere'}")
+
+
+def page() -> str:
+    """A table for each setting, the lowest loss first."""
+    results, lines = load(), []
+    for name, (_, budget) in ENTRIES.items():
+        result = results.get(name)
+        if result is None:
+            lines += [f"* {name}: not run (takes {budget:.0f} s of meta-training)", ""]
+            continue
+        for where, rows in result.get("table", {name: result["rows"]}).items():
+            lines += [f"| {where}: loss at the last step | mean |", "|---|---|"]
+            lines += [f"| {method} | {row['mean']:.4g} +- {row['ci95']:.2g} |" for method, row in ranked(rows)]
+            lines.append("")
+        if "lost" in result:
+            lines += [f"The LSTM rule is not below every baseline on: {'; '.join(result['lost']) or 'nowhere'}.", ""]
+        seconds, budget = result["seconds"], result["budget_seconds"]
+        lines += [f"Seed {result['seed']}, {budget:.0f} s of meta-training ({seconds:.0f} s in all), {result['machine']},"]
+        lines[-1] += f" {result['threads']} thread, torch {result['torch']}."
+        lines.append("")
+    return "\n".join(lines)
+
+
+def ranked(rows: dict[str, Result]) -> list[tuple[str, Result]]:
+    """By their means."""
+    return sorted(rows.items(), key=lambda pair: pair[1]["mean"])
 
 
 def main() -> None:

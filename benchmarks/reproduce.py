@@ -3,7 +3,9 @@
 python -m benchmarks.reproduce                     every entry that benchmarks/reproduce.json does not hold yet
 python -m benchmarks.reproduce ENTRY [--force]     one entry (again)
 python -m benchmarks.reproduce --budget 0.1        a tenth of the time for each
-python -m benchmarks.reproduce --table             docs/results.md from the JSON
+python -m benchmarks.reproduce --table             docs/results.md and docs/studies.md from the JSON
+
+A study (benchmarks/studies.py) is an entry too: python -m benchmarks.reproduce architecture.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch
 
 from benchmarks import omniglot, waves
 from benchmarks.entry import Entry, Result
+from benchmarks.studies import PAGE, STUDIES, is_done, pages
 
 HERE = Path(__file__).resolve().parent
 RESULTS, TABLE = HERE / "reproduce.json", HERE.parent / "docs" / "results.md"
@@ -31,18 +34,20 @@ ENTRIES: dict[str, Entry] = omniglot.ENTRIES | waves.ENTRIES
 def main() -> int:
     """The command."""
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    made.add_argument("entry", nargs="?", choices=sorted(ENTRIES), help="one entry; without it all that are missing")
+    made.add_argument("entry", nargs="?", choices=[*sorted(ENTRIES), *STUDIES], help="one entry; without it all that are missing")
     made.add_argument("--budget", type=float, default=1.0, help="scales the seconds of meta-training")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--force", action="store_true", help="run an entry that has a result already")
-    made.add_argument("--table", action="store_true", help="write docs/results.md from the JSON and stop")
+    made.add_argument("--table", action="store_true", help="write the pages of the docs from the JSON and stop")
     options = made.parse_args()
     if options.table:
-        TABLE.write_text(table(), encoding="utf-8")
-        print(f"wrote {TABLE}")
+        write_pages()
+        print(f"wrote {TABLE} and {PAGE}")
         return 0
     if options.entry is None:
         return run_missing(options)
+    if options.entry in STUDIES:
+        return run_study(options.entry)
     if options.entry in read() and not options.force:
         print(f"{options.entry}: has a result; --force runs it again")
         return 0
@@ -67,8 +72,20 @@ def run_missing(options: argparse.Namespace) -> int:
             str(options.seed),
         ]
         failed += subprocess.run(command + ["--force"] * options.force, cwd=HERE.parent, check=False).returncode != 0
-    TABLE.write_text(table(), encoding="utf-8")
+    failed += sum(run_study(name) != 0 for name in STUDIES if not is_done(name))
+    write_pages()
     return min(failed, 1)
+
+
+def run_study(name: str) -> int:
+    """What a study's JSON lacks, in a process of its own; its exit status."""
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, check=False).returncode
+
+
+def write_pages() -> None:
+    """docs/results.md and docs/studies.md."""
+    TABLE.write_text(table(), encoding="utf-8")
+    PAGE.write_text(pages(), encoding="utf-8")
 
 
 def run_one(name: str, budget: float, seed: int) -> None:

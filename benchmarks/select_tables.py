@@ -154,6 +154,11 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def page() -> str:
+    """The JSON as Markdown."""
+    return markdown(json.loads(RESULTS.read_text())) if RESULTS.is_file() else "not run"
+
+
 RULE = (
     "Tables of seed 1, drawn for this; the recommender learned from tables of seed 0, on which its target, kernel and landmarks "
     "were chosen by 56 comparisons of variants. Accuracy on rows that were not learned from. Warm and cold searches have as many "

@@ -213,6 +213,11 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def page() -> str:
+    """The JSON as Markdown."""
+    return markdown(json.loads(RESULTS.read_text())) if RESULTS.is_file() else "not run"
+
+
 def main() -> None:
     """Meta-train, compare, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
