@@ -175,8 +175,11 @@ def main() -> None:
     options = made.parse_args()
     torch.set_num_threads(1)
     outer_steps = max(int(OUTER * options.budget), 1)
-    test = None if options.table else images("t10k")
-    for seed in range(0 if test is None else options.seeds):
+    if options.table:
+        print(page())
+        return
+    test = images("t10k")
+    for seed in range(options.seeds):
         found = read()
         own = found.setdefault("entries", {})
         if own.get(str(seed), {}).get("outer_steps") == outer_steps and not options.force:

@@ -20,8 +20,8 @@ and longer than a trial: `grid, longer` says what the descent does, `grid, both`
 images, and says what 1,210 decays can at most have learned from them.
 
 The budget is BUDGET gradient evaluations on the training set, training anew included: a step is 1, a Hessian product of the
-conjugate gradient is 2, the outer derivative 3. Intervals are 95 % over seeds (split, initial weights, search), by Student's t, of
-paired differences to grid search. The gap, test less validation, is what was fitted to the validation set.
+conjugate gradient is 2, the outer derivative 3. Intervals are 95 % over seeds (split, initial weights, search), by Student's t,
+of paired differences to grid search. The gap, test less validation, is what was fitted to the validation set.
 
 The last row: on logistic regression with a decay for each weight, in float64, the implicit gradient against the unrolled one at
 the fixed point (tests/exact/test_hyperparameters.py holds it to 1e-5 on a smaller problem).
@@ -33,6 +33,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,19 @@ class Whole(TaskDistribution):
     """A stream whose every batch is the whole training set, every held-out batch the whole validation set."""
 
     def __init__(self, train: qs.Examples, validation: qs.Examples, window: int):
-        self.train, self.validation, self.window = train, validation, window
+        self.train, self.held, self.window = train, validation, window
         self.ways, self.shots, self.queries = train.ways, len(train), len(validation)
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> qs.Episode:
         spread = lambda examples: examples.map(lambda leaf: leaf.expand(n, self.window, *leaf.shape))  # noqa: E731
-        return qs.Episode(spread(self.train), spread(self.validation))
+        return qs.Episode(spread(self.train), spread(self.held))
 
     def examples(self) -> qs.Examples:
         return self.train
 
     def to(self, device: str | torch.device) -> Whole:
-        return Whole(*(part.map(lambda leaf: leaf.to(device)) for part in (self.train, self.validation)), self.window)
+        train, held = (part.map(lambda leaf: leaf.to(device)) for part in (self.train, self.held))
+        return Whole(train, held, self.window)
 
     def check_protocol(self) -> None:
         """Any protocol serves."""
@@ -112,6 +114,7 @@ def scores(run: qs.LearnedTraining, state: Any, parts: Any, spent: int, began: f
             name: float(run.objective(state, part)) for name, part in zip(("train", "validation", "test"), parts, strict=True)
         }
         found["accuracy"] = 100 * float((run.predict(state, parts[2].x).argmax(1) == parts[2].y).float().mean())
+    assert run.decays is not None
     decays = torch.cat([part.detach().flatten() for part in run.decays.log_decay]).exp()
     return {
         **found,
@@ -125,6 +128,7 @@ def scores(run: qs.LearnedTraining, state: Any, parts: Any, spent: int, began: f
 def trial(values: list[float], parts: Any, seed: int) -> tuple[float, Any]:
     """The validation loss under one decay, or one for each tensor; and the training that reached it."""
     run = learner(qs.WeightDecay(MIDDLE, per="network" if len(values) == 1 else "tensor"))
+    assert run.decays is not None
     with torch.no_grad():
         for part, value in zip(run.decays.log_decay, values, strict=True):
             part.fill_(float(np.log(value)))
@@ -158,7 +162,7 @@ def implicit(per: Any, parts: Any, seed: int, budget: int) -> tuple[qs.LearnedTr
     run = learner(qs.WeightDecay(MIDDLE, per=per), *PLAIN)  # whose I - J is symmetric, as conjugate gradient needs
     solver = qs.ConjugateGradient(steps=PRODUCTS, at_negative="stop")
     outer = qs.Gradient(qs.FixedPoint(solver), partial(torch.optim.Adam, lr=RATE))
-    training = MetaTraining(run, Whole(*parts[:2], WINDOW), outer, None, None, 1, None, None, seed)
+    training = MetaTraining(run, Whole(parts[0], parts[1], WINDOW), outer, None, None, 1, None, None, seed)
     training.take_executor("loop", steps, None)
     for step in range(1, steps + 1):
         training.step(step)
@@ -175,14 +179,15 @@ def anew(run: qs.LearnedTraining, per: Any, parts: Any, seed: int) -> tuple[qs.L
     return other, trained(other, parts[0], seed)
 
 
-SEARCHES = {
+SEARCHES: dict[str, Callable[[Any, int, int], tuple[qs.LearnedTraining, Any, int]]] = {
     "grid": grid, "Optuna": optuna, "implicit": partial(implicit, "element"), "implicit, 4": partial(implicit, "tensor")
 }  # fmt: skip
 
 
 def entry(seed: int, budget: int) -> Result:
     """One seed: every method on the same split, and a run begins from the same weights."""
-    parts, row, started = data(seed), {"budget": budget}, time.perf_counter()
+    parts, started = data(seed), time.perf_counter()
+    row: Result = {"budget": budget}
     for name, search in SEARCHES.items():
         began = time.perf_counter()
         run, state, spent = search(parts, seed, budget)

@@ -11,10 +11,11 @@ eq        the RBF kernel of length 1/4 and scale 1 alone, as Gordon et al. 2020,
           noise, ours 0.001, which the Cholesky factor needs
 
 3 to 50 points to learn from and 3 to 50 to be scored on, x ~ U[-2, 2], 16 tasks a meta-step, 8,000 meta-steps (about four minutes
-of one core), Adam whose rate falls from 0.001 to 0 as a cosine. Scores are log p(y | x, support) in nats a query point, on 2,000 meta-test tasks of each
-kernel; tasks come in fours that share their numbers of points, so the 95 % intervals are over the means of fours. `exact` is the
-posterior of the process given its kernel and numbers, which the learner is not told; `no support` the same before any is seen.
-`inside` is the share of query points within 1.96 sigma of the mean: 95 % where the learner knows how sure it may be.
+of one core), Adam whose rate falls from 0.001 to 0 as a cosine. Scores are log p(y | x, support) in nats a query point, on 2,000
+meta-test tasks of each kernel; tasks come in fours that share their numbers of points, so the 95 % intervals are over the means
+of fours. `exact` is the posterior of the process given its kernel and numbers, which the learner is not told; `no support` the
+same before any point is seen. `inside` is the share of query points within 1.96 sigma of the mean: 95 % where the learner knows
+how sure it may be.
 
 Source: Garnelo et al., "Conditional Neural Processes", ICML 2018; Kim et al., "Attentive Neural Processes", ICLR 2019; Gordon et
 al., "Convolutional Conditional Neural Processes", ICLR 2020, table 1.
