@@ -149,7 +149,7 @@ METHODS: dict[str, Method] = {
     ),
     "fomaml": Method(
         "FOMAML",
-        lambda ways: qs.FOMAML(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        lambda ways: qs.FOMAML(half(ways), inner_lr=0.1, inner_steps=3, **TRANSDUCTIVE),
         DESCENDS,
         papers={"5w1s": "98.3 +- 0.5 (Nichol et al. 2018)", "5w5s": "99.2", "20w1s": "89.4", "20w5s": "97.9"},
     ),
@@ -265,8 +265,8 @@ METHODS: dict[str, Method] = {
         targets={"5w1s": 90.0},
     ),
     "mann": Method(
-        "MANN, on three blocks of 32 channels at half size",
-        lambda ways: qs.MANN(half_size(), 32, max_ways=ways),
+        "MANN, trained as it is tested, on three blocks of 32 channels at half size",
+        lambda ways: qs.MANN(half_size(), 32, max_ways=ways, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
@@ -281,9 +281,10 @@ METHODS: dict[str, Method] = {
     ),
     "hypernetwork": Method("Hypernetwork", lambda ways: qs.Hypernetwork(conv4(), 64), COMPARES, any_ways=True),
     "in_context": Method(
-        "In-context transformer",
-        lambda ways: qs.InContext(conv4(), features=64, max_ways=ways, depth=2),
-        {"queries": 3, "tasks_per_step": 16},
+        "In-context transformer, on three blocks of 32 channels at half size",
+        lambda ways: qs.InContext(half_size(), features=32, max_ways=ways, depth=2),
+        {"queries": 5, "tasks_per_step": 16},
+        executor="vmap",
     ),
 }
 CONTROLS: dict[str, Method] = {
