@@ -41,7 +41,7 @@ demo: setup
 	@$(BIN)/quickstudy demo $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz.minute $(ARGS)
@@ -51,7 +51,7 @@ $(VENV)/.docs: $(VENV)/.setup
 	@touch $@
 
 test-all: setup
-	@$(BIN)/python -m pytest -m "" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "" $(ARGS)
 
 docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)

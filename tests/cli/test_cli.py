@@ -69,7 +69,7 @@ def test_demo_in_a_small_size(tmp_path):
     ("words", "text"),
     [
         (("train", "mamal"), "`LEARNER`: expected one of maml, fomaml"),
-        (("train", "maml", "--tasks", "cifar"), "`--tasks`: expected one of omniglot, strokes, sinusoid, folder, csv"),
+        (("train", "maml", "--tasks", "cifar"), "`--tasks`: expected one of omniglot, strokes, sinusoid, gaussian_process, folder, csv"),
         (("train", "maml", "--tasks", "omniglot", "--tasks.root", "nowhere"), "nowhere"),
         (("evaluate", "nowhere"), "expected a run folder, with config.yaml and learner/, got no such folder"),
         (("dance",), "there is no command 'dance'"),
@@ -188,7 +188,7 @@ def test_completion_knows_commands_learners_and_options(tmp_path):
     script = quickstudy("completion", "bash", cwd=tmp_path).stdout
     program = script + '\nCOMP_WORDS=(quickstudy train maml --inner_l); COMP_CWORD=3; _quickstudy; echo "${COMPREPLY[@]}"'
     assert subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout.split() == ["--inner_lr"]
-    program = script + '\nCOMP_WORDS=(quickstudy train pro); COMP_CWORD=2; _quickstudy; echo "${COMPREPLY[@]}"'
+    program = script + '\nCOMP_WORDS=(quickstudy train protot); COMP_CWORD=2; _quickstudy; echo "${COMPREPLY[@]}"'
     assert subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout.split() == ["prototypical"]
     assert quickstudy("completion", "zsh", cwd=tmp_path).stdout.startswith("autoload")
 
