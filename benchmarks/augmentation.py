@@ -156,7 +156,7 @@ def page() -> str:
         rows += [
             "",
             f"The learned policy, means over {whole['seeds']} seeds; it began as 0.12, 0.50, 0.20. {whole['seconds']:.0f} s in"
-            f" all, {whole['cpu']:.0f} s of a shared core; {found['hardware']}, one thread, torch {found['torch']}.",
+            f" all, {whole['cpu']:.0f} s of one core; {found['hardware']}, one thread, torch {found['torch']}.",
         ]
     return "\n".join(rows) + "\n"
 

@@ -233,7 +233,7 @@ def page() -> str:
         rows += [
             "",
             f"{len(entries) // max(len(found['entries']), 1)} seeds, {TESTED} tasks each;"
-            f" {sum(row['seconds'] for row in entries):.0f} s in all, {sum(row['cpu'] for row in entries):.0f} s of a shared core;"
+            f" {sum(row['seconds'] for row in entries):.0f} s in all, {sum(row['cpu'] for row in entries):.0f} s of one core;"
             f" {found['hardware']}, one thread, torch {found['torch']}.",
         ]
     return "\n".join(rows) + "\n"

@@ -69,7 +69,10 @@ def test_demo_in_a_small_size(tmp_path):
     ("words", "text"),
     [
         (("train", "mamal"), "`LEARNER`: expected one of maml, fomaml"),
-        (("train", "maml", "--tasks", "cifar"), "`--tasks`: expected one of omniglot, strokes, sinusoid, gaussian_process, folder, csv"),
+        (
+            ("train", "maml", "--tasks", "cifar"),
+            "`--tasks`: expected one of omniglot, strokes, sinusoid, gaussian_process, folder, csv",
+        ),
         (("train", "maml", "--tasks", "omniglot", "--tasks.root", "nowhere"), "nowhere"),
         (("evaluate", "nowhere"), "expected a run folder, with config.yaml and learner/, got no such folder"),
         (("dance",), "there is no command 'dance'"),

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import quickstudy as qs
-from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.learners.tune.architecture import Architecture, Mixed, architectures, fixed, space
 from quickstudy.learners.tune.search_space import SearchCell, search_cell, search_conv
 from quickstudy.meta.executors import Threads
@@ -186,3 +186,15 @@ def test_bad_input():
         RandomSearch().start({"weight": nn.Parameter(torch.zeros(2))})
     with pytest.raises(UnsupportedError, match=r"`outer`: expected a space to search"):
         RandomSearch().start({})
+
+
+def test_a_network_of_too_few_outputs_is_named():
+    wide = qs.Examples(torch.randn(5, 3), torch.arange(5))
+    with pytest.raises(ShapeError, match=r"`network`: expected at least 5 outputs, one for each class of the support"):
+        small().adapt(wide)
+
+
+def test_forward_mode_refuses_choices_without_a_slope():
+    learner = Architecture(search_cell(3, 2, width=4), steps=2, use="sampled")
+    with pytest.raises(UnsupportedError, match=r"whose choices are sampled: .* Use ScoreFunction\(\) with use='sampled'"):
+        qs.meta_gradient(learner, [episode(0)], estimator=qs.ForwardMode())

@@ -12,6 +12,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.errors import UnsupportedError
 from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
 from quickstudy.learners.tune.example_weights import MetaWeightNet
 from quickstudy.learners.tune.hyperparameters import Schedule, WeightDecay
@@ -154,3 +155,14 @@ def test_a_part_that_nothing_depends_on_is_named():
     run = LearnedTraining(network(), steps=4, inner_lr=Schedule(0.1, steps=4, knots=2), rule=LSTMRule(3))
     with pytest.raises(errors.ArgumentError, match=r"does not reach \['rates.log_rate'\]"):
         qs.meta_train(run, tasks.train, steps=1, tasks_per_step=1, executor="loop", progress=False)
+
+
+def test_reptile_refuses_a_run_that_learns_no_start():
+    learner = LearnedTraining(network(), steps=2, rule=LSTMRule(4))
+    with pytest.raises(UnsupportedError, match=r"LearnedTraining, which adapts no parameters of its own.* Use Backprop\(\)"):
+        qs.meta_gradient(learner, [classes()], estimator=qs.ReptileDirection())
+    data = classes().support
+    tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=6, window=3, shots=5, queries=3)
+    start = LearnedTraining(network(), steps=6, learned_start=True)
+    with pytest.raises(UnsupportedError, match=r"LearnedTraining, which is trained on a stream"):
+        qs.meta_train(start, tasks, steps=1, tasks_per_step=2, outer=qs.Gradient(qs.ReptileDirection()), progress=False)

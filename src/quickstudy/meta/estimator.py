@@ -84,22 +84,29 @@ class ReptileDirection(Estimator):
     all_examples: bool = False
 
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+        if not isinstance(episode, Episode):
+            raise _no_start(learner, "is trained on a stream, whose start is not adapted to a support")
         examples = _together(episode) if self.all_examples else episode.support
         with torch.no_grad():
             theta = learner.adapted(learner.learn(examples))
+        if theta is None:
+            raise _no_start(learner, "adapts no parameters of its own")
         phi = dict(learner.named_parameters())
-        assert theta is not None  # see check
         distance = sum(((phi[name] - adapted.detach()) ** 2).sum() for name, adapted in theta.items())
         return torch.as_tensor(distance) / 2, {}
 
     def check(self, learner: Learner) -> None:
         if type(learner).adapted is Learner.adapted:
-            raise UnsupportedError(
-                "estimator",
-                expected="one that serves " + type(learner).__name__ + ", which adapts no parameters",
-                got="ReptileDirection()",
-                do="Use Backprop().",
-            )
+            raise _no_start(learner, "adapts no parameters")
+
+
+def _no_start(learner: Learner, why: str) -> UnsupportedError:
+    return UnsupportedError(
+        "estimator",
+        expected=f"one that serves {type(learner).__name__}, which {why}",
+        got="ReptileDirection()",
+        do="Use Backprop().",
+    )
 
 
 def _together(episode: Episode) -> Examples:

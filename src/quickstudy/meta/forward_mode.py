@@ -12,6 +12,7 @@ from torch.func import vjp, vmap
 from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 
+from quickstudy.choice import Choice
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner, Loss, Measures, State
@@ -19,6 +20,8 @@ from quickstudy.learners.tune.training_run import TrainingRun
 from quickstudy.meta.carried import Window, follow, handed_back
 from quickstudy.meta.estimator import Estimator
 from quickstudy.network import Parameters
+
+UNROLLED = "give the learner hypergradient=Unrolled()"
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,28 @@ class ForwardMode(Estimator):
 
     def check(self, learner: Learner) -> None:
         if not learner.exact_gradient:
+            rule = type(getattr(learner, "rule", None)).__name__
+            give = f"build the rule with {rule}(keep_gradients=True)" if getattr(learner, "detaches", False) else UNROLLED
             raise UnsupportedError(
                 "estimator",
                 expected=f"one that serves {type(learner).__name__}, whose meta-gradient is not the derivative of its loss",
                 got="ForwardMode()",
-                do="Use Backprop(), or give the learner hypergradient=Unrolled().",
+                do=f"Use Backprop(), or {give}.",
+            )
+        hard = [part.use for part in learner.modules() if isinstance(part, Choice) and part.use in ("sampled", "best")]
+        if hard:
+            raise UnsupportedError(
+                "estimator",
+                expected=f"one that serves {type(learner).__name__}, whose choices are {hard[0]}: their logits have no slope",
+                got="ForwardMode()",
+                do="Use ScoreFunction() with use='sampled', or use='mixed'.",
             )
         if getattr(getattr(learner, "hypergradient", None), "recompute", False):
             raise UnsupportedError(
                 "estimator",
                 expected=f"one that serves {type(learner).__name__}, whose autograd.Function has no third derivative",
                 got="ForwardMode()",
-                do="Use Backprop(), or give the learner hypergradient=Unrolled().",
+                do=f"Use Backprop(), or {UNROLLED}.",
             )
         n = sum(parameter.numel() for parameter in learner.parameters() if parameter.requires_grad)
         if n > self.most:

@@ -14,7 +14,7 @@ from quickstudy.choice import Choice, Use
 from quickstudy.counted import Seed
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.learners.learner import Loss, State, default_loss
+from quickstudy.learners.learner import Loss, State, check_outputs, default_loss
 from quickstudy.learners.tune.training_run import TrainingRun, hidden
 from quickstudy.network import Parameters
 from quickstudy.rules import Normalisation
@@ -117,7 +117,9 @@ class Architecture(TrainingRun):
 
         def L(theta: Parameters) -> Tensor:
             decay = sum((value * value).sum() for value in theta.values()) * (self.weight_decay / 2)
-            return self.criterion(self.run(theta, batch.x), batch.y) + decay
+            prediction = self.run(theta, batch.x)
+            check_outputs(prediction, batch)
+            return self.criterion(prediction, batch.y) + decay
 
         g = grad(L)(state["theta"])
         return {"theta": {name: value - self.inner_lr * g[name] for name, value in state["theta"].items()}}
