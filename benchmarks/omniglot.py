@@ -45,6 +45,7 @@ class Method:
         outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
         executor: of meta-training.
         papers, targets: by protocol.
+        why: it may stand below a pre-trained network that is fine-tuned, within our time.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Method:
     seconds: float = SHORT
     papers: dict[str, str] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
+    why: str = ""
 
     def entry(self, protocol: str) -> Entry:
         """The row of this method under a protocol."""
@@ -172,12 +174,14 @@ METHODS: dict[str, Method] = {
         outer=reptile_outer,
         test_steps=50,
         papers={"5w1s": "97.68 +- 0.04 (Nichol et al. 2018, transductive)", "5w5s": "99.48", "20w1s": "89.43", "20w5s": "97.12"},
+        why="it learns from support alone, a small step for 5 tasks, and the paper takes 100,000 of them",
     ),
     "imaml": Method(
         "iMAML",
         lambda ways: qs.IMAML(half(ways), inner_lr=0.1, inner_steps=16, strength=2.0, **TRANSDUCTIVE),
         {"queries": 5, "tasks_per_step": 4},
         papers={"5w1s": "99.16 +- 0.35 (Rajeswaran et al. 2019, gradient descent)", "20w1s": "94.46"},
+        why="16 inner steps and a conjugate gradient for each task leave time for a hundred meta-steps",
     ),
     "matching": Method(
         "Matching network, temperature 0.1",
@@ -249,20 +253,31 @@ METHODS: dict[str, Method] = {
         "CAVIA",
         lambda ways: qs.CAVIA(qs.ContextConv4(ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
         PAPER_MAML,
+        why="a hundred numbers must turn the answer round, and the network that reads them saw five thousand tasks",
     ),
     "meta_curvature": Method(
         "Meta-Curvature", lambda ways: qs.MetaCurvature(half(ways), inner_lr=0.4, **TRANSDUCTIVE), PAPER_MAML
     ),
     "meta_lstm": Method(
-        "Meta-LSTM", lambda ways: qs.MetaLSTM(half(ways), inner_steps=5, inner_lr=0.1, **TRANSDUCTIVE), PAPER_MAML
+        "Meta-LSTM",
+        lambda ways: qs.MetaLSTM(half(ways), inner_steps=5, inner_lr=0.1, **TRANSDUCTIVE),
+        PAPER_MAML,
+        why="its gates run over every weight at each of 5 inner steps, and the time is over after a hundred meta-steps",
     ),
-    "leo": Method("LEO", lambda ways: qs.LEO(conv4(), features=64), {"queries": 5, "tasks_per_step": 8}, any_ways=True),
+    "leo": Method(
+        "LEO",
+        lambda ways: qs.LEO(conv4(), features=64),
+        {"queries": 5, "tasks_per_step": 8},
+        any_ways=True,
+        why="it is made for features of a pre-trained network; here the embedding begins at random",
+    ),
     "snail": Method(
         "SNAIL, on three blocks of 32 channels at half size",
         lambda ways: qs.SNAIL(half_size(), 32, max_ways=ways, length=ways + 1),
         {"queries": 3, "tasks_per_step": 8},
         papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
         targets={"5w1s": 90.0},
+        why="it learns from tasks alone that a label belongs to the example beside it",
     ),
     "mann": Method(
         "MANN, trained as it is tested, on three blocks of 32 channels at half size",
@@ -271,6 +286,7 @@ METHODS: dict[str, Method] = {
         executor="vmap",
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
         targets={"5w1s": 80.0},
+        why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
     ),
     "neural_process": Method(
         "Conditional neural process",
@@ -278,6 +294,7 @@ METHODS: dict[str, Method] = {
         COMPARES,
         any_ways=True,
         papers={"5w1s": "95.3", "5w5s": "98.5", "20w1s": "89.9", "20w5s": "96.8"},
+        why="no distance is built in: a network has to learn from nothing what it is to compare two embeddings",
     ),
     "hypernetwork": Method("Hypernetwork", lambda ways: qs.Hypernetwork(conv4(), 64), COMPARES, any_ways=True),
     "in_context": Method(
@@ -285,6 +302,7 @@ METHODS: dict[str, Method] = {
         lambda ways: qs.InContext(half_size(), features=32, max_ways=ways, depth=2),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
+        why="it learns from tasks alone that a label belongs to the example beside it",
     ),
 }
 CONTROLS: dict[str, Method] = {

@@ -121,7 +121,8 @@ def read() -> dict[str, Result]:
 def table() -> str:
     """The results as a page of the docs."""
     results = read()
-    return "\n".join([*INTRODUCTION, *_scores(results), "", *_protocols(results), "", *_curves(results)]) + "\n"
+    parts = (_scores(results), _below(results), _protocols(results), _curves(results))
+    return "\n".join([*INTRODUCTION, *(line for part in parts for line in (*part, ""))])
 
 
 INTRODUCTION = [
@@ -153,6 +154,23 @@ def _scores(results: dict[str, Result]) -> list[str]:
     return rows
 
 
+def _below(results: dict[str, Result]) -> list[str]:
+    """Who stands below the control, and why."""
+    control = results.get("omniglot_5w1s_pretrain")
+    if control is None:
+        return []
+    rows = [f"Below pre-training and fine-tuning ({_score(control)}) at 5-way 1-shot stand, in the time they had:", ""]
+    for name, method in omniglot.METHODS.items():
+        r = results.get(f"omniglot_5w1s_{name}")
+        if r is not None and r["mean"] < control["mean"]:
+            rows.append(f"* {method.title}, {_score(r)} after {r['steps']} meta-steps: {method.why or 'no reason known'}.")
+    rows += [
+        "",
+        "Relation networks add up the support of a class: one that was trained on one shot is asked something else with five.",
+    ]
+    return rows
+
+
 def _protocols(results: dict[str, Result]) -> list[str]:
     """How each entry was made."""
     rows = ["| entry | ours | must | normalisation | meta-training | seed, hardware |", "|---|---|---|---|---|---|"]
@@ -164,7 +182,7 @@ def _protocols(results: dict[str, Result]) -> list[str]:
         policy = r["normalisation"] + (" (transductive)" if r["transductive"] else "")
         must = "" if entry.target is None else f"{entry.target}: " + ("passed" if r["mean"] >= entry.target else "missed")
         training = f"{r['steps']} steps in {r['training_seconds']:.0f} s, {r['executor']}"
-        rows.append(f"| `{name}` | {_score(r)} | {must} | {policy} | {training} | {r['seed']}, {r['hardware']} |")
+        rows.append(f"| `{name}` | {_score(r)} | {must} | {policy} | {training} | {r['seed']}, {r['hardware']}{_threads(r)} |")
     return rows
 
 
@@ -185,6 +203,10 @@ def _curves(results: dict[str, Result]) -> list[str]:
 
 def _score(record: Result) -> str:
     return f"{record['mean']:.4g} +- {record['ci95']:.2g}"
+
+
+def _threads(record: Result) -> str:
+    return f", {record['threads']} used" if "threads" in record else ""
 
 
 def _policy(record: Result) -> str:
