@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.influence import STEPS, Influence, influence, optimum, regret, stream, system
+from benchmarks.influence import STEPS, Influence, influence, optimum, regret, rest, stream, system
 from tests.meta.runs import over_the_run
 
 import quickstudy as qs
@@ -74,3 +74,21 @@ def test_influence_rises_for_ten_steps_and_rests_at_minus_six():
     c = influence(400)
     assert c[:10].tolist() == list(range(1, 11))
     assert abs(float(c[-1]) + 6) < 1e-9
+
+
+@pytest.mark.parametrize("window", [5, 100, STEPS])
+def test_what_a_cut_derivative_sees_on_average_is_a_line_in_theta(window):
+    """The slope k and the zero r of the cut gradient, from E x_0 = 0: the system is run with x_0 = 0."""
+    A, s = system()
+    c, gradients = influence(), []
+    for theta in (0.0, 1.0):
+        x, total = torch.zeros_like(s), 0.0
+        for t in range(STEPS):
+            x = A @ x + theta * s
+            total += float((x[0] - 1) * c[t % window]) / STEPS
+        gradients.append(total)
+    k, r = rest(window)
+    assert abs(gradients[1] - gradients[0] - k) < 1e-9
+    assert abs(gradients[0] + k * r) < 1e-9
+    assert (k < 0) == (window == 5)
+    assert (abs(r - optimum()) < 1e-12) == (window == STEPS)

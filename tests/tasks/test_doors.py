@@ -50,6 +50,7 @@ def test_laws(door: str, tmp_path: Path):
     door_laws.check_family(DOORS[door](tmp_path))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # of two workers, on one core
 def test_the_number_of_workers_changes_nothing(tmp_path: Path):
     door_laws.check_workers(DOORS["folder, augmented"](tmp_path)().train)
 
