@@ -106,10 +106,10 @@ def entry(seed: int, outer_steps: int, test: qs.Examples) -> Result:
     return row
 
 
-def interval(values: list[float]) -> list[float]:
-    """Mean, and half of the 95 % interval by Student's t."""
+def interval(values: list[float]) -> list[float | None]:
+    """Mean, and half of the 95 % interval by Student's t; None of one value."""
     n, x = len(values), torch.tensor(values, dtype=torch.float64)
-    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else float("nan")]
+    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else None]
 
 
 def summary(seeds: dict[str, Result]) -> Result:
@@ -134,7 +134,8 @@ def page() -> str:
     """The tables, from the JSON."""
     found = read()
     whole = found.get("summary", {})
-    cell = lambda pair, digits: f"{pair[0]:.{digits}f} +- {pair[1]:.{digits}f}"  # noqa: E731
+    part = lambda value, digits: "?" if value is None else f"{value:.{digits}f}"  # noqa: E731
+    cell = lambda pair, digits: f"{part(pair[0], digits)} +- {part(pair[1], digits)}"  # noqa: E731
     rows = [
         "Augmentation of MNIST at 14 x 14 (`python -m benchmarks.augmentation`), 10 training images of a class, then with the 20"
         " of meta-validation among them; test on 10,000 images, differences paired over seeds.",

@@ -41,7 +41,7 @@ from quickstudy.tasks.streams import Streams
 
 mpl.use("Agg")
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "example_weights.json"
+RESULTS, PICTURES = HERE / "example_weights.json", HERE.parent / "docs" / "pictures"
 KINDS = ("uniform", "flip", "imbalance")
 TRAIN, CLEAN, HELD_OUT, BATCH, STEPS, RATES = 10_000, 1_000, 2_000, 100, 4_000, (0.05, 0.2)
 T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student's, 97.5 %
@@ -183,7 +183,7 @@ def weights(kind: str, seed: int, run: LearnedTraining, state: Any, train: Examp
     right.set(xlabel="loss l of an example", ylabel="V(l)", ylim=(0, 1))
     figure.suptitle(f"Meta-Weight-Net on MNIST, {kind}, seed {seed}")
     if seed == 0:
-        figure.savefig(HERE / f"example_weights_{kind}.png", dpi=120)
+        figure.savefig(PICTURES / f"example_weights_{kind}.png", dpi=120)
     plt.close(figure)
     return {name: float(v[which].mean()) for name, which in groups.items()}
 
@@ -221,6 +221,8 @@ def page() -> str:
         net, other = s["Meta-Weight-Net"], s["learning to reweight"]
         cells = [kind, s["seeds"], f"{s['plain']:.2f}", f"{net:.2f}", margins[0], f"{other:.2f}", margins[1], weights]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    drawn = [kind for kind in KINDS if (PICTURES / f"example_weights_{kind}.png").is_file()]
+    lines += ["", *(f"![learned weights, {kind}](pictures/example_weights_{kind}.png)" for kind in drawn)]
     if "machine" in results:
         m = results["machine"]
         steps = sorted({row["steps"] for kind in KINDS for key, row in results.get(kind, {}).items() if key != "summary"})

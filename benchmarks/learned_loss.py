@@ -16,7 +16,8 @@ learned loss                  from there too, `LearnedLoss()`, the same META met
 cross-entropy, oracle         its rate the best of RATES on other tasks of the very kind that is tested: a control that the others
                               have no part in
 
-Cross-entropy's search has EVALUATIONS student steps, counted as meta-training's are, so that it has the budget of the other two.
+Cross-entropy's search has EVALUATIONS student steps, as many as meta-training is counted for. The two that are meta-trained start
+from the rate that it found, and so have had both: learned rates are the control on exactly the same budget as the learned loss.
 Tested on digits that no task has shown, on MNIST brought to 8 x 8, with two layers of 64 units on MNIST, and over 4 times the
 steps, 100 tasks each. Intervals are 95 % over seeds (split, meta-training and test tasks), by Student's t, of paired differences.
 """
@@ -177,10 +178,10 @@ def entry(kind: str, seed: int, meta: int) -> Result:
     return row
 
 
-def interval(values: list[float]) -> list[float]:
-    """Mean, and half of the 95 % interval by Student's t."""
+def interval(values: list[float]) -> list[float | None]:
+    """Mean, and half of the 95 % interval by Student's t; None of one value."""
     n, x = len(values), torch.tensor(values, dtype=torch.float64)
-    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else float("nan")]
+    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else None]
 
 
 def summary(seeds: dict[str, Result]) -> Result:
@@ -202,7 +203,8 @@ def summary(seeds: dict[str, Result]) -> Result:
 def page() -> str:
     """The tables, from the JSON."""
     found = read()
-    cell = lambda pair, digits: f"{pair[0]:.{digits}f} +- {pair[1]:.{digits}f}"  # noqa: E731
+    part = lambda value, digits: "?" if value is None else f"{value:.{digits}f}"  # noqa: E731
+    cell = lambda pair, digits: f"{part(pair[0], digits)} +- {part(pair[1], digits)}"  # noqa: E731
     rows = [
         "A learned loss against cross-entropy (`python -m benchmarks.learned_loss`) on tasks of neither its images nor its"
         f" initial weights; {STEPS} steps of gradient descent on {SIZE} images, differences paired over seeds.",

@@ -12,6 +12,7 @@ STUDIES = {
     "example_weights": "Learned example weights",
     "hyperparameters": "Learned hyperparameters",
     "architecture": "Learned architecture",
+    "few_shot_architecture": "Architecture across few-shot tasks",
     "augmentation": "Learned augmentation",
     "learned_loss": "Learned loss",
     "influence": "Truncation and influence balancing",

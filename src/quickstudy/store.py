@@ -122,7 +122,8 @@ def _encode(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
             fields = {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
             return {"class": type(value).__name__, "arguments": fields}
-        names = [name for name in inspect.signature(type(value).__init__).parameters if name != "self"]
+        taken = inspect.signature(type(value).__init__).parameters.values()
+        names = [one.name for one in taken if one.name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         return {"class": type(value).__name__, "arguments": {name: _encode(getattr(value, name)) for name in names}}
     for name, function in FUNCTIONS.items():
         if value is function:

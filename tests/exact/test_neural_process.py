@@ -247,3 +247,15 @@ def test_support_sets_that_it_cannot_read():
         learner.adapt(draw(INPUTS, torch.randn(4, 1)))
     with pytest.raises(ShapeError, match=r"`x`: expected examples of inputs=2 features, got 5"):
         learner.adapt(draw(5, torch.randn(4, TARGETS)))
+
+
+@pytest.mark.parametrize("attentive", [False, True])
+def test_it_is_saved_with_its_pooling(attentive, tmp_path):
+    """MeanPooling has no __init__ of its own: nothing of torch's is asked for."""
+    learner = qs.NeuralProcess(pooling=qs.CrossAttention(1, 8, 2) if attentive else qs.MeanPooling(), width=8)
+    learner.save(tmp_path)
+    loaded = qs.load(tmp_path)
+    assert type(loaded.pooling) is type(learner.pooling)
+    episode = qs.tasks.GaussianProcess().test.sample(1, generator=torch.Generator().manual_seed(0))[0]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.log_likelihood(episode), learner.log_likelihood(episode), rtol=0, atol=0)
