@@ -20,10 +20,15 @@ help:
 setup: $(VENV)/.setup
 
 # The package's own pins are read by pip from constraints.txt. torch first and alone: whatever else asks for torch then finds it there.
-$(VENV)/.setup: pyproject.toml constraints.txt | $(VENV)/.python
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.python
 	@echo "setup: installing into $(VENV) (about a minute)"
 	@$(PIP) torch
 	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.setup: $(VENV)/.core
+	@echo "setup: and what the tests need (another minute)"
 	@$(PIP) --no-build-isolation --editable '.[test]'
 	@touch $@
 
@@ -37,7 +42,7 @@ $(VENV)/.bench: $(VENV)/.setup
 	@$(PIP) --no-build-isolation --editable '.[test,bench]'
 	@touch $@
 
-demo: setup
+demo: $(VENV)/.core
 	@$(BIN)/quickstudy demo $(ARGS)
 
 test: setup

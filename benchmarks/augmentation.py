@@ -11,7 +11,11 @@ the end. The student is a network 196-64-10, trained by STEPS steps of heavy-bal
 none       no augmentation
 initial    AugmentationPolicy() as it is built: eight operations, equally often, p = 0.5, s = 0.2
 learned    the same after OUTER steps of Adam on the meta-validation loss, backpropagated through windows of WINDOW steps
-           beside one student, whose training it spans
+           of a student, four of them one after another
+
+Windows and rate were chosen on the meta-validation loss of seed 100, of four settings: windows of 20 steps at 0.05 gave 0.78, of
+10 at 0.03 0.87, of 4 at 0.03 1.06, where no augmentation has 0.96 and the initial policy 0.93. A short window sees what an
+augmentation costs now and not what it is good for. Seed 0 was read under windows of 4 steps, so the seeds here begin at 1.
 
 Then each once more with the meta-validation images among the training images, since learning a policy needs images that plain
 training could have learned from. In a seed all six begin from the same weights and see the same batches. Intervals are 95 % over
@@ -39,7 +43,7 @@ from benchmarks.reproduce import hardware
 from quickstudy.tasks.streams import StreamTasks
 
 RESULTS = Path(__file__).resolve().parent / "augmentation.json"
-SHOTS, HELD, BATCH, STEPS, OUTER, WINDOW, RATE = 10, 20, 50, 600, 150, 4, 0.1
+SHOTS, HELD, BATCH, STEPS, OUTER, WINDOW, RATE = 10, 20, 50, 600, 120, 20, 0.05
 METHODS = ("none", "initial", "learned")
 PAIRS = (("learned", "none"), ("learned", "initial"), ("initial", "none"))
 Result = dict[str, Any]
@@ -180,7 +184,7 @@ def main() -> None:
         print(page())
         return
     test = images("t10k")
-    for seed in range(options.seeds):
+    for seed in range(1, 1 + options.seeds):
         found = read()
         own = found.setdefault("entries", {})
         if own.get(str(seed), {}).get("outer_steps") == outer_steps and not options.force:
