@@ -121,7 +121,7 @@ def read() -> dict[str, Result]:
 def table() -> str:
     """The results as a page of the docs."""
     results = read()
-    parts = (_scores(results), _below(results), _protocols(results), _curves(results))
+    parts = (_scores(results), _below(results), _protocols(results), _curves(results), waves.page().strip().splitlines())
     return "\n".join([*INTRODUCTION, *(line for part in parts for line in (*part, ""))])
 
 
@@ -202,7 +202,7 @@ def _must(entry: Entry, record: Result | None) -> str:
 def _curves(results: dict[str, Result]) -> list[str]:
     """Sinusoids against inner steps."""
     rows = [
-        "Sinusoids, K = 10, mean squared error over 600 tasks after inner steps:",
+        "Sinusoids, mean squared error over 600 tasks after inner steps:",
         "",
         "| learner | " + " | ".join(str(steps) for steps in waves.STEPS) + " |",
         "|---|" + "---|" * len(waves.STEPS),
