@@ -66,7 +66,7 @@ def test_gradient_by_hand():
     assert (direct - wanted).abs().max() > 1e-3, "the control, without the path through the weights, is told apart"
 
 
-@pytest.mark.parametrize("executor", [Threads(2), "vmap"], ids=str)
+@pytest.mark.parametrize("executor", [Threads(2), "vmap"], ids=["threads", "vmap"])
 def test_executors_agree(executor):
     learner, batch = small(), [episode(seed) for seed in range(3)]
     loss, wanted = qs.meta_gradient(learner, batch)
