@@ -14,7 +14,15 @@ def test_the_page_is_made_from_the_json():
 def test_every_entry_stands_with_its_number_or_not_run():
     results, page = reproduce.read(), reproduce.table()
     assert set(results) <= set(reproduce.ENTRIES)
-    assert page.count("` | not run |") == len(reproduce.ENTRIES) - len(results)
+    missing = [name for name in reproduce.ENTRIES if name not in results]
+    assert [name for name in missing if f"`{name}` | not run |" in page] == [name for name in missing if not scored_as_another(name)]
+    assert not any(f"`{name}` | not run |" in page for name in results)
     for record in results.values():
         for key in ("mean", "ci95", "seed", "budget", "wall_seconds", "normalisation", "paper", "hardware", "steps"):
             assert key in record, key
+
+
+def scored_as_another(name: str) -> bool:
+    """Whether the learner that was trained for 5-way 1-shot has a score under this entry's protocol: a starred one."""
+    _, protocol, method = name.split("_", 2)
+    return protocol in reproduce.read().get(f"omniglot_5w1s_{method}", {}).get("others", {})
