@@ -274,7 +274,8 @@ METHODS: dict[str, Method] = {
     "snail": Method(
         "SNAIL, on three blocks of 32 channels at half size",
         lambda ways: qs.SNAIL(half_size(), 32, max_ways=ways, length=ways + 1),
-        {"queries": 3, "tasks_per_step": 8},
+        {"queries": 3, "tasks_per_step": 16},
+        executor="vmap",
         papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
         targets={"5w1s": 90.0},
         why="it learns from tasks alone that a label belongs to the example beside it",
