@@ -281,8 +281,8 @@ METHODS: dict[str, Method] = {
         why="it learns from tasks alone that a label belongs to the example beside it",
     ),
     "mann": Method(
-        "MANN, trained as it is tested, on three blocks of 32 channels at half size",
-        lambda ways: qs.MANN(half_size(), 32, max_ways=ways, sequence=False),
+        "MANN with a feed-forward controller and 32 slots, trained as it is tested, on three blocks of 32 channels at half size",
+        lambda ways: qs.MANN(half_size(), 32, max_ways=ways, slots=32, recurrent=False, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
