@@ -10,7 +10,6 @@ value may train EVALUATIONS architectures, a half of the space; DARTS trains one
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +21,7 @@ from sklearn.datasets import load_digits
 
 import quickstudy as qs
 from benchmarks.reproduce import hardware
-from quickstudy.evaluation.evaluate import interval
+from benchmarks.study import Interval, interval, read, write
 from quickstudy.learners.tune.architecture import Architecture, architectures
 from quickstudy.learners.tune.search_space import OPERATIONS, search_cell
 from quickstudy.meta.problem import Problem
@@ -113,7 +112,7 @@ def main() -> None:
     made.add_argument("--seeds", type=int, default=10)
     options = made.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"seeds": {}}
+    found = read(RESULTS) or {"seeds": {}}
     for seed in range(options.seeds):
         if str(seed) in found["seeds"]:
             continue
@@ -130,7 +129,7 @@ def main() -> None:
         found["seeds"][str(seed)] = row
         found |= {"hardware": hardware(), "torch": torch.__version__, "evaluations": EVALUATIONS, "steps": STEPS}
         found["regret"] = summary(found["seeds"])
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write(RESULTS, found)
         print(f"seed {seed}: best {best:.3f}; " + ", ".join(f"{n} {r['regret']:.3f}" for n, r in row["searches"].items()))
     for name, (mean, ci95) in found["regret"].items():
         print(f"{name:<26} regret {100 * mean:5.2f} +- {100 * ci95:.2f} points")
@@ -139,7 +138,7 @@ def main() -> None:
 def page() -> str:
     """The table of regrets."""
     rows = ["| search | regret, points of accuracy |", "|---|---|"]
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"seeds": {}, "regret": {}}
+    found = read(RESULTS) or {"seeds": {}, "regret": {}}
     for name in [*SEARCHES, "median architecture"]:
         score = found["regret"].get(name)
         rows.append(f"| {name} | " + ("not run" if score is None else f"{100 * score[0]:.2f} +- {100 * score[1]:.2f}") + " |")
@@ -155,13 +154,13 @@ def page() -> str:
     return "\n".join(rows) + "\n"
 
 
-def summary(seeds: dict[str, Any]) -> dict[str, list[float]]:
+def summary(seeds: dict[str, Any]) -> dict[str, Interval]:
     """Mean regret of each search and of the median architecture, with 95 % intervals over seeds."""
     if len(seeds) < 2:
         return {}
     rows = {name: [row["searches"][name]["regret"] for row in seeds.values()] for name in SEARCHES}
     rows["median architecture"] = [row["best"] - row["median"] for row in seeds.values()]
-    return {name: list(interval(values)) for name, values in rows.items()}
+    return {name: interval(values) for name, values in rows.items()}
 
 
 if __name__ == "__main__":

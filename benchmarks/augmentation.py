@@ -24,29 +24,24 @@ seeds (training and meta-validation images, weights, batches), by Student's t, o
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import t as student_t
 from torch import nn
 
 import quickstudy as qs
-from benchmarks.learned_optimizer import mnist_files
+from benchmarks.mnist import mnist_files
 from benchmarks.reproduce import hardware
+from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.tasks.streams import StreamTasks
 
 RESULTS = Path(__file__).resolve().parent / "augmentation.json"
 SHOTS, HELD, BATCH, STEPS, OUTER, WINDOW, RATE = 10, 20, 50, 600, 120, 20, 0.05
 METHODS = ("none", "initial", "learned")
 PAIRS = (("learned", "none"), ("learned", "initial"), ("initial", "none"))
-Result = dict[str, Any]
 
 
 def images(part: str) -> qs.Examples:
@@ -110,12 +105,6 @@ def entry(seed: int, outer_steps: int, test: qs.Examples) -> Result:
     return row
 
 
-def interval(values: list[float]) -> list[float | None]:
-    """Mean, and half of the 95 % interval by Student's t; None of one value."""
-    n, x = len(values), torch.tensor(values, dtype=torch.float64)
-    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else None]
-
-
 def summary(seeds: dict[str, Result]) -> Result:
     """Means of every student, paired differences, and the policy's means."""
     found: Result = {"seeds": len(seeds), **{key: sum(row[key] for row in seeds.values()) for key in ("seconds", "cpu")}}
@@ -136,10 +125,8 @@ def summary(seeds: dict[str, Result]) -> Result:
 
 def page() -> str:
     """The tables, from the JSON."""
-    found = read()
+    found = read(RESULTS)
     whole = found.get("summary", {})
-    part = lambda value, digits: "?" if value is None else f"{value:.{digits}f}"  # noqa: E731
-    cell = lambda pair, digits: f"{part(pair[0], digits)} +- {part(pair[1], digits)}"  # noqa: E731
     rows = [
         "Augmentation of MNIST at 14 x 14 (`python -m benchmarks.augmentation`), 10 training images of a class, then with the 20"
         " of meta-validation among them; test on 10,000 images, differences paired over seeds.",
@@ -152,7 +139,7 @@ def page() -> str:
             rows.append(f"| {name} | not run | | | |")
             continue
         cells = [
-            cell(whole[name + data][key], digits) for data in ("", ", both") for key, digits in (("accuracy", 2), ("test", 3))
+            cell(whole[name + data][key], form) for data in ("", ", both") for key, form in (("accuracy", ".2f"), ("test", ".3f"))
         ]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     if whole:
@@ -166,18 +153,9 @@ def page() -> str:
     return "\n".join(rows) + "\n"
 
 
-def read() -> Result:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-
-
 def main() -> None:
     """The command; a seed that stands in the JSON with as many outer steps is not run again."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--seeds", type=int, default=5)
-    made.add_argument("--budget", type=float, default=1.0)
-    made.add_argument("--force", action="store_true")
-    made.add_argument("--table", action="store_true")
-    options = made.parse_args()
+    options = command(__doc__).parse_args()
     torch.set_num_threads(1)
     outer_steps = max(int(OUTER * options.budget), 1)
     if options.table:
@@ -185,15 +163,13 @@ def main() -> None:
         return
     test = images("t10k")
     for seed in range(1, 1 + options.seeds):
-        found = read()
+        found = read(RESULTS)
         own = found.setdefault("entries", {})
         if own.get(str(seed), {}).get("outer_steps") == outer_steps and not options.force:
             continue
         own[str(seed)] = entry(seed, outer_steps, test)
         found |= {"hardware": hardware(), "torch": torch.__version__, "summary": summary(own)}
-        part = RESULTS.with_suffix(".part")
-        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, RESULTS)
+        write(RESULTS, found)
     print(page())
 
 

@@ -15,8 +15,6 @@ MNIST's 10,000 test images; intervals are 95 % over seeds, by Student's t, of th
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
 import time
@@ -31,7 +29,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import quickstudy as qs
-from benchmarks.learned_optimizer import mnist_files
+from benchmarks.mnist import mnist_files
+from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.episode import Examples
 from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet
 from quickstudy.learners.tune.learned_training import LearnedTraining
@@ -44,8 +43,6 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PICTURES = HERE / "example_weights.json", HERE.parent / "docs" / "pictures"
 KINDS = ("uniform", "flip", "imbalance")
 TRAIN, CLEAN, HELD_OUT, BATCH, STEPS, RATES = 10_000, 1_000, 2_000, 100, 4_000, (0.05, 0.2)
-T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student's, 97.5 %
-Result = dict[str, Any]
 
 
 def student() -> nn.Module:
@@ -193,19 +190,15 @@ def summary(rows: dict[str, Result]) -> Result:
     kept = {seed: row for seed, row in rows.items() if seed != "summary"}
     found: Result = {"seeds": len(kept)}
     for name in METHODS:
-        scores = torch.tensor([row[name] for row in kept.values()], dtype=torch.float64)
-        found[name] = float(scores.mean())
+        found[name] = sum(row[name] for row in kept.values()) / len(kept)
         if name != "plain":
-            gap = scores - torch.tensor([row["plain"] for row in kept.values()], dtype=torch.float64)
-            n = len(gap)
-            half = T.get(n, 1.96) * float(gap.std()) / n**0.5 if n > 1 else None
-            found[f"{name} over plain"] = {"mean": float(gap.mean()), "ci95": half}
+            found[f"{name} over plain"] = interval([row[name] - row["plain"] for row in kept.values()])
     return found
 
 
 def page() -> str:
     """Scores, paired margins and learned weights, a row for each kind of trouble."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results = read(RESULTS)
     lines = [
         "| training labels | seeds | plain % | Meta-Weight-Net % | margin | learning to reweight % | margin | weights |",
         "|---" * 8 + "|",
@@ -216,7 +209,7 @@ def page() -> str:
             continue
         s, first = results[kind]["summary"], results[kind]["0"]
         gaps = [s[f"{name} over plain"] for name in METHODS if name != "plain"]
-        margins = [f"{gap['mean']:+.2f}" + (f" +- {gap['ci95']:.2f}" if gap["ci95"] is not None else "") for gap in gaps]
+        margins = [cell(gap, sign="+") for gap in gaps]
         weights = ", ".join(f"{name} {value:.2f}" for name, value in first["weights"].items())
         net, other = s["Meta-Weight-Net"], s["learning to reweight"]
         cells = [kind, s["seeds"], f"{s['plain']:.2f}", f"{net:.2f}", margins[0], f"{other:.2f}", margins[1], weights]
@@ -234,16 +227,13 @@ def page() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("kinds", nargs="*", help=f"of {KINDS}; all where none is named")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--budget", type=float, default=1.0)
-    parser.add_argument("--force", action="store_true")
     options = parser.parse_args()
     steps = max(int(STEPS * options.budget), 1)
-    for kind in options.kinds or KINDS:
+    for kind in [] if options.table else options.kinds or KINDS:
         for seed in range(options.seeds):
-            results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+            results = read(RESULTS)
             own = results.setdefault(kind, {})
             if own.get(str(seed), {}).get("steps") == steps and not options.force:
                 print(f"{kind}, seed {seed}: done")
@@ -253,10 +243,8 @@ def main() -> None:
             results["machine"] = {
                 "torch": torch.__version__, "threads": torch.get_num_threads(), "cores": os.cpu_count(), "cpu": platform.machine()
             }  # fmt: skip
-            part = RESULTS.with_suffix(".part")
-            part.write_text(json.dumps(results, indent=1) + "\n")
-            os.replace(part, RESULTS)
-        print(json.dumps(json.loads(RESULTS.read_text())[kind]["summary"], indent=1))
+            write(RESULTS, results)
+    print(page())
 
 
 if __name__ == "__main__":

@@ -15,19 +15,18 @@ its support already.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 from torch import nn
 
 import quickstudy as qs
 from benchmarks.omniglot import omniglot
 from benchmarks.reproduce import hardware
+from benchmarks.study import cell, interval, read, write
 from quickstudy.learners.tune.architecture import Mixed, Setting, fixed, space
 from quickstudy.learners.tune.search_space import CONVOLUTIONS, search_conv
 
@@ -84,26 +83,19 @@ def entry(seed: int) -> Result:
     return {**row, "seconds": time.time() - began}
 
 
-def interval(values: list[float]) -> str:
-    """Mean +- half its interval."""
-    x = torch.tensor(values, dtype=torch.float64)
-    half = float(student.ppf(0.975, len(x) - 1)) * float(x.std()) / len(x) ** 0.5 if len(x) > 1 else float("nan")
-    return f"{float(x.mean()):.1f} +- {half:.1f}"
-
-
 def page() -> str:
     """The table, from the JSON."""
     if not RESULTS.is_file():
         return "not run"
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    found, shown = read(RESULTS), lambda values: cell(interval(values), ".1f")
     rows = list(found["seeds"].values())
     means = [sum(one["accuracy"] for one in row["random"]) / len(row["random"]) for row in rows]
     best = [max(one["accuracy"] for one in row["random"]) for row in rows]
     lines = ["| embedding | accuracy on new classes, % |", "|---|---|"]
-    lines += [f"| found across the meta-training tasks | {interval([row['accuracy'] for row in rows])} |"]
-    lines += [f"| drawn at random, mean of {RANDOM} | {interval(means)} |"]
-    lines += [f"| the best of these {RANDOM}, by its test accuracy | {interval(best)} |"]
-    lines += [f"| found less random | {interval([row['accuracy'] - mean for row, mean in zip(rows, means, strict=True)])} |"]
+    lines += [f"| found across the meta-training tasks | {shown([row['accuracy'] for row in rows])} |"]
+    lines += [f"| drawn at random, mean of {RANDOM} | {shown(means)} |"]
+    lines += [f"| the best of these {RANDOM}, by its test accuracy | {shown(best)} |"]
+    lines += [f"| found less random | {shown([row['accuracy'] - mean for row, mean in zip(rows, means, strict=True)])} |"]
     kinds = "; ".join(" ".join(row["found"]) for row in rows)
     lines += ["", f"Found: {kinds}. {len(rows)} seeds, {SEARCH} steps of search, {STEPS} of each training anew;"]
     lines[-1] += f" {found['hardware']}, one thread, torch {found['torch']}."
@@ -116,12 +108,12 @@ def main() -> None:
     made.add_argument("--seeds", type=int, default=5)
     options = made.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"seeds": {}}
+    found = read(RESULTS) or {"seeds": {}}
     for seed in range(options.seeds):
         if str(seed) not in found["seeds"]:
             found["seeds"][str(seed)] = entry(seed)
             found |= {"hardware": hardware(), "torch": torch.__version__}
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write(RESULTS, found)
     print(page())
 
 

@@ -29,9 +29,6 @@ the fixed point (tests/exact/test_hyperparameters.py holds it to 1e-5 on a small
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -40,13 +37,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import quickstudy as qs
 from benchmarks.reproduce import hardware
+from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.meta.training import MetaTraining
 from quickstudy.tasks import TaskDistribution
 
@@ -58,7 +55,6 @@ MIDDLE = (LOW * HIGH) ** 0.5
 PLAIN = qs.SGD(), 0.5
 METHODS = ("grid", "Optuna", "implicit", "implicit, anew", "implicit, 4", "implicit, 4, anew")
 CONTROLS = ("grid, longer", "grid, both")
-Result = dict[str, Any]
 
 
 class Whole(TaskDistribution):
@@ -246,29 +242,23 @@ def gap(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
 # ---- the table -----------------------------------------------------------------------------------------------------------
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean, and half of the 95 % interval by Student's t."""
-    n, x = len(values), np.array(values)
-    return float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std(ddof=1) / n**0.5) if n > 1 else float("nan")
-
-
 def summary(seeds: dict[str, Result]) -> Result:
     """Means of every method, its gap, and its paired differences to grid search: [mean, half of the interval]."""
     found: Result = {"seeds": len(seeds)}
     for name in (*METHODS, *CONTROLS):
         own = {key: [row[name][key] for row in seeds.values()] for key in ("validation", "test", "accuracy", "seconds")}
         own["gap"] = [test - validation for test, validation in zip(own["test"], own["validation"], strict=True)]
-        found[name] = {key: list(interval(values)) for key, values in own.items()}
+        found[name] = {key: interval(values) for key, values in own.items()}
         for base in ("grid", "grid, longer"):
             for key in ("validation", "test", "accuracy") if name != base else ():
                 pairs = zip(own[key], [row[base][key] for row in seeds.values()], strict=True)
-                found[name][f"{key} less {base}"] = list(interval([a - b for a, b in pairs]))
+                found[name][f"{key} less {base}"] = interval([a - b for a, b in pairs])
     return found
 
 
 def page() -> str:
     """The table, from the JSON."""
-    found = read()
+    found = read(RESULTS)
     rows = [
         "Weight decays of a network on digits (`python -m benchmarks.hyperparameters`), every method on the same number of"
         " gradient evaluations; differences to grid search are paired over seeds.",
@@ -289,9 +279,9 @@ def page() -> str:
             "validation", "test", "accuracy", "gap", "validation less grid", "test less grid", "accuracy less grid",
             "test less grid, longer", "accuracy less grid, longer",
         ):  # fmt: skip
-            digits = 1 if key.startswith("accuracy") else 3
+            form = ".1f" if key.startswith("accuracy") else ".3f"
             shown = key in own and not (trained_on and key in ("validation", "gap", "validation less grid"))
-            cells.append(f"{own[key][0]:.{digits}f} +- {own[key][1]:.{digits}f}" if shown else "")
+            cells.append(cell(own[key], form) if shown else "")
         rows.append(f"| {name} | {decays} | " + " | ".join(cells) + f" | {own['seconds'][0]:.0f} |")
     same = found.get("agreement")
     rows += [
@@ -315,41 +305,26 @@ def page() -> str:
     return "\n".join(rows) + "\n"
 
 
-def read() -> Result:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-
-
-def write(found: Result) -> None:
-    part = RESULTS.with_suffix(".part")
-    part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, RESULTS)
-
-
 def main() -> None:
     """The command; a seed that stands in the JSON with this budget is not run again."""
     import optuna as library
 
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--seeds", type=int, default=5)
-    made.add_argument("--budget", type=float, default=1.0)
-    made.add_argument("--force", action="store_true")
-    made.add_argument("--table", action="store_true")
-    options = made.parse_args()
+    options = command(__doc__).parse_args()
     torch.set_num_threads(1)
     budget = max(int(BUDGET * options.budget), 2 * TRIAL)
     for seed in range(0 if options.table else options.seeds):
-        found = read()
+        found = read(RESULTS)
         own = found.setdefault("entries", {})
         if own.get(str(seed), {}).get("budget") == budget and not options.force:
             continue
         own[str(seed)] = entry(seed, budget)
         wall = sum(row["seconds"] for row in own.values())
-        write(found | {
+        write(RESULTS, found | {
             "hardware": hardware(), "torch": torch.__version__, "optuna": library.__version__, "budget": budget, "wall": wall,
             "summary": summary(own),
         })  # fmt: skip
-    if not options.table and ("agreement" not in read() or options.force):
-        write(read() | {"agreement": agreement()})
+    if not options.table and ("agreement" not in read(RESULTS) or options.force):
+        write(RESULTS, read(RESULTS) | {"agreement": agreement()})
     print(page())
 
 

@@ -30,21 +30,18 @@ Vicol, Metz & Sohl-Dickstein, "Persistent Evolution Strategies", ICML 2021, sect
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import os
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor, nn
 
 import quickstudy as qs
 from benchmarks.reproduce import hardware
+from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.counted import counted_normal
 from quickstudy.episode import Examples
 from quickstudy.learners.tune.training_run import TrainingRun
@@ -53,7 +50,6 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "influence.json", HERE.parent / "docs" / "pictures" / "influence.png"
 UNITS, POSITIVE, STEPS, RUNS, POINTS = 23, 10, 500, 4, 150
 REACHED = 0.005  # regret, where E L(0) - E L(theta*) is 0.26
-Result = dict[str, Any]
 
 
 class Influence(TrainingRun):
@@ -174,15 +170,9 @@ def entry(name: str, seed: int, budget: float) -> Result:
     }
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean, and half of the 95 % interval by Student's t."""
-    n, x = len(values), torch.tensor(values, dtype=torch.float64)
-    return float(x.mean()), float(student.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else math.nan
-
-
 def page() -> str:
     """The table, from the JSON."""
-    found = read()
+    found = read(RESULTS)
     rows = [
         f"Influence balancing (`python -m benchmarks.influence`): theta* = {optimum():.4f}; reached: regret below {REACHED}.",
         "The gradient that a method sees is k (theta - r) on average: k < 0 runs away from r, k > 0 rests there."
@@ -201,7 +191,7 @@ def page() -> str:
         reached = sum(row["regret"] < REACHED for row in own)
         k, r = rest(method.window if cut else STEPS)
         rows.append(
-            f"| {name} | {k:.1f} | {r:.3f} | {theta[0]:.4f} +- {theta[1]:.4f} | {regrets[0]:.2g} +- {regrets[1]:.1g} "
+            f"| {name} | {k:.1f} | {r:.3f} | {cell(theta, '.4f')} | {cell(regrets, '.2g')} "
             f"| {reached} of {len(own)} seeds | {own[0]['inner_steps']} | {sum(row['seconds'] for row in own) / len(own):.0f} |"
         )
     if "hardware" in found:
@@ -216,7 +206,7 @@ def picture() -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    found = read()["entries"]
+    found = read(RESULTS)["entries"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", width_ratios=(1, 1.6))
     c = influence(100)
     left.axhline(0, color="0.8", lw=0.8)
@@ -240,33 +230,22 @@ def picture() -> None:
     plt.close(figure)
 
 
-def read() -> Result:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-
-
 def main() -> None:
     """The command; an entry that stands in the JSON with as many steps is not run again."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--seeds", type=int, default=5)
-    made.add_argument("--budget", type=float, default=1.0)
-    made.add_argument("--force", action="store_true")
-    made.add_argument("--table", action="store_true")
-    options = made.parse_args()
+    options = command(__doc__).parse_args()
     torch.set_num_threads(1)
     for seed in range(0 if options.table else options.seeds):
         for name, method in METHODS.items():
-            found = read()
+            found = read(RESULTS)
             own = found.setdefault("entries", {}).setdefault(name, {})
             if own.get(str(seed), {}).get("steps") == max(int(method.steps * options.budget), 2) and not options.force:
                 continue
             own[str(seed)] = row = entry(name, seed, options.budget)
             found |= {"hardware": hardware(), "torch": torch.__version__, "optimum": optimum(), "runs": RUNS, "length": STEPS}
-            part = RESULTS.with_suffix(".part")
-            part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, RESULTS)
+            write(RESULTS, found)
             print(f"seed {seed} {name}: theta {row['theta']:.4f} regret {row['regret']:.2g} ({row['seconds']:.0f} s)", flush=True)
     print(page())
-    if read():
+    if read(RESULTS):
         picture()
 
 

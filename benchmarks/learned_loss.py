@@ -24,25 +24,21 @@ steps, 100 tasks each. Intervals are 95 % over seeds (split, meta-training and t
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import t as student_t
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.func import vmap
 
 import quickstudy as qs
-from benchmarks.learned_optimizer import mnist_files
+from benchmarks.mnist import mnist_files
 from benchmarks.reproduce import hardware
+from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.tasks import TaskDistribution
 
 RESULTS = Path(__file__).resolve().parent / "learned_loss.json"
@@ -52,7 +48,6 @@ RATES = [10 ** (exponent / 5) for exponent in range(-7, 7)]  # 0.04 .. 16, five 
 ORACLE = 25  # tasks of its search
 EVALUATIONS = 4 * META * TASKS * STEPS  # a step differentiated twice is worth about four
 METHODS = ("cross-entropy", "cross-entropy, learned rates", "learned loss", "cross-entropy, oracle")
-Result = dict[str, Any]
 
 
 class Subsets(TaskDistribution):
@@ -178,12 +173,6 @@ def entry(kind: str, seed: int, meta: int) -> Result:
     return row
 
 
-def interval(values: list[float]) -> list[float | None]:
-    """Mean, and half of the 95 % interval by Student's t; None of one value."""
-    n, x = len(values), torch.tensor(values, dtype=torch.float64)
-    return [float(x.mean()), float(student_t.ppf(0.975, n - 1) * x.std() / n**0.5) if n > 1 else None]
-
-
 def summary(seeds: dict[str, Result]) -> Result:
     """Means in every place, and the learned loss's paired differences to each cross-entropy."""
     found: Result = {}
@@ -202,9 +191,7 @@ def summary(seeds: dict[str, Result]) -> Result:
 
 def page() -> str:
     """The tables, from the JSON."""
-    found = read()
-    part = lambda value, digits: "?" if value is None else f"{value:.{digits}f}"  # noqa: E731
-    cell = lambda pair, digits: f"{part(pair[0], digits)} +- {part(pair[1], digits)}"  # noqa: E731
+    found = read(RESULTS)
     rows = [
         "A learned loss against cross-entropy (`python -m benchmarks.learned_loss`) on tasks of neither its images nor its"
         f" initial weights; {STEPS} steps of gradient descent on {SIZE} images, differences paired over seeds.",
@@ -225,10 +212,10 @@ def page() -> str:
                     rows.append(f"| {place} | {name} | other tensors | | | |")
                     continue
                 one = own[name]
-                gaps = [cell(one[f"learned loss less it, {key}"], digits) for key, digits in (("loss", 3), ("accuracy", 2))]
+                gaps = [cell(one[f"learned loss less it, {key}"], form) for key, form in (("loss", ".3f"), ("accuracy", ".2f"))]
                 gaps = ["", ""] if name == "learned loss" else gaps
                 rows.append(
-                    f"| {place} | {name} | {cell(one['loss'], 3)} | {cell(one['accuracy'], 2)} | " + " | ".join(gaps) + " |"
+                    f"| {place} | {name} | {cell(one['loss'], '.3f')} | {cell(one['accuracy'])} | " + " | ".join(gaps) + " |"
                 )
     if "hardware" in found:
         entries = [row for kind in KINDS for row in found["entries"].get(kind, {}).values()]
@@ -241,33 +228,23 @@ def page() -> str:
     return "\n".join(rows) + "\n"
 
 
-def read() -> Result:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-
-
 def main() -> None:
     """The command; a seed that stands in the JSON with as many meta-steps is not run again."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = command(__doc__)
     made.add_argument("kinds", nargs="*", help=f"of {list(KINDS)}; all where none is named")
-    made.add_argument("--seeds", type=int, default=5)
-    made.add_argument("--budget", type=float, default=1.0)
-    made.add_argument("--force", action="store_true")
-    made.add_argument("--table", action="store_true")
     options = made.parse_args()
     torch.set_num_threads(1)
     meta = max(int(META * options.budget), 1)
     for seed in range(0 if options.table else options.seeds):
         for kind in options.kinds or KINDS:
-            found = read()
+            found = read(RESULTS)
             own = found.setdefault("entries", {}).setdefault(kind, {})
             if own.get(str(seed), {}).get("meta") == meta and not options.force:
                 continue
             own[str(seed)] = entry(kind, seed, meta)
             found.setdefault("summary", {})[kind] = summary(own)
             found |= {"hardware": hardware(), "torch": torch.__version__}
-            part = RESULTS.with_suffix(".part")
-            part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, RESULTS)
+            write(RESULTS, found)
     print(page())
 
 

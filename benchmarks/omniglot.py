@@ -281,7 +281,7 @@ METHODS: dict[str, Method] = {
         why="it learns from tasks alone that a label belongs to the example beside it",
     ),
     "mann": Method(
-        "MANN with a feed-forward controller and 32 slots, trained as it is tested, on three blocks of 32 channels at half size",
+        "MANN, feed-forward, trained as it is tested, on three blocks of 32 channels at half size",
         lambda ways: qs.MANN(half_size(), 32, max_ways=ways, slots=32, recurrent=False, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",

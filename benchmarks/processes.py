@@ -23,8 +23,6 @@ al., "Convolutional Conditional Neural Processes", ICLR 2020, table 1.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -38,6 +36,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import quickstudy as qs
 from benchmarks.reproduce import hardware
+from benchmarks.study import Result, command, read, write
 from quickstudy.evaluation.evaluate import interval
 from quickstudy.tasks.gaussian_process import KERNELS, log_likelihood, posterior
 
@@ -45,7 +44,6 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "processes.json", HERE.parent / "docs" / "pictures" / "processes.png"
 LEARNERS = HERE.parent / "runs" / "processes"  # the meta-trained ones, for the picture
 STEPS, SEED, TOGETHER, BATCHES = 8000, 0, 4, 500
-Result = dict[str, Any]
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "random": {},
@@ -130,7 +128,7 @@ def no_support(y: Tensor, truth: dict[str, Tensor]) -> Tensor:
 
 def page() -> str:
     """The table, from the JSON."""
-    found = read()
+    found = read(RESULTS)
     rows = [
         "Log-likelihood of a query point in nats, on 2,000 meta-test tasks a kernel (`python -m benchmarks.processes`): higher",
         "is better, `exact` is the Gaussian process that knows its own kernel and numbers, `inside` the share within 1.96 sigma.",
@@ -198,30 +196,21 @@ def picture(points: int = 8) -> None:
     plt.close(figure)
 
 
-def read() -> Result:
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-
-
 def main() -> None:
     """The command; an entry that stands in the JSON is not run again."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = command(__doc__, seeds=None)
     made.add_argument("entries", nargs="*", help=f"of {ENTRIES}; all where none is named")
-    made.add_argument("--budget", type=float, default=1.0, help="scales the meta-steps")
     made.add_argument("--seed", type=int, default=SEED)
-    made.add_argument("--force", action="store_true")
-    made.add_argument("--table", action="store_true")
     options = made.parse_args()
     torch.set_num_threads(1)
     for name in [] if options.table else options.entries or ENTRIES:
         steps = max(int(STEPS * options.budget), 1)
-        if name in read() and not options.force:
+        if name in read(RESULTS) and not options.force:
             print(f"{name}: has a result; --force runs it again")
             continue
         row = entry(name, steps, options.seed)
-        found = read() | {name: row}
-        part = RESULTS.with_suffix(".part")
-        part.write_text(json.dumps({key: found[key] for key in ENTRIES if key in found}, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, RESULTS)
+        found = read(RESULTS) | {name: row}
+        write(RESULTS, {key: found[key] for key in ENTRIES if key in found})
         got = ", ".join(
             f"{kernel} {s['learner']['mean']:.3f} (exact {s['exact']['mean']:.3f})" for kernel, s in row["kernels"].items()
         )
