@@ -293,12 +293,19 @@ METHODS: dict[str, Method] = {
         why="the rule that decodes weights from an encoding has to be learned from tasks alone",
     ),
     "snail": Method(
+        "SNAIL, on frozen features of Conv4",
+        lambda ways: qs.SNAIL(torch.nn.Identity(), 64, max_ways=ways, length=ways + 1),
+        {"queries": 3, "tasks_per_step": 16},
+        executor="vmap",
+        backbone=conv4,
+        papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
+        targets={"5w1s": 90.0},
+    ),
+    "snail_end_to_end": Method(
         "SNAIL, on three blocks of 32 channels at half size",
         lambda ways: qs.SNAIL(half_size(), 32, max_ways=ways, length=ways + 1),
         {"queries": 3, "tasks_per_step": 16},
         executor="vmap",
-        papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
-        targets={"5w1s": 90.0},
         why="it learns from tasks alone that a label belongs to the example beside it",
     ),
     "mann": Method(
@@ -309,6 +316,13 @@ METHODS: dict[str, Method] = {
         backbone=half_size,
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
         targets={"5w1s": 80.0},
+        why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
+    ),
+    "mann_end_to_end": Method(
+        "MANN, trained as it is tested, on three blocks of 32 channels at half size",
+        lambda ways: qs.MANN(half_size(), 32, max_ways=ways, sequence=False),
+        {"queries": 5, "tasks_per_step": 16},
+        executor="vmap",
         why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
     ),
     "neural_process": Method(
