@@ -261,10 +261,10 @@ METHODS: dict[str, Method] = {
         any_ways=True,
     ),
     "maml_plus_plus": Method(
-        "MAML++",
-        lambda ways: qs.MAMLPlusPlus(half(ways), steps=3000, inner_steps=3, outer_lr=2e-3, **TRANSDUCTIVE),
+        "MAML++, Conv4-32",
+        lambda ways: qs.MAMLPlusPlus(half(ways), steps=16_000, inner_lr=0.3, inner_steps=2, first_order=2000, **TRANSDUCTIVE),
         PAPER_MAML,
-        outer=own,
+        seconds=LONG,
         papers={"5w1s": "99.47 (ensemble of 5)", "5w5s": "99.93", "20w1s": "97.65", "20w5s": "99.33"},
         targets={"5w1s": 98.5},
     ),

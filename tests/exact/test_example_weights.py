@@ -109,6 +109,33 @@ def test_meta_weight_nets_gradient_is_the_hand_written_one(normalised):
     assert max(gaps) > 1e-5
 
 
+def test_a_meta_weight_net_that_sees_the_class():
+    """E_y = 0 is the paper's net; its derivative is that of the row of the class by differences, and that of no other class."""
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    weigh = MetaWeightNet(6, classes=3)
+    run = LearnedTraining(net, steps=1, inner_lr=0.5, weights=weigh)
+    losses, y = torch.rand(9), torch.arange(9) % 3
+    torch.testing.assert_close(weigh.value(losses, y), weigh.net(losses[:, None])[:, 0], rtol=0, atol=0)
+    with torch.no_grad():
+        weigh.E.copy_(torch.randn(3, 6))
+    assert float((weigh.value(losses, y) - weigh.net(losses[:, None])[:, 0]).abs().min()) > 1e-4
+    support, query = qs.Examples(torch.randn(6, 4), torch.arange(6) % 2, 3), classes()  # without the third class
+    episode = [qs.Episode(support, query)]
+    got = qs.meta_gradient(run, episode, seed=4)[1]["weigh.E"]
+    for place in [(0, 1), (1, 4), (2, 2)]:
+        values = []
+        for h in (1e-6, -1e-6):
+            with torch.no_grad():
+                weigh.E[place] += h
+            values.append(float(qs.meta_gradient(run, episode, seed=4)[0].mean().detach()))
+            with torch.no_grad():
+                weigh.E[place] -= h
+        want = (values[0] - values[1]) / 2e-6
+        torch.testing.assert_close(float(got[place].detach()), want, rtol=1e-5, atol=1e-10)
+    assert bool((got[2] == 0).all())
+    assert float(got[:2].abs().max()) > 1e-6
+
+
 def test_lookahead_over_a_stream_and_its_executors():
     net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
     run = LearnedTraining(net, steps=10, inner_lr=0.5, weights=MetaWeightNet(6))
@@ -220,5 +247,7 @@ def test_what_is_refused():
         LearnedTraining(linear(), weights=WeightPerExample(4)).adapt(regression(9, torch.ones(3)))
     with pytest.raises(errors.ArgumentError, match=r"`hidden`: expected 1 or more"):
         MetaWeightNet(0)
+    with pytest.raises(errors.LabelError, match=r"`support.y`: expected labels of 4 classes.*got labels of 3"):
+        LearnedTraining(nn.Linear(4, 4), weights=MetaWeightNet(classes=4)).adapt(classes())
     with pytest.raises(errors.ArgumentError, match=r"`initial`: expected between 0 and 1"):
         WeightPerExample(3, initial=1.0)

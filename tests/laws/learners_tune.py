@@ -62,6 +62,7 @@ CASES: dict[str, Case] = {
     "learned start": case(lambda: training(learned_start=True)),
     "Meta-Weight-Net": case(lambda: training(weights=MetaWeightNet(5))),
     "Meta-Weight-Net, normalised": case(lambda: training(weights=MetaWeightNet(5, normalised=True), student=dropped())),
+    "Meta-Weight-Net, class by class": case(lambda: training(weights=MetaWeightNet(5, classes=WAYS))),
     "Meta-Weight-Net, targets": case(lambda: training(student=network(1), weights=MetaWeightNet(5)), targets),
     "learning to reweight": case(lambda: LearningToReweight(network(), trusted=2, steps=3)),
     "learning to reweight, minibatches": case(

@@ -8,7 +8,7 @@ from torch.func import grad
 
 from quickstudy.counted import Seed, counted_order
 from quickstudy.episode import Examples
-from quickstudy.errors import ArgumentError, ShapeError, TaskError
+from quickstudy.errors import ArgumentError, LabelError, ShapeError, TaskError
 from quickstudy.learners.learner import default_loss
 from quickstudy.learners.tune.learned_training import LearnedTraining, TrainingState
 from quickstudy.learners.tune.parts import ExampleWeights, logit
@@ -17,10 +17,11 @@ from quickstudy.rules import Normalisation
 
 
 class MetaWeightNet(ExampleWeights):
-    """A small network sees the loss of an example and says how much it counts.
+    """A small network sees the loss of an example, and its class where wanted, and says how much it counts.
 
-        theta_{t+1}  =  theta_t - a 1/n sum_i V(l_i(theta_t); phi) dl_i/dtheta                                   (1)
+        theta_{t+1}  =  theta_t - a 1/n sum_i V(l_i(theta_t), y_i; phi) dl_i/dtheta                              (1)
         phi          <- phi - b d/dphi  L_clean(theta_{t+1})                                                     (2)
+        V(l, y)      =  sigmoid( v' relu( u l + b + E_y ) + c )                E_y = 0 as it begins; without `classes` always
 
     (1) is a step of `LearnedTraining(weights=MetaWeightNet())`, (2) one of the outer loop with the estimator `Lookahead()` and
     a small clean set as the stream's `outer`; (1) is then taken again with the new phi. A falling V distrusts examples of large
@@ -29,29 +30,44 @@ class MetaWeightNet(ExampleWeights):
     Args:
         hidden: units of V, 1 - hidden - 1 with a sigmoid at its end; 100 in the paper.
         normalised: weights that sum to 1 over the batch, V_i / sum_j V_j, in the place of V_i / n.
+        classes: of the labels, each with a row E_y of its own: for classes of different size, which the loss of an example does
+            not tell once all of them fit. 0: V sees the loss alone, as in the paper.
 
     Raises:
-        ArgumentError: hidden below 1.
+        ArgumentError: hidden below 1; classes below 0.
+        LabelError: examples of another number of classes.
 
     Source: Shu et al., "Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting", NeurIPS 2019, eq. 3-5 and
-    algorithm 1.
+    algorithm 1. That V knows the class is the idea of Shu et al., "CMW-Net", TPAMI 2023; they give it the class's size.
     """
 
-    def __init__(self, hidden: int = 100, *, normalised: bool = False):
+    def __init__(self, hidden: int = 100, *, normalised: bool = False, classes: int = 0):
         super().__init__()
         if hidden < 1:
             raise ArgumentError("hidden", expected="1 or more", got=str(hidden), do="The paper has 100.")
-        self.hidden, self.normalised = hidden, normalised
+        if classes < 0:
+            raise ArgumentError("classes", expected="0 or more", got=str(classes), do="0 weighs by the loss alone.")
+        self.hidden, self.normalised, self.classes = hidden, normalised, classes
+        if classes:
+            self.E = nn.Parameter(torch.zeros(classes, hidden))
         self.net = nn.Sequential(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
 
     def forward(self, losses: Tensor, batch: Examples) -> Tensor:
-        """V(l) / n (examples,), or V(l) over its sum."""
-        v = self.value(losses)
+        """V / n (examples,), or V over its sum."""
+        if self.classes and batch.ways != self.classes:
+            raise LabelError(
+                "support.y",
+                expected=f"labels of {self.classes} classes, for MetaWeightNet(classes={self.classes})",
+                got="targets that are no labels" if batch.ways is None else f"labels of {batch.ways}",
+                do="Give MetaWeightNet the tasks' number of classes, or classes=0.",
+            )
+        v = self.value(losses, batch.y)
         return v / v.sum() if self.normalised else v / max(len(v), 1)
 
-    def value(self, losses: Tensor) -> Tensor:
-        """V(l) of losses (examples,)."""
-        return self.net(losses[:, None])[:, 0]
+    def value(self, losses: Tensor, y: Tensor | None = None) -> Tensor:
+        """V(l, y) of losses and labels (examples,)."""
+        h = self.net[0](losses[:, None])
+        return self.net[1:](h + self.E[y] if self.classes else h)[:, 0]
 
 
 class WeightPerExample(ExampleWeights):
