@@ -247,7 +247,9 @@ def test_what_is_refused():
         LearnedTraining(linear(), weights=WeightPerExample(4)).adapt(regression(9, torch.ones(3)))
     with pytest.raises(errors.ArgumentError, match=r"`hidden`: expected 1 or more"):
         MetaWeightNet(0)
-    with pytest.raises(errors.LabelError, match=r"`support.y`: expected labels of 4 classes.*got labels of 3"):
-        LearnedTraining(nn.Linear(4, 4), weights=MetaWeightNet(classes=4)).adapt(classes())
+    with pytest.raises(errors.LabelError, match=r"`support.y`: expected labels of at most 2 classes.*got labels of 3"):
+        LearnedTraining(nn.Linear(4, 3), weights=MetaWeightNet(classes=2)).adapt(classes())
+    with pytest.raises(errors.LabelError, match=r"got targets that are no labels"):
+        LearnedTraining(linear(), weights=MetaWeightNet(classes=2)).adapt(regression(9, torch.ones(3)))
     with pytest.raises(errors.ArgumentError, match=r"`initial`: expected between 0 and 1"):
         WeightPerExample(3, initial=1.0)

@@ -30,12 +30,12 @@ class MetaWeightNet(ExampleWeights):
     Args:
         hidden: units of V, 1 - hidden - 1 with a sigmoid at its end; 100 in the paper.
         normalised: weights that sum to 1 over the batch, V_i / sum_j V_j, in the place of V_i / n.
-        classes: of the labels, each with a row E_y of its own: for classes of different size, which the loss of an example does
+        classes: the most of a task, each with a row E_y of its own: for classes of different size, which the loss of an example does
             not tell once all of them fit. 0: V sees the loss alone, as in the paper.
 
     Raises:
         ArgumentError: hidden below 1; classes below 0.
-        LabelError: examples of another number of classes.
+        LabelError: more classes than `classes`, or targets.
 
     Source: Shu et al., "Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting", NeurIPS 2019, eq. 3-5 and
     algorithm 1. That V knows the class is the idea of Shu et al., "CMW-Net", TPAMI 2023; they give it the class's size.
@@ -54,12 +54,12 @@ class MetaWeightNet(ExampleWeights):
 
     def forward(self, losses: Tensor, batch: Examples) -> Tensor:
         """V / n (examples,), or V over its sum."""
-        if self.classes and batch.ways != self.classes:
+        if self.classes and not 0 < (batch.ways or 0) <= self.classes:
             raise LabelError(
                 "support.y",
-                expected=f"labels of {self.classes} classes, for MetaWeightNet(classes={self.classes})",
+                expected=f"labels of at most {self.classes} classes, for MetaWeightNet(classes={self.classes})",
                 got="targets that are no labels" if batch.ways is None else f"labels of {batch.ways}",
-                do="Give MetaWeightNet the tasks' number of classes, or classes=0.",
+                do="Give MetaWeightNet the most classes of a task, or classes=0.",
             )
         v = self.value(losses, batch.y)
         return v / v.sum() if self.normalised else v / max(len(v), 1)
