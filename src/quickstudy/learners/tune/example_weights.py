@@ -30,8 +30,8 @@ class MetaWeightNet(ExampleWeights):
     Args:
         hidden: units of V, 1 - hidden - 1 with a sigmoid at its end; 100 in the paper.
         normalised: weights that sum to 1 over the batch, V_i / sum_j V_j, in the place of V_i / n.
-        classes: the most of a task, each with a row E_y of its own: for classes of different size, which the loss of an example does
-            not tell once all of them fit. 0: V sees the loss alone, as in the paper.
+        classes: the most of a task, each with a row E_y of its own: for classes of different size, which the loss of an example
+            does not tell once all of them fit. 0: V sees the loss alone, as in the paper.
 
     Raises:
         ArgumentError: hidden below 1; classes below 0.
