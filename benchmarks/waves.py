@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from benchmarks.entry import EPISODES, SHORT, Entry, Result, Run
+from quickstudy.tasks import TaskDistribution
 
 STEPS = (0, 1, 5, 10)
 
@@ -35,23 +36,27 @@ def sinusoid(recipe: Callable[..., qs.Learner], network: Callable[[], torch.nn.M
         run = qs.meta_train(
             learner, tasks, steps=10**6, tasks_per_step=25, seconds=seconds, seed=seed, outer=outer, validate_every=2000
         )
-        curve = {}
-        for steps in STEPS:
-            result = qs.evaluate(learner, tasks.test, EPISODES, seed, steps)
-            curve[str(steps)] = {"mean": result.mean, "ci95": result.ci95}
-        return {
-            "mean": curve["1"]["mean"],
-            "ci95": curve["1"]["ci95"],
-            "unit": "mse",
-            "curve": curve,
-            "normalisation": "none",
-            "transductive": False,
-            "steps": len(run.history),
-            "training_seconds": run.seconds,
-            "executor": run.executor,
-        }
+        return scored(learner, tasks.test, run, seed)
 
     return run
+
+
+def scored(learner: qs.Learner, test: TaskDistribution, run: Any, seed: int) -> Result:
+    """The errors after each number of steps; the one after 1 is the entry's."""
+    curve = {}
+    for steps in STEPS:
+        result = qs.evaluate(learner, test, EPISODES, seed, steps)
+        curve[str(steps)] = {"mean": result.mean, "ci95": result.ci95}
+    return {
+        **curve["1"],
+        "unit": "mse",
+        "curve": curve,
+        "normalisation": "none",
+        "transductive": False,
+        "steps": len(run.history),
+        "training_seconds": run.seconds,
+        "executor": run.executor,
+    }
 
 
 class WithInputs(nn.Module):
@@ -83,23 +88,7 @@ def with_numbers(n: int, shots: int, adapts_all: bool) -> Run:
         run = qs.meta_train(
             learner, tasks, steps=50_000, tasks_per_step=25, seconds=seconds, seed=seed, outer=outer, validate_every=2000
         )
-        curve = {}
-        for steps in STEPS:
-            result = qs.evaluate(learner, tasks.test.with_(queries=100), EPISODES, seed, steps)
-            curve[str(steps)] = {"mean": result.mean, "ci95": result.ci95}
-        return {
-            "mean": curve["1"]["mean"],
-            "ci95": curve["1"]["ci95"],
-            "unit": "mse",
-            "curve": curve,
-            "normalisation": "none",
-            "transductive": False,
-            "steps": len(run.history),
-            "training_seconds": run.seconds,
-            "executor": run.executor,
-            "shots": shots,
-            "numbers": n,
-        }
+        return scored(learner, tasks.test.with_(queries=100), run, seed) | {"shots": shots, "numbers": n}
 
     return run
 
