@@ -21,7 +21,7 @@ from quickstudy.tasks.streams import Streams
 
 # A rule is the same for every weight: it begins on images averaged over 4 x 4 pixels, then over 2 x 2, whose students have fewer
 # weights, so that a meta-step takes a tenth and a third of the time. (pixels a side, share of the time, executor)
-CURRICULUM = ((4, 0.25, "loop"), (2, 0.25, "loop"), (1, 0.5, "compiled"))
+CURRICULUM = ((4, 0.2, "loop"), (2, 0.25, "loop"), (1, 0.55, "compiled"))
 
 
 def mnist_images() -> tuple[Tensor, Tensor]:
