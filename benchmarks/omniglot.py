@@ -44,8 +44,8 @@ class Method:
         any_ways: one learner serves any number of classes and shots.
         outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
         executor: of meta-training.
-        backbone: an embedding that is trained as a prototypical network's for half of the time and then frozen: the learner is
-            meta-trained on its features.
+        frozen: the embedding is trained as a prototypical network's for half of the time, and the rest of the learner then on its
+            features.
         papers, targets: by protocol.
         why: it may stand below a pre-trained network that is fine-tuned, within our time.
     """
@@ -58,7 +58,7 @@ class Method:
     executor: str = EXECUTOR
     test_steps: int | None = None
     seconds: float = SHORT
-    backbone: Callable[[], torch.nn.Module] | None = None
+    frozen: bool = False
     papers: dict[str, str] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
     why: str = ""
@@ -74,10 +74,11 @@ class Method:
         train = dict(self.train)
         tasks_per_step = train.pop("tasks_per_step", 8)
         tasks = omniglot(ways=ways, shots=shots, train={"shots": shots, **train})
-        if self.backbone is not None:
-            seconds /= 2
-            tasks = self.features(tasks, seconds, seed)
         learner = self.build(ways)
+        if self.frozen:
+            seconds /= 2
+            tasks = features(learner.embed, tasks, seconds, seed)
+            learner.embed = torch.nn.Identity()
         result = trained(
             learner,
             tasks,
@@ -97,19 +98,18 @@ class Method:
                 others[other] = {"mean": 100 * found.mean, "ci95": 100 * found.ci95, "protocol": found.protocol}
         return {**result, "others": others}
 
-    def features(self, tasks: TaskFamily, seconds: float, seed: int) -> TaskFamily:
-        """The tasks as the backbone sees them, which is trained first, by distances, and then frozen."""
-        assert self.backbone is not None
-        network = self.backbone()
-        compared = TaskFamily(tasks.train.with_(ways=30, queries=3), tasks.validation, tasks.test)
-        options = {"outer": gradient(seconds), "tasks_per_step": 2, "validate_every": 500}
-        result = trained(qs.Prototypical(network), compared, seconds, seed, **options)
-        print(f"backbone: {result['mean']:.2f} +- {result['ci95']:.2f} % by distance, {result['steps']} steps")
-        seen = qs.tasks.from_backbone(tasks, network)
-        unit = seen.train.x.std()
-        for part in (seen.train, seen.validation, seen.test):
-            part.x /= unit  # in units of their deviation over meta-training
-        return seen
+
+def features(network: torch.nn.Module, tasks: TaskFamily, seconds: float, seed: int) -> TaskFamily:
+    """The tasks as a network sees them that is trained first, by distances, and then frozen."""
+    compared = TaskFamily(tasks.train.with_(ways=30, queries=3), tasks.validation, tasks.test)
+    options = {"outer": gradient(seconds), "tasks_per_step": 2, "validate_every": 500}
+    result = trained(qs.Prototypical(network), compared, seconds, seed, **options)
+    print(f"embedding: {result['mean']:.2f} +- {result['ci95']:.2f} % by distance, {result['steps']} steps")
+    seen = qs.tasks.from_backbone(tasks, network)
+    unit = seen.train.x.std()
+    for part in (seen.train, seen.validation, seen.test):
+        part.x /= unit  # in units of their deviation over meta-training
+    return seen
 
 
 def conv4(**given: Any) -> torch.nn.Module:
@@ -286,18 +286,18 @@ METHODS: dict[str, Method] = {
     ),
     "leo": Method(
         "LEO, on frozen features of Conv4",
-        lambda ways: qs.LEO(torch.nn.Identity(), features=64),
+        lambda ways: qs.LEO(conv4(), features=64),
         {"queries": 5, "tasks_per_step": 8},
         any_ways=True,
-        backbone=conv4,
+        frozen=True,
         why="the rule that decodes weights from an encoding has to be learned from tasks alone",
     ),
     "snail": Method(
         "SNAIL, on frozen features of Conv4",
-        lambda ways: qs.SNAIL(torch.nn.Identity(), 64, max_ways=ways, length=ways + 1),
+        lambda ways: qs.SNAIL(conv4(), 64, max_ways=ways, length=ways + 1),
         {"queries": 3, "tasks_per_step": 16},
         executor="vmap",
-        backbone=conv4,
+        frozen=True,
         papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
         targets={"5w1s": 90.0},
     ),
@@ -310,10 +310,10 @@ METHODS: dict[str, Method] = {
     ),
     "mann": Method(
         "MANN, feed-forward, trained as it is tested, on frozen features of three blocks of 32 channels",
-        lambda ways: qs.MANN(torch.nn.Identity(), 32, max_ways=ways, slots=32, recurrent=False, sequence=False),
+        lambda ways: qs.MANN(half_size(), 32, max_ways=ways, slots=32, recurrent=False, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
-        backbone=half_size,
+        frozen=True,
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
         targets={"5w1s": 80.0},
         why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
