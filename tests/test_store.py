@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -83,6 +84,44 @@ def test_no_function_but_losses(tmp_path):
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("a pickle was opened",))
+
+
+def further(learner, tasks, **given):
+    """Its weights after three further meta-steps."""
+    qs.meta_train(learner, tasks, steps=3, tasks_per_step=2, seed=1, executor="loop", progress=False, **given)
+    return torch.cat([parameter.detach().flatten() for parameter in learner.parameters()])
+
+
+@pytest.mark.parametrize("build", [qs.Reptile, partial(qs.MAMLPlusPlus, steps=4, outer_lr=0.02)], ids=["Reptile", "MAML++"])
+def test_a_loaded_learner_is_trained_further_by_its_own_outer_method(tmp_path, build):
+    tasks = qs.tasks.GaussianClasses(ways=3, shots=2, queries=3, dim=4).train
+    learner = build(qs.models.mlp(4, 3, hidden=(5,)))
+    learner.save(tmp_path)
+    want = further(learner, tasks)
+    torch.testing.assert_close(further(qs.load(tmp_path), tasks), want, rtol=0, atol=0)
+    by_adam = further(qs.load(tmp_path), tasks, outer=qs.Gradient())  # the control: what a learner without its own would take
+    assert float((by_adam - want).abs().max()) > 1e-5
+
+
+def test_an_outer_method_that_cannot_be_written_down_is_asked_for(tmp_path):
+    tasks = qs.tasks.GaussianClasses(ways=3, shots=2, queries=3, dim=4).train
+    outer = qs.Gradient(scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5))
+    learner, task, x = qs.Descent(qs.models.mlp(4, 3, hidden=(5,)), outer=outer), support(), torch.randn(5, 4)
+    learner.save(tmp_path)
+    back = qs.load(tmp_path)
+    torch.testing.assert_close(back.adapt(task)(x), learner.adapt(task)(x), rtol=0, atol=0)
+    back.save(tmp_path)  # again
+    with pytest.raises(qs.errors.ArgumentError, match=r"`outer`: expected the across-task method.*<lambda> cannot be written"):
+        further(qs.load(tmp_path), tasks)
+    torch.testing.assert_close(further(qs.load(tmp_path), tasks, outer=outer), further(learner, tasks), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["system", "Optimizer", "__import__"])
+def test_no_setting_but_optimizers_and_schedulers(tmp_path, name):
+    qs.Reptile(qs.models.mlp(4, 3, hidden=(5,))).save(tmp_path)
+    rewritten(tmp_path, lambda config: config["learner"]["arguments"]["outer"]["arguments"]["optimizer"].update(setting=name))
+    with pytest.raises(CheckpointError, match="an optimizer or scheduler of torch"):
+        qs.load(tmp_path)
 
 
 def test_a_pickle_is_never_opened(tmp_path):

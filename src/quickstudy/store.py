@@ -2,8 +2,10 @@
 
     config.json   {"format": 1, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}}}
 
-Nothing in it can run code. config.json names only classes of quickstudy and losses of torch, looked up in a table; every other
-name is refused. A network or function of the user's own is marked as foreign and handed in when loading.
+Nothing in it can run code. config.json names only classes of quickstudy, and losses, optimizers and schedulers of torch, looked
+up in a table; every other name is refused. A network or function of the user's own is marked as foreign and handed in when
+loading. An across-task method (`outer`) with such a part is left out, since a loaded learner adapts without: meta-training it
+further asks for the method.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,15 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, default_loss
 from quickstudy.learners.predictor import Predictor
+from quickstudy.meta.outer import LeftOut, cosine
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
@@ -34,6 +40,12 @@ FUNCTIONS: dict[str, Callable] = {
     "default_loss": default_loss,
     **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
 }
+SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a functools.partial
+    one.__name__: one
+    for space, kind in ((torch.optim, Optimizer), (lr_scheduler, LRScheduler))
+    for one in vars(space).values()
+    if inspect.isclass(one) and issubclass(one, kind) and one is not kind
+} | {"cosine": cosine}
 READY = Path(__file__).parent / "ready"  # learners that come along
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
@@ -98,14 +110,18 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
 
 
 def _encode_learner(learner: Learner) -> dict[str, Any]:
-    return {
-        "class": type(learner).__name__,
-        "arguments": {
-            name: _encode(value)
-            for name, value in learner.arguments.items()
-            if value is not learner and name != "outer" and value is not None
-        },
-    }
+    arguments = {name: _encode(value) for name, value in learner.arguments.items() if value is not learner and value is not None}
+    if "outer" in arguments and (foreign := _foreign(arguments["outer"])):
+        arguments["outer"] = {"left_out": foreign}
+    return {"class": type(learner).__name__, "arguments": arguments}
+
+
+def _foreign(spec: Any) -> str | None:
+    """The first part of an encoded value that cannot be written down."""
+    if isinstance(spec, dict):
+        parts = [spec.get("left_out"), spec.get("foreign"), *map(_foreign, spec.values())]
+        return next((str(part) for part in parts if part), None)
+    return next(filter(None, map(_foreign, spec)), None) if isinstance(spec, list) else None
 
 
 def _encode(value: Any) -> Any:
@@ -128,7 +144,15 @@ def _encode(value: Any) -> Any:
     for name, function in FUNCTIONS.items():
         if value is function:
             return {"function": name}
-    return {"foreign": f"{type(value).__module__}.{type(value).__qualname__}"}
+    if isinstance(value, LeftOut):
+        return {"left_out": value.what}
+    made = value if isinstance(value, partial) else partial(value) if callable(value) else None
+    if made is not None and not made.args:
+        for name, one in SETTINGS.items():
+            if made.func is one:
+                return {"setting": name, "arguments": _encode(made.keywords)}
+    owner = value if hasattr(value, "__qualname__") else type(value)
+    return {"foreign": f"{owner.__module__}.{owner.__qualname__}"}
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
@@ -223,6 +247,12 @@ def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner
         if spec["function"] not in FUNCTIONS:
             raise _refused(path, f"the function {spec['function']!r}", f"one of {sorted(FUNCTIONS)}")
         return FUNCTIONS[spec["function"]]
+    if "left_out" in spec:
+        return LeftOut(str(spec["left_out"]))
+    if "setting" in spec:
+        if spec["setting"] not in SETTINGS or not isinstance(spec.get("arguments"), dict):
+            raise _refused(path, f"the setting {spec['setting']!r}", "an optimizer or scheduler of torch")
+        return partial(SETTINGS[spec["setting"]], **_decode(spec["arguments"], path, foreign, name))
     if "class" in spec:
         cls = _classes().get(str(spec["class"]))
         if cls is None or not isinstance(spec.get("arguments"), dict):

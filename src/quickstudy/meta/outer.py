@@ -5,15 +5,17 @@ phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query)
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.network import Parameters
 
@@ -32,6 +34,7 @@ class Outer(ABC):
         """The method at work on these parameters."""
 
 
+@dataclass(frozen=True)
 class Gradient(Outer):
     """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.
 
@@ -43,18 +46,44 @@ class Gradient(Outer):
             each outer step; None: a constant rate.
     """
 
-    def __init__(
-        self,
-        estimator: Estimator = Backprop(),
-        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
-        scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
-    ):
-        self.estimator, self.optimizer, self.scheduler = estimator, optimizer, scheduler
+    estimator: Estimator = Backprop()
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None
+    scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None
 
     def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
         """The running method: its optimizer and scheduler over `parameters`."""
         optimizer = (self.optimizer or adam)(list(parameters.values()))
         return Descending(parameters, optimizer, None if self.scheduler is None else self.scheduler(optimizer))
+
+
+class LeftOut(Outer):
+    """In a loaded learner the place of an across-task method that its folder could not hold: meta-training asks for it.
+
+    Args:
+        what: the part that could not be written down.
+    """
+
+    def __init__(self, what: str):
+        self.what = what
+
+    @property
+    def estimator(self) -> Estimator:  # type: ignore[override]
+        """None is known."""
+        raise ArgumentError(
+            "outer",
+            expected=f"the across-task method of this learner, which was saved without it: {self.what} cannot be written down",
+            got="none",
+            do="Call meta_train(..., outer=...) with the one that it was built with.",
+        )
+
+    def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
+        """Nothing starts: see `estimator`."""
+        return Gradient(self.estimator).start(parameters)
+
+
+def cosine(step: int, steps: int, final: float) -> float:
+    """The factor of a rate: from 1 at step 0 along half a cosine to `final` at `steps`, and `final` from there on."""
+    return final + (1 - final) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
 
 
 class Descending:

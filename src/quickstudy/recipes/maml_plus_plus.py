@@ -15,7 +15,6 @@ answered by the norms of theta_t; the code has K norms, not K + 1, and answers i
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -27,7 +26,7 @@ from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.learner import Loss
-from quickstudy.meta.outer import Gradient
+from quickstudy.meta.outer import Gradient, cosine
 from quickstudy.rules import Normalisation
 
 
@@ -75,8 +74,3 @@ def MAMLPlusPlus(
         ),
         name="MAML++",
     )
-
-
-def cosine(step: int, steps: int, final: float) -> float:
-    """From 1 at step 0 along half a cosine to `final` at `steps`, and `final` from there on."""
-    return final + (1 - final) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
