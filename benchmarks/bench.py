@@ -168,8 +168,8 @@ def methods_section(rounds: int) -> Rows:
     rows = [
         "## Every method: Conv4 on 28x28, 5-way 1-shot 5 queries",
         "",
-        "A meta-step of 4 tasks, and the adaptation to one task on one core; what a method's own network is stands in",
-        "`benchmarks/omniglot.py`.",
+        "A meta-step of 4 tasks, and the adaptation to one task on one core; peaks are those of tensors alive at once. What a",
+        "method's own network is stands in `benchmarks/omniglot.py`.",
         "",
         "| method | meta-step ms | peak MB | adaptation ms | peak MB | executor |",
         "|---|---|---|---|---|---|",
@@ -179,8 +179,8 @@ def methods_section(rounds: int) -> Rows:
         command = [sys.executable, "-m", "benchmarks.methods", name]
         done = subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True)
         r = json.loads(done.stdout)
-        step = f"{r['step_ms']:.0f} | {r['step_mb']:.0f}" if "step_ms" in r else "none | "
-        rows.append(f"| {method.title} | {step} | {r['adapt_ms']:.1f} | {r['adapt_mb']:.0f} | {r.get('executor', '')} |")
+        step = f"{r['step_ms']:.0f} | {r['step_mb']:.1f}" if "step_ms" in r else "none | "
+        rows.append(f"| {method.title} | {step} | {r['adapt_ms']:.1f} | {r['adapt_mb']:.1f} | {r.get('executor', '')} |")
         if r["adapt_ms"] > 50 and not hasattr(method.build(5), "inner_steps"):
             slow.append(method.title)
     verdict = "none" if not slow else ", ".join(slow)

@@ -1,6 +1,7 @@
 """Every method on the same 5-way 1-shot tasks of drawn characters: python -m benchmarks.methods NAME, in a fresh process each.
 
-Prints one JSON record: milliseconds and peak megabytes of a meta-step of 4 tasks (5 queries), and of one adaptation on one core.
+Prints one JSON record: milliseconds, and peak megabytes of tensors, of a meta-step of 4 tasks (5 queries) and of one adaptation
+on one core.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 import quickstudy as qs
-from benchmarks.memory import _Peak, _resident
 from benchmarks.omniglot import CONTROLS, METHODS
 from quickstudy.errors import UnsupportedError
 
@@ -46,15 +47,29 @@ def measure(name: str) -> dict[str, float | str]:
 
 
 def prefixed(name: str, act: Callable[[], object]) -> dict[str, float | str]:
-    """Median milliseconds of ROUNDS, and the peak of resident memory above that before."""
+    """Median milliseconds of ROUNDS, and the peak of the tensors that live at once beyond those before, in megabytes."""
     act()
-    before, peak, taken = _resident(), _Peak(), []
-    with peak:
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            act()
-            taken.append(1000 * (time.perf_counter() - began))
-    return {f"{name}_ms": statistics.median(taken), f"{name}_mb": max(0.0, (peak.highest - before) / 2**20)}
+    taken = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        act()
+        taken.append(1000 * (time.perf_counter() - began))
+    return {f"{name}_ms": statistics.median(taken), f"{name}_mb": allocated(act)}
+
+
+def allocated(act: Callable[[], object]) -> float:
+    """Peak megabytes of tensors, from the allocator's own account of one call."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        act()
+    assert seen.profiler is not None
+    results = seen.profiler.kineto_results
+    assert results is not None
+    steps = sorted((event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]")
+    now = highest = 0
+    for _, change in steps:
+        now += change
+        highest = max(highest, now)
+    return highest / 2**20
 
 
 if __name__ == "__main__":
