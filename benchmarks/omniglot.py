@@ -286,12 +286,11 @@ METHODS: dict[str, Method] = {
         why="its gates run over every weight at each of 5 inner steps, and the time is over after a hundred meta-steps",
     ),
     "leo": Method(
-        "LEO, on frozen features of Conv4",
+        "LEO",
         lambda ways: qs.LEO(conv4(), features=64),
         {"queries": 5, "tasks_per_step": 8},
         any_ways=True,
-        frozen=True,
-        why="the rule that decodes weights from an encoding has to be learned from tasks alone",
+        why="it is made for features of a pre-trained network; here the embedding begins at random",
     ),
     "snail": Method(
         "SNAIL, on frozen features of Conv4",

@@ -210,7 +210,8 @@ def _curves(results: dict[str, Result]) -> list[str]:
     for name, entry in waves.ENTRIES.items():
         if name in results:
             curve = [results[name]["curve"][str(steps)] for steps in waves.STEPS]
-            rows.append(f"| {entry.title} | " + " | ".join(f"{at['mean']:.3f} +- {at['ci95']:.2f}" for at in curve) + " |")
+            cells = ["diverges" if at["mean"] is None else f"{at['mean']:.3f} +- {at['ci95']:.2f}" for at in curve]
+            rows.append(f"| {entry.title} | " + " | ".join(cells) + " |")
     return rows
 
 

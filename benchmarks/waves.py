@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from benchmarks.entry import EPISODES, SHORT, Entry, Result, Run
+from quickstudy.errors import NotFiniteError
 from quickstudy.tasks import TaskDistribution
 
 STEPS = (0, 1, 5, 10)
@@ -43,10 +44,16 @@ def sinusoid(recipe: Callable[..., qs.Learner], network: Callable[[], torch.nn.M
 
 def scored(learner: qs.Learner, test: TaskDistribution, run: Any, seed: int) -> Result:
     """The errors after each number of steps; the one after 1 is the entry's."""
-    curve = {}
+    curve: dict[str, dict[str, float | None]] = {}
     for steps in STEPS:
-        result = qs.evaluate(learner, test, EPISODES, seed, steps)
-        curve[str(steps)] = {"mean": result.mean, "ci95": result.ci95}
+        try:
+            result = qs.evaluate(learner, test, EPISODES, seed, steps)
+        except NotFiniteError:
+            if steps == 1:
+                raise
+            curve[str(steps)] = {"mean": None, "ci95": None}  # a task diverges: the rate was learned for one step
+        else:
+            curve[str(steps)] = {"mean": result.mean, "ci95": result.ci95}
     return {
         **curve["1"],
         "unit": "mse",
