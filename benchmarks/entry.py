@@ -60,7 +60,7 @@ def trained(
     steps: int | None = None,
     **train: Any,
 ) -> Result:
-    """Meta-train for `seconds`, then score on meta-test."""
+    """Meta-train for `seconds`, then score on meta-test; with keep=M the ensemble of the M best checkpoints."""
     options = {
         "steps": 10**6,
         "tasks_per_step": 16,
@@ -69,7 +69,8 @@ def trained(
         "executor": EXECUTOR,
     } | train
     run = qs.meta_train(learner, tasks, seconds=seconds, seed=seed, **options)
-    result = qs.evaluate(learner, test or tasks.test, EPISODES, seed, steps, progress=True)
+    scored = learner if options.get("keep", 1) == 1 else qs.Ensemble.of(learner, run.kept)
+    result = qs.evaluate(scored, test or tasks.test, EPISODES, seed, steps, progress=True)
     return {
         "mean": 100 * result.mean,
         "ci95": 100 * result.ci95,

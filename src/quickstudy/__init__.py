@@ -54,6 +54,7 @@ from quickstudy.learners.descend.rule import Momentum as Momentum
 from quickstudy.learners.descend.solver import ConjugateGradient as ConjugateGradient
 from quickstudy.learners.descend.solver import Exact as Exact
 from quickstudy.learners.descend.solver import Neumann as Neumann
+from quickstudy.learners.ensemble import Ensemble as Ensemble
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
 from quickstudy.learners.remember.hypernetwork import Hypernetwork as Hypernetwork
@@ -172,6 +173,7 @@ __all__ = [
     "Curvature",
     "Descent",
     "Energy",
+    "Ensemble",
     "Episode",
     "Evaluation",
     "Evolution",

@@ -285,7 +285,7 @@ def check_save_and_load(learner: Learner, episode: Episode) -> None:
         return
     predictor = learner.adapt(episode.support)
     answer = predictor(episode.query.x)
-    foreign = {name: _another(value) for name, value in learner.arguments.items() if _foreign(value)}
+    foreign = _handed_in(learner)
     with tempfile.TemporaryDirectory() as folder:
         for name, one in (("learner", learner), ("predictor", predictor)):
             path = Path(folder) / name
@@ -427,6 +427,17 @@ def _snapshot(learner: Learner) -> list[tuple[str, Any]]:
 
 def _meta_learns(learner: Learner) -> bool:
     return learner.meta_learns and any(parameter.requires_grad for parameter in learner.parameters())
+
+
+def _handed_in(learner: Learner) -> dict[str, Any]:
+    """What `load` is handed for a learner, and for a learner that it was built with."""
+    parts: dict[str, Any] = {}
+    for name, value in learner.arguments.items():
+        if isinstance(value, Learner):
+            parts |= _handed_in(value)
+        elif _foreign(value):
+            parts[name] = _another(value)
+    return parts
 
 
 def _foreign(value: Any) -> bool:

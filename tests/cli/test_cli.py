@@ -40,6 +40,17 @@ def test_train_then_evaluate(tmp_path):
     assert json.loads(scored.stdout)["mean"] == pytest.approx(json.loads((run / "evaluation.json").read_text())["mean"], rel=1e-5)
 
 
+def test_an_ensemble_of_the_best_checkpoints_is_scored_beside_the_best(tmp_path):
+    options = "--train.steps 6 --train.tasks_per_step 4 --train.validate_every 2 --train.validation_episodes 5 --train.keep 2"
+    words = ("train", "maml", "--tasks", "sinusoid", "--episodes", "20", "--out", "run", *options.split())
+    trained = quickstudy(*words, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "\nMAML, ensemble of 2: mean squared error" in trained.stdout
+    record = json.loads((tmp_path / "run" / "ensemble" / "evaluation.json").read_text())
+    found = qs.evaluate(qs.load(tmp_path / "run" / "ensemble"), qs.tasks.Sinusoid().test, 20)
+    assert record["per_episode"] == pytest.approx(found.per_episode, rel=1e-4)
+
+
 def test_real_omniglot(tmp_path, omniglot_root):
     options = (
         "--train.steps 2 --train.tasks_per_step 2 --train.validation_episodes 4 --network.channels 8 --episodes 10 --out run"

@@ -106,5 +106,12 @@ CASES: dict[str, Case] = {
     "NearestCentroid, embedded": case(lambda: qs.NearestCentroid(normed())),
     "Standardised": case(lambda: Standardised(Ridge(network(), normalisation="support"))),
     "Standardised, clipped": case(lambda: Standardised(qs.MAML(network(), inner_lr=0.3, inner_steps=2), clip=1.5)),
+    "Ensemble": case(lambda: stirred(qs.Ensemble(qs.Prototypical(network()), 3))),
+    "Ensemble, MAML": case(lambda: stirred(qs.Ensemble(qs.MAML(network(), inner_lr=0.3, inner_steps=2), 2))),
+    "Ensemble, targets": case(lambda: stirred(qs.Ensemble(Ridge(network(), intercept=True), 2)), targets),
+    **{
+        f"Ensemble, {policy}": case(lambda policy=policy: stirred(qs.Ensemble(qs.MAML(normed(), normalisation=policy), 2)))
+        for policy in ("support", "running", "transductive", "frozen")
+    },
     "Standardised, targets": case(lambda: Standardised(Ridge(intercept=True)), targets),
 }

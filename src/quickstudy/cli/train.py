@@ -15,6 +15,7 @@ from quickstudy.cli.config import add_ends, build, parse, parser, taken
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
 from quickstudy.cli.report import reported
 from quickstudy.cli.runs import SavedRun, write_config, write_evaluation
+from quickstudy.meta.folder import RunFolder
 from quickstudy.meta.train import EARLY
 from quickstudy.tasks.size import largest
 from quickstudy.tracking import tracker
@@ -75,6 +76,10 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Sav
     result = qs.evaluate(learner, tasks.test, options.episodes, progress=True)
     write_evaluation(out, result)
     print(result)
+    if len(run.kept) > 1:
+        together = qs.evaluate(qs.Ensemble.of(learner, run.kept), tasks.test, options.episodes, progress=True)
+        write_evaluation(RunFolder(out).ensemble, together)
+        print(together)
     print(reported(saved, result, options.controls))
     print(f"run: {out}")
     return 0

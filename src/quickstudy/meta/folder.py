@@ -1,6 +1,7 @@
 """A run's folder, as the outer loop writes it. One process at a time.
 
 RUN/learner/          the best learner so far
+RUN/ensemble/         the best few together, where more than one was to be kept
 RUN/metrics.jsonl     one record a meta-step
 RUN/checkpoints/      the whole state, now and then
 """
@@ -39,6 +40,11 @@ class RunFolder:
     def learner(self) -> Path:
         """Where the best learner lies."""
         return self.path / "learner"
+
+    @property
+    def ensemble(self) -> Path:
+        """Where the ensemble of the best lies."""
+        return self.path / "ensemble"
 
     @property
     def metrics(self) -> Path:

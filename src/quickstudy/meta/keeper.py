@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from bisect import bisect_right
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import evaluate
+from quickstudy.learners.ensemble import Ensemble
 from quickstudy.learners.learner import Learner
+from quickstudy.meta.folder import RunFolder
 from quickstudy.tasks import TaskDistribution
 
 VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of them an evaluation's
 
 
-class Keeper:
-    """Scores the learner on meta-validation tasks, keeps the best weights, and puts them back at the end."""
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint that is kept: its score on meta-validation (the higher the better) and its weights."""
 
-    def __init__(self, learner: Learner, validation: TaskDistribution | None, episodes: int, out: Path | None):
-        self.learner, self.validation, self.episodes, self.out = learner, validation, episodes, out
+    score: float
+    weights: dict[str, Tensor]
+
+
+class Keeper:
+    """Scores the learner on meta-validation tasks, keeps the weights of the `keep` best, and puts the best back at the end.
+
+    Raises:
+        ArgumentError: several to be kept, and nothing that ranks them.
+    """
+
+    def __init__(self, learner: Learner, validation: TaskDistribution | None, episodes: int, keep: int, folder: RunFolder | None):
+        if keep > 1 and validation is None:
+            raise ArgumentError(
+                "keep",
+                expected="1, where no validation ranks the checkpoints",
+                got=f"{keep} and tasks of one distribution",
+                do="Give meta_train a TaskFamily, whose `.validation` ranks them.",
+            )
+        self.learner, self.validation, self.episodes, self.keep, self.folder = learner, validation, episodes, keep, folder
         self.best: dict[str, Any] | None = None
-        self.kept: dict[str, Tensor] | None = None
+        self.kept: list[Kept] = []  # the best first
         self.without_better = 0
         self.executor = "loop"
 
@@ -30,26 +53,31 @@ class Keeper:
         self.executor = executor if executor in ("threads", "vmap") else "vmap" if executor == "compiled" else "loop"
 
     def validate(self, record: dict[str, Any]) -> None:
-        """Score now, and keep the weights where they are the best so far (finite ones, where nothing scores them)."""
+        """Score now, and keep the weights where they are among the best so far (finite ones, where nothing scores them)."""
+        score, place = 0.0, 0
         if self.validation is not None:
             result = evaluate(self.learner, self.validation, self.episodes, VALIDATION_SEED, executor=self.executor)
             record["validation"], record["validation_ci95"] = result.mean, result.ci95
-            higher = result.protocol["metric"] == "accuracy"
-            better = self.best is None or (result.mean > self.best["score"] if higher else result.mean < self.best["score"])
-            self.without_better = 0 if better else self.without_better + 1
-            if not better:
-                return
-            self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95}
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
-            return
-        self.kept = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
-        if self.out is not None:
-            self.learner.save(self.out)
+            score = result.mean if result.protocol["metric"] == "accuracy" else -result.mean
+            place = bisect_right(self.kept, -score, key=lambda one: -one.score)
+            self.without_better = 0 if place == 0 else self.without_better + 1
+            if place == 0:
+                self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95}
+        if place < self.keep and all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
+            self._take(place, score)
+
+    def _take(self, place: int, score: float) -> None:
+        weights = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
+        self.kept = [*self.kept[:place], Kept(score, weights), *self.kept[place:]][: self.keep]
+        if self.folder is not None and place == 0:
+            self.learner.save(self.folder.learner)
+        if self.folder is not None and self.keep > 1:
+            Ensemble.of(self.learner, [one.weights for one in self.kept]).save(self.folder.ensemble)
 
     def restore(self) -> None:
         """Put the best weights back."""
-        if self.kept is not None:
-            self.learner.load_state_dict(self.kept)
+        if self.kept:
+            self.learner.load_state_dict(self.kept[0].weights)
 
     def waited(self, patience: int | None) -> bool:
         """Whether `patience` validations have passed without a better one."""
@@ -61,8 +89,10 @@ class Keeper:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"best": self.best, "kept": self.kept, "without_better": self.without_better}
+        kept = [(one.score, one.weights) for one in self.kept]
+        return {"best": self.best, "kept": kept, "without_better": self.without_better}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state` left off."""
-        self.best, self.kept, self.without_better = state["best"], state["kept"], state["without_better"]
+        self.best, self.without_better = state["best"], state["without_better"]
+        self.kept = [Kept(*one) for one in state["kept"]][: self.keep]

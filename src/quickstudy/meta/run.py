@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 
 @dataclass
 class Run:
@@ -13,6 +15,7 @@ class Run:
     Attributes:
         history: one record a step: step, loss, seconds, further measures; with validation scores where one was taken.
         best: the record of the best validation: step and score; None where none was taken.
+        kept: the weights of the best checkpoints by validation, the best first: as many as `keep` said.
         executor: which executor served, and why.
         seconds: wall time.
         stopped: why it ended: "steps", "patience" or "seconds".
@@ -22,6 +25,7 @@ class Run:
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] | None = None
+    kept: list[dict[str, Tensor]] = field(default_factory=list, repr=False)
     executor: str = "loop"
     why: str = ""
     seconds: float = 0.0

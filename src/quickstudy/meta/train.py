@@ -47,6 +47,7 @@ def meta_train(
     validate_every: int | None = None,
     validation_episodes: int = 200,
     patience: int | None = None,
+    keep: int = 1,
     seconds: float | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -72,10 +73,12 @@ def meta_train(
         validate_every: steps between validations; None: ten times in the run.
         validation_episodes: tasks of each validation.
         patience: validations without a better score after which the run stops.
+        keep: checkpoints whose weights stay in `run.kept`, the best by validation first: `Ensemble.of(learner, run.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: of tasks and dropout.
-        out: the run's folder: `learner/` (the best so far), `metrics.jsonl` and `checkpoints/`, one at every validation and each
-            minute. Ctrl-C then ends the run after the step at hand, with a checkpoint.
+        out: the run's folder: `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl` and
+            `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the step at hand, with a
+            checkpoint.
         resume: go on from the newest checkpoint in `out`, to exactly the numbers of a run that was never stopped (on a CPU).
         track: called with each record and its step, such as `quickstudy.tracking`'s.
         progress: show a progress bar on stderr.
@@ -87,7 +90,7 @@ def meta_train(
         DataError: no room for a checkpoint; the one before it stays.
         KeyboardInterrupt: Ctrl-C; the run can be resumed where `out` was given.
     """
-    _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every)
+    _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every, keep=keep)
     if resume and out is None:
         raise ArgumentError("resume", expected="the run's folder as `out`", got="none", do="Give out=FOLDER as well.")
     train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
@@ -103,7 +106,7 @@ def meta_train(
         return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
     folder = None if out is None else RunFolder(out, resume)
-    keeper = Keeper(learner, validation, validation_episodes, None if folder is None else folder.learner)
+    keeper = Keeper(learner, validation, validation_episodes, keep, folder)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
     title = f"meta-training {display_name(learner)}"
     with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
@@ -123,6 +126,7 @@ def meta_train(
         finally:
             keeper.restore()
             training.run.best, training.run.seconds = keeper.best, loop.seconds()
+            training.run.kept = [one.weights for one in keeper.kept]
     return training.run
 
 

@@ -1,0 +1,122 @@
+"""Ensemble: several learners of one kind read the same support, and their answers are averaged.
+
+    p(y | x)  =  1/M sum_m softmax(F_phi_m(support)(x))        classes; answered as its logarithm                 (1)
+    f(x)      =  1/M sum_m F_phi_m(support)(x)                 targets                                            (2)
+
+The members are the best checkpoints of one meta-training (`meta_train(..., keep=5)`), or of several with other seeds.
+
+Source: Antoniou, Edwards & Storkey, "How to train your MAML", ICLR 2019, section 5: the five best checkpoints by validation.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.episode import Episode, Examples, is_labels
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.network import Parameters
+from quickstudy.tasks.distribution import TaskDistribution
+
+
+class Ensemble(Learner, rules=False):
+    """M copies of a learner, each with weights of its own.
+
+    Meta-trained, it trains every member on the same tasks: its loss is the mean of theirs.
+
+    Args:
+        learner: the kind; it becomes the first member.
+        members: how many, M. They begin equal: `Ensemble.of(learner, weights)` gives each its own.
+
+    Raises:
+        ArgumentError: fewer than one member.
+    """
+
+    def __init__(self, learner: Learner, members: int = 5):
+        super().__init__(normalisation=learner.normalisation)
+        if members < 1:
+            raise ArgumentError("members", expected="1 or more", got=str(members), do="The field's habit is 5.")
+        self.members = nn.ModuleList([learner] + [copy.deepcopy(learner) for _ in range(members - 1)])
+        for law in ("label_equivariant", "order_invariant", "needs_support", "query_like_support", "meta_learns"):
+            setattr(self, law, getattr(learner, law))
+        self.name = f"{getattr(learner, 'name', type(learner).__name__)}, ensemble of {members}"
+
+    @classmethod
+    def of(cls, learner: Learner, weights: Sequence[Mapping[str, Tensor]]) -> Self:
+        """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself stays as it is."""
+        ensemble = cls(copy.deepcopy(learner), len(weights))
+        for member, own in zip(ensemble.members, weights, strict=True):
+            member.load_state_dict(own)
+        return ensemble
+
+    # ---- a learner: state and prediction ----
+
+    def learn(self, support: Examples, steps: int | None = None) -> State:
+        """What every member learns, by `steps` inner steps where they take any, under the name of what is averaged."""
+        options = () if steps is None else (steps,)
+        averaged = "probabilities" if is_labels(support.y) else "targets"
+        return {averaged: [member.learn(support, *options) for member in self._each]}
+
+    def predict(self, state: State, x: Any) -> Tensor:
+        """(1), (2)"""
+        ((averaged, states),) = state.items()
+        answers = torch.stack([member.predict(one, x) for member, one in zip(self._each, states, strict=True)])
+        if averaged == "targets":
+            return answers.mean(0)  # (2)
+        return answers.log_softmax(-1).logsumexp(0) - math.log(len(self._each))  # (1)
+
+    def adapted(self, state: State) -> Parameters | None:
+        (states,) = state.values()
+        each = [member.adapted(one) for member, one in zip(self._each, states, strict=True)]
+        if any(one is None for one in each):
+            return None
+        return {f"members.{m}.{name}": value for m, one in enumerate(each) for name, value in (one or {}).items()}
+
+    # ---- what the across-task training lowers ----
+
+    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
+        """The mean of the members' losses, and of what they measure."""
+        losses, measures = zip(*(member.measured_loss(episode, criterion) for member in self._each), strict=True)
+        return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in measures]).mean() for name in measures[0]}
+
+    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+        return self.measured_loss(episode, criterion)[0]
+
+    # ---- what it has from its members ----
+
+    @property
+    def criterion(self) -> Loss:
+        return self._each[0].criterion
+
+    @property
+    def exact_gradient(self) -> bool:  # type: ignore[override]
+        """Whether the meta-gradient of each member is exact."""
+        return self._each[0].exact_gradient
+
+    @property
+    def inner_steps(self) -> int:
+        """Of each member; an AttributeError where they take none."""
+        return self._each[0].inner_steps  # type: ignore[return-value]
+
+    @property
+    def outer(self) -> Any:
+        """The across-task method of a member."""
+        return self._each[0].outer
+
+    @property
+    def _each(self) -> list[Learner]:
+        return list(self.members)  # type: ignore[arg-type]
+
+    def prepare(self, tasks: TaskDistribution) -> None:
+        for member in self._each:
+            member.prepare(tasks)
+
+    def at(self, step: int) -> bool:
+        changed = [member.at(step) for member in self._each]
+        return any(changed)
