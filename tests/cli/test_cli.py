@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import quickstudy as qs
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
