@@ -58,6 +58,7 @@ def trained(
     seed: int,
     test: Any = None,
     steps: int | None = None,
+    episodes: int = EPISODES,
     **train: Any,
 ) -> Result:
     """Meta-train for `seconds`, then score on meta-test; with keep=M the ensemble of the M best checkpoints."""
@@ -70,7 +71,7 @@ def trained(
     } | train
     run = qs.meta_train(learner, tasks, seconds=seconds, seed=seed, **options)
     scored = learner if options.get("keep", 1) == 1 else qs.Ensemble.of(learner, run.kept)
-    result = qs.evaluate(scored, test or tasks.test, EPISODES, seed, steps, progress=True)
+    result = qs.evaluate(scored, test or tasks.test, episodes, seed, steps, progress=True)
     return {
         "mean": 100 * result.mean,
         "ci95": 100 * result.ci95,

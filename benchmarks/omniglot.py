@@ -1,8 +1,8 @@
 """Few-shot Omniglot: every learner that classifies images, at 5-way 1-shot; then the protocols with more shots and ways.
 
-An entry meta-trains once and is scored over 600 meta-test tasks of 15 queries. A learner that takes any number of classes is then
-scored under the three other protocols as it is (200 tasks of 5 queries): numbers of one training, not of one matched to each. The
-others are trained for each protocol, for three minutes where that is not 5-way 1-shot.
+An entry meta-trains once and is scored: over 600 meta-test tasks of 15 queries at 5-way 1-shot, over 200 of 5 under the three
+other protocols. A learner that takes any number of classes is scored under those as it is: numbers of one training, not of one
+matched to each. The others are trained for each protocol, for three minutes where that is not 5-way 1-shot.
 Real Omniglot is looked for in $OMNIGLOT, else ../shared/data/omniglot.
 """
 
@@ -18,20 +18,23 @@ from typing import Any
 import torch
 
 import quickstudy as qs
-from benchmarks.entry import EXECUTOR, FULL, LONG, SHORT, Entry, Result, cosine_in_time, gradient, trained
+from benchmarks.entry import EPISODES, EXECUTOR, FULL, LONG, SHORT, Entry, Result, cosine_in_time, gradient, trained
 from quickstudy.tasks import TaskFamily
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = str(HERE / "splits" / "drawn_to_real")  # the generator of Strokes was tuned on its train and validation characters
 PROTOCOLS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
+FIRST, QUERIES = "5w1s", 15
 OTHER_EPISODES, OTHER_QUERIES = 200, 5
 Build = Callable[[int], qs.Learner]  # ways -> learner
 
 
-def omniglot(split: str = "random", ways: int = 5, shots: int = 1, train: dict[str, int] | None = None) -> TaskFamily:
-    """Real Omniglot, 15 queries at test; meta-training under `train`."""
+def omniglot(
+    split: str = "random", ways: int = 5, shots: int = 1, queries: int = QUERIES, train: dict[str, int] | None = None
+) -> TaskFamily:
+    """Real Omniglot, so many queries at validation and test; meta-training under `train`."""
     root = os.environ.get("OMNIGLOT", str(HERE.parent.parent / "shared" / "data" / "omniglot"))
-    family = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=15, split=split)
+    family = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=queries, split=split)
     return TaskFamily(family.train.with_(**(train or {})), family.validation, family.test)
 
 
@@ -69,14 +72,20 @@ class Method:
     def entry(self, protocol: str) -> Entry:
         """The row of this method under a protocol."""
         ways, shots = PROTOCOLS[protocol]
-        paper, seconds = self.papers.get(protocol, "none known"), self.seconds if protocol == "5w1s" else SHORT
+        paper, seconds = self.papers.get(protocol, "none known"), self.seconds if protocol == FIRST else SHORT
         return Entry(self.title, partial(self.run, protocol, ways, shots), seconds, paper, self.targets.get(protocol))
 
     def run(self, protocol: str, ways: int, shots: int, seconds: float, seed: int) -> Result:
         """Train and score."""
         train = dict(self.train)
         tasks_per_step = train.pop("tasks_per_step", 8)
-        tasks = omniglot(ways=ways, shots=shots, train={"shots": shots, **train})
+        if ways > 5 and "ways" not in train:  # four times the images in a task
+            tasks_per_step = max(tasks_per_step // 4, 1)
+        queries, episodes = (QUERIES, EPISODES) if protocol == FIRST else (OTHER_QUERIES, OTHER_EPISODES)
+        validate_every, validation_episodes = 500, 100
+        if self.keep > 1:  # few and sure where there is time, else enough of them to choose from
+            validate_every, validation_episodes = (1000, 200) if protocol == FIRST else (100, 50)
+        tasks = omniglot(ways=ways, shots=shots, queries=queries, train={"shots": shots, **train})
         learner = self.build(ways)
         if self.frozen:
             seconds /= 2
@@ -89,9 +98,10 @@ class Method:
             seed,
             outer=self.outer(seconds),
             steps=self.test_steps,
+            episodes=episodes,
             tasks_per_step=tasks_per_step,
-            validate_every=500 if self.keep == 1 else 1000,
-            validation_episodes=100 if self.keep == 1 else 200,
+            validate_every=validate_every,
+            validation_episodes=validation_episodes,
             keep=self.keep,
             executor=self.executor,
         )
@@ -378,7 +388,7 @@ def entries() -> dict[str, Entry]:
     made: dict[str, Entry] = {}
     everything = METHODS | CONTROLS
     for name, method in everything.items():
-        made[f"omniglot_5w1s_{name}"] = method.entry("5w1s")
+        made[f"omniglot_{FIRST}_{name}"] = method.entry(FIRST)
     made["drawn_to_real_prototypical"] = Entry("Prototypical, Strokes to real Omniglot", drawn_to_real, FULL, "none", 95.0)
     for name, method in everything.items():
         if not method.any_ways or name == "prototypical":

@@ -130,10 +130,11 @@ INTRODUCTION = [
     "",
     "Made by `python -m benchmarks.reproduce --table` from `benchmarks/reproduce.json`; do not edit.",
     "",
-    "Omniglot, accuracy in per cent over meta-test tasks with its 95 % interval, beside the paper's number. A star marks a score",
-    "of the learner that was meta-trained for 5-way 1-shot (200 tasks of 5 queries); the others were trained for their own",
-    "protocol (600 tasks of 15). What follows the table says for how long, by what, and where batch norm took its statistics:",
-    "most papers train for days, most rows here for minutes on one or two cores. `not run` stands where nothing was run.",
+    "Omniglot, accuracy in per cent over meta-test tasks with its 95 % interval, beside the paper's number: 600 tasks of 15",
+    "queries at 5-way 1-shot, 200 of 5 under the other protocols. A star marks a score of the learner that was meta-trained for",
+    "5-way 1-shot; the others were trained for their own protocol. What follows the table says for how long, by what, and where",
+    "batch norm took its statistics: most papers train for days, most rows here for minutes on one or two cores. `not run`",
+    "stands where nothing was run.",
     "Prototypical's training protocol was changed after test scores of 97.3 and 97.7 were seen.",
     "",
 ]
@@ -145,7 +146,7 @@ def _scores(results: dict[str, Result]) -> list[str]:
     for name, method in (omniglot.METHODS | omniglot.CONTROLS).items():
         cells = []
         for protocol in omniglot.PROTOCOLS:
-            own, first = results.get(f"omniglot_{protocol}_{name}"), results.get(f"omniglot_5w1s_{name}", {})
+            own, first = results.get(f"omniglot_{protocol}_{name}"), results.get(f"omniglot_{omniglot.FIRST}_{name}", {})
             other = first.get("others", {}).get(protocol)
             ours = _score(own) if own else _score(other) + "*" if other else "not run"
             paper = method.papers.get(protocol)
@@ -156,19 +157,27 @@ def _scores(results: dict[str, Result]) -> list[str]:
 
 def _below(results: dict[str, Result]) -> list[str]:
     """Who stands below the control, and why."""
-    control = results.get("omniglot_5w1s_pretrain")
-    if control is None:
-        return []
-    rows = [f"Below pre-training and fine-tuning ({_score(control)}) at 5-way 1-shot stand, in the time they had:", ""]
-    for name, method in omniglot.METHODS.items():
-        r = results.get(f"omniglot_5w1s_{name}")
-        if r is not None and r["mean"] < control["mean"]:
-            rows.append(f"* {method.title}, {_score(r)} after {r['steps']} meta-steps: {method.why or 'no reason known'}.")
-    rows += [
-        "",
-        "Relation networks add up the support of a class: one that was trained on one shot is asked something else with five.",
-    ]
-    return rows
+    rows = []
+    for protocol, (ways, _) in omniglot.PROTOCOLS.items():
+        control = _under(protocol, "pretrain", results)
+        if control is None:
+            continue
+        rows += ["", f"Below pre-training and fine-tuning ({_score(control)}) stand under {protocol}, in the time they had:", ""]
+        for name, method in omniglot.METHODS.items():
+            r = _under(protocol, name, results)
+            if r is not None and r["mean"] < control["mean"]:
+                steps = r.get("steps", results[f"omniglot_{omniglot.FIRST}_{name}"]["steps"])
+                why = method.why or f"its time held {steps} meta-steps of {ways} classes, a small part of any paper's"
+                rows.append(f"* {method.title}, {_score(r)} after {steps} meta-steps: {why}.")
+    relation = (
+        "Relation networks add up the support of a class: one that was trained on one shot is asked something else with five."
+    )
+    return [*rows[1:], "", relation]
+
+
+def _under(protocol: str, name: str, results: dict[str, Result]) -> Result | None:
+    """A method's score under a protocol: trained for it, or as it was trained for the first."""
+    return results.get(f"omniglot_{protocol}_{name}") or _starred(f"omniglot_{protocol}_{name}", results)
 
 
 def _protocols(results: dict[str, Result]) -> list[str]:
@@ -190,7 +199,7 @@ def _starred(name: str, results: dict[str, Result]) -> Result | None:
     """The score under an entry's protocol of the learner that was trained for 5-way 1-shot."""
     family, _, rest = name.partition("_")
     protocol, _, method = rest.partition("_")
-    return results.get(f"{family}_5w1s_{method}", {}).get("others", {}).get(protocol)
+    return results.get(f"{family}_{omniglot.FIRST}_{method}", {}).get("others", {}).get(protocol)
 
 
 def _must(entry: Entry, record: Result | None) -> str:
