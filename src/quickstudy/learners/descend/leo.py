@@ -53,6 +53,9 @@ class LEO(Learner):
     Source: Rusu et al., "Meta-Learning with Latent Embedding Optimization", ICLR 2019, eq. 3-8 and appendix B.
     Differs from it: the divergence is computed, not estimated by the draw; sigma scales the draw of w where the code shifts its
     deviation by it; the l2 penalty is left to the outer optimizer's weight decay.
+
+    (4) is an exponential of what D says, so the outer rate has to be low: on frozen features Adam left the finite numbers at
+    2e-3, clipped or not, and learned at 5e-4 with `meta_train(..., clip=0.1)`, the threshold of the published code.
     """
 
     def __init__(
