@@ -1,5 +1,8 @@
 """Every law on every learner, and each law catching a learner that breaks it."""
 
+import importlib
+import pkgutil
+
 import pytest
 import torch
 from tests.laws.every import CASES, each
@@ -28,8 +31,11 @@ def test_run_laws_runs_them_all_and_leaves_the_learner_as_it_was():
 
 
 def test_every_check_of_the_module_is_run():
-    checks = {name for name in vars(testing) if name.startswith("check_") and vars(testing)[name].__module__ == testing.__name__}
+    modules = [importlib.import_module(f"quickstudy.testing.{one.name}") for one in pkgutil.iter_modules(testing.__path__)]
+    own = [(name, module) for module in modules for name in vars(module) if name.startswith("check_")]
+    checks = {name for name, module in own if vars(module)[name].__module__ == module.__name__}
     assert checks == {law.__name__ for law in testing.LAWS}
+    assert len(checks) > 10
 
 
 @pytest.mark.parametrize("policy", ["support", "running", "transductive", "frozen"])

@@ -1,0 +1,121 @@
+"""What a learner gives: an answer of the right shape, a state that is all, nothing changed, the same again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Episode
+from quickstudy.learners.learner import Learner
+from quickstudy.meta.gradient import meta_gradient
+from quickstudy.testing.law import TOLERANCE, BrokenLaw, difference, double, meta_learns, scaled
+
+
+def check_answer(learner: Learner, episode: Episode) -> None:
+    """The answer has one row a query, and one column a class; `learner(support, x)` and a predictor give the same."""
+    answer = learner.adapt(episode.support)(episode.query.x)
+    ways = episode.support.ways
+    shape = tuple(answer.shape[:1]) if ways is None else tuple(answer.shape)
+    rows = len(episode.query)
+    if shape[0] != rows or (ways is not None and (len(shape) != 2 or shape[1] < ways)):
+        want = f"({rows}, {ways})" if ways is not None else f"({rows}, *target)"
+        raise BrokenLaw(
+            "answer",
+            learner,
+            f"it answers {rows} queries with a tensor of shape {tuple(answer.shape)}, not {want}",
+            "Return one row for each query from `predict`.",
+        )
+    learner, episode = double(learner, episode)
+    answer = learner.adapt(episode.support)(episode.query.x)
+    gap = difference(learner(episode.support, episode.query.x).detach(), answer)
+    if gap > TOLERANCE:
+        raise BrokenLaw(
+            "answer",
+            learner,
+            f"learner(support, x) and learner.adapt(support)(x) differ by {gap:.1e}",
+            "Let both go through `learn` and `predict`.",
+        )
+    gap = difference(learner.adapt(episode.support).to_module()(episode.query.x), answer)
+    if gap > TOLERANCE:
+        raise BrokenLaw(
+            "answer",
+            learner,
+            f"predictor.to_module() and the predictor differ by {gap:.1e}",
+            "Keep all that was learned in the state, and nothing outside it.",
+        )
+
+
+def check_state(learner: Learner, episode: Episode) -> None:
+    """The state is a pytree of tensors without a graph, and holds everything: a predictor outlives the next task."""
+    with torch.no_grad():
+        state = learner.learn(episode.support)
+    for leaf in pytree.tree_leaves(state):
+        if not isinstance(leaf, Tensor):
+            raise BrokenLaw(
+                "state",
+                learner,
+                f"its state holds an object of type {type(leaf).__name__}",
+                "Keep tensors only: what is fixed belongs to the learner, and vmap returns nothing else.",
+            )
+    predictor = learner.adapt(episode.support)
+    if any(leaf.requires_grad for leaf in pytree.tree_leaves(predictor.state)):
+        raise BrokenLaw("state", learner, "adapt returns a state that requires a gradient", "Let adapt cut it.")
+    before = predictor(episode.query.x)
+    learner.adapt(scaled(episode.support, -3.0))
+    if not torch.equal(predictor(episode.query.x), before):
+        raise BrokenLaw(
+            "state",
+            learner,
+            "a predictor answers otherwise after its learner has adapted to another task",
+            "Return what `learn` finds in the state, and keep none of it on the learner.",
+        )
+
+
+def check_changes_nothing(learner: Learner, episode: Episode) -> None:
+    """adapt, predict, the loss and its gradient leave parameters, buffers, gradients and train/eval flags as they were."""
+    for training in (True, False):
+        learner.train(training)
+        before = _snapshot(learner)
+        predictor = learner.adapt(episode.support)
+        predictor(episode.query.x)
+        with torch.enable_grad():
+            learner.loss(episode)
+        if meta_learns(learner):
+            meta_gradient(learner, [episode])
+        for (name, one), (_, other) in zip(before, _snapshot(learner), strict=True):
+            same = torch.equal(one, other) if isinstance(one, Tensor) else one == other
+            if not same:
+                raise BrokenLaw(
+                    "changes_nothing",
+                    learner,
+                    f"{name} is not what it was before adapt, predict and loss",
+                    "`learn` and `predict` are pure: keep what is learned in the state.",
+                )
+
+
+def check_determinism(learner: Learner, episode: Episode) -> None:
+    """The same support gives the same answer, bit for bit, whatever torch's random state."""
+    answers = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            answers.append(learner.adapt(episode.support)(episode.query.x))
+    if not torch.equal(*answers):
+        raise BrokenLaw(
+            "determinism",
+            learner,
+            f"two runs on one support differ by {difference(*answers):.1e}",
+            "Draw from a generator of your own with a fixed seed, made anew in `learn`.",
+        )
+
+
+def _snapshot(learner: Learner) -> list[tuple[str, Any]]:
+    tensors = [*learner.named_parameters(), *learner.named_buffers()]
+    return [
+        *((f"`{name}`", tensor.detach().clone()) for name, tensor in tensors),
+        *((f"the gradient of `{name}`", None if p.grad is None else p.grad.clone()) for name, p in learner.named_parameters()),
+        *((f"the train/eval flag of `{name}`", module.training) for name, module in learner.named_modules()),
+    ]

@@ -1,0 +1,57 @@
+"""What a law is, and what several of them share: doubles, other inputs, the gap between two answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.learners.learner import Learner
+
+TOLERANCE = 1e-7  # relative, in float64: rounding after a few inner steps
+SLOPE_TOLERANCE = 1e-4  # of a finite difference
+
+Law = Callable[[Learner, Episode], None]
+
+
+class BrokenLaw(AssertionError):
+    """A learner breaks a law. `law` is its name."""
+
+    def __init__(self, law: str, learner: Learner, found: str, do: str):
+        self.law = law
+        super().__init__(f"{type(learner).__name__} breaks the law `{law}`: {found}. {do}")
+
+
+def double(learner: Learner, episode: Episode) -> tuple[Learner, Episode]:
+    """Copies in float64."""
+    return copy.deepcopy(learner).double(), episode.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
+
+
+def rows(examples: Examples, index: Any) -> Examples:
+    """Some of the examples, or the same in another order."""
+    return examples.map(lambda leaf: leaf[index])
+
+
+def scaled(examples: Examples, factor: float) -> Examples:
+    """The same examples with other inputs."""
+    x = pytree.tree_map(lambda leaf: leaf * factor if leaf.is_floating_point() else leaf, examples.x)
+    return Examples(x, examples.y, examples.ways)
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """The largest difference, relative to b's largest entry; infinite where the shapes or a NaN differ."""
+    if a.shape != b.shape or not torch.equal(a.isnan(), b.isnan()):
+        return float("inf")
+    if not a.numel():
+        return 0.0
+    return float((a - b).nan_to_num().abs().max()) / max(float(b.nan_to_num().abs().max()), 1e-12)
+
+
+def meta_learns(learner: Learner) -> bool:
+    """Whether there is a gradient to look at."""
+    return learner.meta_learns and any(parameter.requires_grad for parameter in learner.parameters())

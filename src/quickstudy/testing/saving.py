@@ -1,0 +1,83 @@
+"""A learner and a predictor go through a folder unchanged."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from quickstudy.episode import Episode
+from quickstudy.errors import CheckpointError
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.predictor import Predictor
+from quickstudy.store import load
+from quickstudy.testing.law import BrokenLaw, difference
+
+
+def check_save_and_load(learner: Learner, episode: Episode) -> None:
+    """A learner, and an adapted predictor, read back from their folder answer bit for bit as they did.
+
+    Networks and functions of your own are handed to `load` as copies with other weights. A learner whose class is not
+    quickstudy's own cannot be read back by name; for it this law passes.
+    """
+    if not type(learner).__module__.startswith("quickstudy."):
+        return
+    predictor = learner.adapt(episode.support)
+    answer = predictor(episode.query.x)
+    foreign = _handed_in(learner)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, one in (("learner", learner), ("predictor", predictor)):
+            path = Path(folder) / name
+            one.save(path)
+            try:
+                again = load(path, **copy.deepcopy(foreign))
+            except CheckpointError as error:
+                raise BrokenLaw(
+                    "save_and_load",
+                    learner,
+                    f"the saved {name} does not load: {error}",
+                    "What its arguments do not rebuild must be in its state_dict.",
+                ) from error
+            adapted = again if isinstance(again, Predictor) else again.adapt(episode.support)
+            gap = difference(adapted(episode.query.x), answer)
+            if gap > 0:
+                raise BrokenLaw(
+                    "save_and_load",
+                    learner,
+                    f"the saved {name} answers otherwise when it is read back, by {gap:.1e}",
+                    "Everything that it answers from is an argument, a parameter or a persistent buffer.",
+                )
+
+
+def _handed_in(learner: Learner) -> dict[str, Any]:
+    """What `load` is handed for a learner, and for a learner that it was built with."""
+    parts: dict[str, Any] = {}
+    for name, value in learner.arguments.items():
+        if isinstance(value, Learner):
+            parts |= _handed_in(value)
+        elif _foreign(value):
+            parts[name] = _another(value)
+    return parts
+
+
+def _foreign(value: Any) -> bool:
+    """Whether `load` needs to be handed this argument."""
+    if isinstance(value, nn.Module):
+        return not type(value).__module__.startswith("quickstudy.")
+    return inspect.isroutine(value)
+
+
+def _another(value: Any) -> Any:
+    """The same network with other weights, or the function itself."""
+    if not isinstance(value, nn.Module):
+        return value
+    other = copy.deepcopy(value)
+    with torch.no_grad():
+        for tensor in (*other.parameters(), *other.buffers()):
+            tensor.zero_()
+    return other

@@ -1,0 +1,66 @@
+"""What an answer does not depend on: the order of the support, the names of the classes, the other queries."""
+
+from __future__ import annotations
+
+import torch
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.learners.learner import Learner
+from quickstudy.testing.law import TOLERANCE, BrokenLaw, difference, double, rows
+
+
+def check_order(learner: Learner, episode: Episode) -> None:
+    """The order of the support set does not matter, where the learner declares it (`order_invariant`)."""
+    if not learner.order_invariant:
+        return
+    learner, episode = double(learner, episode)
+    answer = learner.adapt(episode.support)(episode.query.x)
+    order = torch.randperm(len(episode.support), generator=torch.Generator().manual_seed(1))
+    for other in (order, order.flip(0)):
+        gap = difference(learner.adapt(rows(episode.support, other.to(episode.support.y.device)))(episode.query.x), answer)
+        if gap > TOLERANCE:
+            raise BrokenLaw(
+                "order",
+                learner,
+                f"another order of the support set changes the answer by {gap:.1e}",
+                "Sum or average over examples; or declare `order_invariant = False`.",
+            )
+
+
+def check_labels(learner: Learner, episode: Episode) -> None:
+    """Numbering the classes otherwise permutes the answer, where the learner declares it (`label_equivariant`)."""
+    ways = episode.support.ways
+    if ways is None or not learner.label_equivariant:
+        return
+    learner, episode = double(learner, episode)
+    support = episode.support
+    renamed = torch.roll(torch.arange(ways, device=support.y.device), 1)
+    answer = learner.adapt(support)(episode.query.x)
+    other = learner.adapt(Examples(support.x, renamed[support.y], ways))(episode.query.x)
+    gap = difference(other[:, renamed], answer[:, :ways])
+    if gap > TOLERANCE:
+        raise BrokenLaw(
+            "labels",
+            learner,
+            f"renumbering the classes does not permute the answer: it differs by {gap:.1e}",
+            "Treat every class alike; or declare `label_equivariant = False`.",
+        )
+
+
+def check_transductive(learner: Learner, episode: Episode) -> None:
+    """Queries answered one by one are answered as together, unless the policy says "transductive"."""
+    if learner.normalisation != "transductive" and is_transductive(learner, episode):
+        raise BrokenLaw(
+            "transductive",
+            learner,
+            "queries answered one by one are not answered as together",
+            "Its scores look at the whole query set: say normalisation='transductive', or let no query see another.",
+        )
+
+
+def is_transductive(learner: Learner, episode: Episode) -> bool:
+    """Whether the answer to a query depends on which others are asked with it: what an accuracy must say beside its number."""
+    learner, episode = double(learner, episode)
+    predictor = learner.adapt(episode.support)
+    one_by_one = [predictor(rows(episode.query, slice(i, i + 1)).x) for i in range(len(episode.query))]
+    return difference(torch.cat(one_by_one), predictor(episode.query.x)) > TOLERANCE
