@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import quickstudy as qs
-from benchmarks.omniglot import omniglot
+from benchmarks.few_shot_method import omniglot
 from benchmarks.reproduce import hardware
 from benchmarks.study import cell, interval, read, write
 from quickstudy.learners.tune.architecture import Mixed, Setting, fixed, space

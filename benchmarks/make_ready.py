@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import quickstudy as qs
-from benchmarks.reproduce import EXECUTOR, gradient
+from benchmarks.entry import EXECUTOR, gradient
 from quickstudy.tasks import TaskFamily
 
 READY = Path(qs.__file__).parent / "ready" / "strokes"
@@ -27,7 +27,7 @@ def main() -> None:
     drawn = qs.tasks.Strokes(classes=(4000, 100, 100), rotations=True, seed=0)
     tasks = TaskFamily(drawn.train.with_(ways=30, queries=3), drawn.validation, drawn.test)
     learner = qs.Prototypical(qs.models.conv4(), normalisation="running")
-    outer = gradient(qs.Backprop(), seconds)
+    outer = gradient(seconds)
     options = {"tasks_per_step": 2, "validate_every": 250, "validation_episodes": 100, "executor": EXECUTOR}
     print(qs.meta_train(learner, tasks, steps=10**6, seconds=seconds, outer=outer, **options))
     learner.save(READY / "learner")
