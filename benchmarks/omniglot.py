@@ -10,7 +10,7 @@ import torch
 
 import quickstudy as qs
 from benchmarks.entry import FULL, LONG, Entry, Result, cosine_in_time, gradient, trained
-from benchmarks.few_shot_method import FIRST, PROTOCOLS, Method, by_distances, omniglot
+from benchmarks.few_shot_method import FIRST, PROTOCOLS, Method, omniglot
 from quickstudy.tasks import TaskFamily
 
 HERE = Path(__file__).resolve().parent
@@ -284,17 +284,6 @@ def drawn_to_real(seconds: float, seed: int) -> Result:
     )
 
 
-def maml_plus_plus_after_distances(seconds: float, seed: int) -> Result:
-    """MAML++ whose start is an embedding that was trained by distances for a third of the time; the paper starts at random."""
-    tasks = omniglot(train={"queries": 3})
-    embedding, network = conv4(), conv4(ways=5)
-    by_distances(embedding, tasks, seconds / 3, seed)
-    network.load_state_dict(embedding.state_dict(), strict=False)  # but for the head
-    learner = qs.MAMLPlusPlus(network, steps=4000, inner_lr=0.1, inner_steps=2, first_order=0, **TRANSDUCTIVE)
-    options = {"tasks_per_step": 4, "validate_every": 400, "validation_episodes": 200, "keep": 5}
-    return trained(learner, tasks, 2 * seconds / 3, seed, outer=gradient(2 * seconds / 3, lr=1e-3), **options)
-
-
 def entries() -> dict[str, Entry]:
     """5-way 1-shot of all; the other protocols where ways or shots are fixed by meta-training, and of prototypical networks."""
     made: dict[str, Entry] = {}
@@ -302,13 +291,6 @@ def entries() -> dict[str, Entry]:
     for name, method in everything.items():
         made[f"omniglot_{FIRST}_{name}"] = method.entry(FIRST)
     made["drawn_to_real_prototypical"] = Entry("Prototypical, Strokes to real Omniglot", drawn_to_real, FULL, "none", 95.0)
-    made["maml_plus_plus_after_distances"] = Entry(
-        "MAML++, Conv4-64 that begins at a prototypical network's weights",
-        maml_plus_plus_after_distances,
-        LONG,
-        "99.47 (ensemble of 5, from random weights)",
-        98.5,
-    )
     for name, method in everything.items():
         if not method.any_ways or name in ("prototypical", "relation"):
             made |= {f"omniglot_{protocol}_{name}": method.entry(protocol) for protocol in list(PROTOCOLS)[1:]}
