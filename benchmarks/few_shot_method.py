@@ -46,9 +46,8 @@ class Method:
         outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
         executor: of meta-training.
         frozen: the embedding is trained as a prototypical network's for half of the time, and the rest of the learner then on its
-            features.
+            features, through this module.
         keep: so many of the best checkpoints are scored together.
-        clip: largest norm of a meta-gradient.
         papers, targets: by protocol.
         why: it may stand below a pre-trained network that is fine-tuned, within our time.
     """
@@ -61,9 +60,8 @@ class Method:
     executor: str = EXECUTOR
     test_steps: int | None = None
     seconds: float = SHORT
-    frozen: bool = False
+    frozen: torch.nn.Module | None = None
     keep: int = 1
-    clip: float | None = None
     papers: dict[str, str] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
     why: str = ""
@@ -86,10 +84,10 @@ class Method:
             validate_every, validation_episodes = (1000, 200) if protocol == FIRST else (100, 50)
         tasks = omniglot(ways=ways, shots=shots, queries=queries, train={"shots": shots, **train})
         learner = self.build(ways)
-        if self.frozen:
+        if self.frozen is not None:
             seconds /= 2
             tasks = features(learner.embed, tasks, seconds, seed)
-            learner.embed = torch.nn.Identity()
+            learner.embed = self.frozen
         result = trained(
             learner,
             tasks,
@@ -102,7 +100,6 @@ class Method:
             validate_every=validate_every,
             validation_episodes=validation_episodes,
             keep=self.keep,
-            clip=self.clip,
             executor=self.executor,
         )
         others = {}

@@ -32,6 +32,13 @@ def half_size() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.AvgPool2d(2), qs.models.conv4(channels=32, size=14, pooled=3))
 
 
+class UnitLength(torch.nn.Module):
+    """x / ||x||"""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(x, dim=1)
+
+
 def own(seconds: float) -> None:
     """The learner's own outer method."""
 
@@ -196,10 +203,8 @@ METHODS: dict[str, Method] = {
         lambda ways: qs.LEO(conv4(), features=64),
         {"queries": 5, "tasks_per_step": 8},
         any_ways=True,
-        outer=partial(gradient, lr=5e-4),
         executor="vmap",
-        frozen=True,
-        clip=0.1,
+        frozen=UnitLength(),
     ),
     "leo_end_to_end": Method(
         "LEO, whose embedding begins at random",
@@ -213,7 +218,7 @@ METHODS: dict[str, Method] = {
         lambda ways: qs.SNAIL(conv4(), 64, max_ways=ways, length=ways + 1),
         {"queries": 3, "tasks_per_step": 16},
         executor="vmap",
-        frozen=True,
+        frozen=torch.nn.Identity(),
         papers={"5w1s": "99.07 +- 0.16", "5w5s": "99.78", "20w1s": "97.64", "20w5s": "99.36"},
         targets={"5w1s": 90.0},
     ),
@@ -229,7 +234,7 @@ METHODS: dict[str, Method] = {
         lambda ways: qs.MANN(half_size(), 32, max_ways=ways, slots=32, recurrent=False, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
-        frozen=True,
+        frozen=torch.nn.Identity(),
         papers={"5w1s": "82.8 (second instance)", "5w5s": "94.9 (fifth)"},
         targets={"5w1s": 80.0},
         why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
