@@ -162,3 +162,20 @@ def test_refusals():
         learner(latent_steps=-1)
     with pytest.raises(errors.LabelError, match=r"`support\.y`"):
         learner().adapt(qs.Examples(torch.randn(4, D), torch.randn(4, 1)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_long_features_leave_the_gradient_finite(scale, monkeypatch):
+    """Control: without the bounds on the deviations the long ones, whose codes move far, do not."""
+    leo, task = learner(latent_steps=5, latent_lr=2.0), episode()
+    task = qs.Episode(*(qs.Examples(scale * part.x, part.y) for part in (task.support, task.query)))
+
+    def finite(bound):
+        monkeypatch.setattr("quickstudy.learners.descend.leo.LIMIT", bound)
+        with Rules("batch", seed=torch.tensor(3), episode=True):
+            value = leo.loss(task)
+        gradient = torch.autograd.grad(value, [leo.encoder.weight, leo.decoder.weight, leo.latent_lr])
+        return all(bool(torch.isfinite(one).all()) for one in gradient)
+
+    assert finite(5.0)
+    assert finite(torch.inf) == (scale == 1.0)
