@@ -69,10 +69,7 @@ def _below(results: dict[str, Result]) -> list[str]:
                 steps = r.get("steps", results[f"omniglot_{FIRST}_{name}"]["steps"])
                 why = method.why or f"its time held {steps} meta-steps of {ways} classes, a small part of any paper's"
                 rows.append(f"* {method.title}, {_score(r)} after {steps} meta-steps: {why}.")
-    relation = (
-        "Relation networks add up the support of a class: one that was trained on one shot is asked something else with five."
-    )
-    return [*rows[1:], "", relation]
+    return rows[1:]
 
 
 def _under(protocol: str, name: str, results: dict[str, Result]) -> Result | None:
