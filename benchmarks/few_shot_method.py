@@ -113,17 +113,12 @@ class Method:
 
 def features(network: torch.nn.Module, tasks: TaskFamily, seconds: float, seed: int) -> TaskFamily:
     """The tasks as a network sees them that is trained first, by distances, and then frozen."""
-    by_distances(network, tasks, seconds, seed)
+    compared = TaskFamily(tasks.train.with_(ways=30, queries=3), tasks.validation, tasks.test)
+    options = {"outer": gradient(seconds), "tasks_per_step": 2, "validate_every": 500}
+    result = trained(qs.Prototypical(network), compared, seconds, seed, **options)
+    print(f"embedding: {result['mean']:.2f} +- {result['ci95']:.2f} % by distance, {result['steps']} steps")
     seen = qs.tasks.from_backbone(tasks, network)
     unit = seen.train.x.std()
     for part in (seen.train, seen.validation, seen.test):
         part.x /= unit  # in units of their deviation over meta-training
     return seen
-
-
-def by_distances(network: torch.nn.Module, tasks: TaskFamily, seconds: float, seed: int) -> None:
-    """Train an embedding as a prototypical network's."""
-    compared = TaskFamily(tasks.train.with_(ways=30, queries=3), tasks.validation, tasks.test)
-    options = {"outer": gradient(seconds), "tasks_per_step": 2, "validate_every": 500}
-    result = trained(qs.Prototypical(network), compared, seconds, seed, **options)
-    print(f"embedding: {result['mean']:.2f} +- {result['ci95']:.2f} % by distance, {result['steps']} steps")

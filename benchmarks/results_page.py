@@ -44,11 +44,11 @@ def _scores(results: dict[str, Result]) -> list[str]:
     """One row a method, one column a protocol."""
     rows = ["| learner | " + " | ".join(PROTOCOLS) + " |", "|---|---|---|---|---|"]
     for name, method in (METHODS | CONTROLS).items():
-        cells = []
+        cells, first = [], results.get(f"omniglot_{FIRST}_{name}", {})
         for protocol in PROTOCOLS:
-            own, first = results.get(f"omniglot_{protocol}_{name}"), results.get(f"omniglot_{FIRST}_{name}", {})
-            other = first.get("others", {}).get(protocol)
-            ours = _score(own) if own else _score(other) + "*" if other else "not run"
+            entry = f"omniglot_{protocol}_{name}"
+            own, starred = results.get(entry), _starred(entry, results)
+            ours = _score(own) if own else _score(starred) + "*" if starred else "not run"
             paper = method.papers.get(protocol)
             cells.append(ours + (f" (paper {paper})" if paper else ""))
         rows.append(f"| {method.title}{_policy(first)} | " + " | ".join(cells) + " |")

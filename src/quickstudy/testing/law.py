@@ -52,6 +52,13 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).nan_to_num().abs().max()) / max(float(b.nan_to_num().abs().max()), 1e-12)
 
 
+def agree(law: str, learner: Learner, one: Tensor, other: Tensor, found: str, do: str, tolerance: float = TOLERANCE) -> None:
+    """Raise where two answers differ by more than `tolerance`: the law is broken, `found` and by how much."""
+    gap = difference(one, other)
+    if gap > tolerance:
+        raise BrokenLaw(law, learner, f"{found} {gap:.1e}", do)
+
+
 def meta_learns(learner: Learner) -> bool:
     """Whether there is a gradient to look at."""
     return learner.meta_learns and any(parameter.requires_grad for parameter in learner.parameters())

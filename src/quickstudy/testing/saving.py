@@ -16,7 +16,7 @@ from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.store import load
-from quickstudy.testing.law import BrokenLaw, difference
+from quickstudy.testing.law import BrokenLaw, agree
 
 
 def check_save_and_load(learner: Learner, episode: Episode) -> None:
@@ -44,14 +44,15 @@ def check_save_and_load(learner: Learner, episode: Episode) -> None:
                     "What its arguments do not rebuild must be in its state_dict.",
                 ) from error
             adapted = again if isinstance(again, Predictor) else again.adapt(episode.support)
-            gap = difference(adapted(episode.query.x), answer)
-            if gap > 0:
-                raise BrokenLaw(
-                    "save_and_load",
-                    learner,
-                    f"the saved {name} answers otherwise when it is read back, by {gap:.1e}",
-                    "Everything that it answers from is an argument, a parameter or a persistent buffer.",
-                )
+            agree(
+                "save_and_load",
+                learner,
+                adapted(episode.query.x),
+                answer,
+                f"the saved {name} answers otherwise when it is read back, by",
+                "Everything that it answers from is an argument, a parameter or a persistent buffer.",
+                tolerance=0,
+            )
 
 
 def _handed_in(learner: Learner) -> dict[str, Any]:

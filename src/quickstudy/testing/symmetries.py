@@ -6,7 +6,7 @@ import torch
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.learners.learner import Learner
-from quickstudy.testing.law import TOLERANCE, BrokenLaw, difference, double, rows
+from quickstudy.testing.law import TOLERANCE, BrokenLaw, agree, difference, double, rows
 
 
 def check_order(learner: Learner, episode: Episode) -> None:
@@ -17,14 +17,14 @@ def check_order(learner: Learner, episode: Episode) -> None:
     answer = learner.adapt(episode.support)(episode.query.x)
     order = torch.randperm(len(episode.support), generator=torch.Generator().manual_seed(1))
     for other in (order, order.flip(0)):
-        gap = difference(learner.adapt(rows(episode.support, other.to(episode.support.y.device)))(episode.query.x), answer)
-        if gap > TOLERANCE:
-            raise BrokenLaw(
-                "order",
-                learner,
-                f"another order of the support set changes the answer by {gap:.1e}",
-                "Sum or average over examples; or declare `order_invariant = False`.",
-            )
+        agree(
+            "order",
+            learner,
+            learner.adapt(rows(episode.support, other.to(episode.support.y.device)))(episode.query.x),
+            answer,
+            "another order of the support set changes the answer by",
+            "Sum or average over examples; or declare `order_invariant = False`.",
+        )
 
 
 def check_labels(learner: Learner, episode: Episode) -> None:
@@ -37,14 +37,14 @@ def check_labels(learner: Learner, episode: Episode) -> None:
     renamed = torch.roll(torch.arange(ways, device=support.y.device), 1)
     answer = learner.adapt(support)(episode.query.x)
     other = learner.adapt(Examples(support.x, renamed[support.y], ways))(episode.query.x)
-    gap = difference(other[:, renamed], answer[:, :ways])
-    if gap > TOLERANCE:
-        raise BrokenLaw(
-            "labels",
-            learner,
-            f"renumbering the classes does not permute the answer: it differs by {gap:.1e}",
-            "Treat every class alike; or declare `label_equivariant = False`.",
-        )
+    agree(
+        "labels",
+        learner,
+        other[:, renamed],
+        answer[:, :ways],
+        "renumbering the classes does not permute the answer: it differs by",
+        "Treat every class alike; or declare `label_equivariant = False`.",
+    )
 
 
 def check_transductive(learner: Learner, episode: Episode) -> None:
