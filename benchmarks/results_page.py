@@ -79,16 +79,20 @@ def _under(protocol: str, name: str, results: dict[str, Result]) -> Result | Non
 
 def _protocols(results: dict[str, Result]) -> list[str]:
     """How each entry was made."""
-    rows = ["| entry | ours | must | normalisation | meta-training | seed, hardware |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| entry | ours | must | normalisation | meta-training | budget, s in all | seed, hardware |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, entry in ENTRIES.items():
         r, starred = results.get(name), _starred(name, results)
         if r is None:
-            rows.append(f"| `{name}` | {_score(starred) + '*' if starred else 'not run'} | {_must(entry, starred)} | | | |")
+            rows.append(f"| `{name}` | {_score(starred) + '*' if starred else 'not run'} | {_must(entry, starred)} | | | | |")
             continue
         policy = r["normalisation"] + (" (transductive)" if r["transductive"] else "")
         training = f"{r['steps']} steps in {r['training_seconds']:.0f} s, {r['executor']}"
+        spent = f"{r['budget']:g}, {r['wall_seconds']:.0f}"
         made = f"{r['seed']}, {r['hardware']}{_threads(r)}"
-        rows.append(f"| `{name}` | {_score(r)} | {_must(entry, r)} | {policy} | {training} | {made} |")
+        rows.append(f"| `{name}` | {_score(r)} | {_must(entry, r)} | {policy} | {training} | {spent} | {made} |")
     return rows
 
 
