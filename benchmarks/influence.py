@@ -42,7 +42,7 @@ from torch import Tensor, nn
 import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
-from quickstudy.counted import counted_normal
+from quickstudy.random import stateless_normal
 from quickstudy.episode import Examples
 from quickstudy.learners.tune.training_run import TrainingRun
 
@@ -63,7 +63,7 @@ class Influence(TrainingRun):
         self.register_buffer("s", s, persistent=False)
 
     def begin(self, task: Examples | None, seed: int | Tensor) -> dict[str, Tensor]:
-        return {"x": counted_normal(seed, (UNITS,), dtype=self.theta.dtype, device=self.theta.device)}
+        return {"x": stateless_normal(seed, (UNITS,), dtype=self.theta.dtype, device=self.theta.device)}
 
     def advance(self, state: dict[str, Tensor], batch: Examples) -> dict[str, Tensor]:
         return {"x": self.A @ state["x"] + self.theta * self.s}  # (1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import quickstudy as qs
 from benchmarks.study import Result
 from benchmarks.tuned_optimizers import BASELINES, RATES, STEPS, finite, outer, selected, summary
-from quickstudy.counted import counted_normal
+from quickstudy.random import stateless_normal
 from quickstudy.episode import Episode, Examples
 from quickstudy.learners.tune.learned_rule import LSTMRule
 from quickstudy.learners.tune.learned_training import LearnedTraining
@@ -66,7 +66,7 @@ class Gaussian(LearnedTraining, rules=False):
     """theta_0 ~ N(0, 1), as the problems have it."""
 
     def initial(self, seed: Any) -> dict[str, Tensor]:
-        return {"theta": counted_normal(seed, tuple(self.student.module.theta.shape))}
+        return {"theta": stateless_normal(seed, tuple(self.student.module.theta.shape))}
 
 
 class Apart(ExampleWeights):

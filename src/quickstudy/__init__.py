@@ -42,7 +42,6 @@ from quickstudy.learners.descend.descent import Descent as Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
 from quickstudy.learners.descend.hypergradient import Truncated as Truncated
 from quickstudy.learners.descend.hypergradient import Unrolled as Unrolled
-from quickstudy.learners.descend.identity import Identity as Identity
 from quickstudy.learners.descend.implicit import Implicit as Implicit
 from quickstudy.learners.descend.leo import LEO as LEO
 from quickstudy.learners.descend.meta_lstm import MetaLSTM as MetaLSTM
@@ -51,9 +50,6 @@ from quickstudy.learners.descend.rates import LearnedRates as LearnedRates
 from quickstudy.learners.descend.rule import SGD as SGD
 from quickstudy.learners.descend.rule import Adam as Adam
 from quickstudy.learners.descend.rule import Momentum as Momentum
-from quickstudy.learners.descend.solver import ConjugateGradient as ConjugateGradient
-from quickstudy.learners.descend.solver import Exact as Exact
-from quickstudy.learners.descend.solver import Neumann as Neumann
 from quickstudy.learners.ensemble import Ensemble as Ensemble
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
@@ -97,6 +93,10 @@ from quickstudy.learners.tune.search_space import SearchCell as SearchCell
 from quickstudy.learners.tune.search_space import search_cell as search_cell
 from quickstudy.learners.tune.search_space import search_conv as search_conv
 from quickstudy.learners.tune.training_run import TrainingRun as TrainingRun
+from quickstudy.linear_solvers import ConjugateGradient as ConjugateGradient
+from quickstudy.linear_solvers import Exact as Exact
+from quickstudy.linear_solvers import Identity as Identity
+from quickstudy.linear_solvers import Neumann as Neumann
 from quickstudy.meta.augmentation import Augmentation as Augmentation
 from quickstudy.meta.cmaes import CMAES as CMAES
 from quickstudy.meta.estimator import Backprop as Backprop

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
+from quickstudy.errors import UnsupportedError
+from quickstudy.forward.blueprint import Blueprint
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.executors import Compiled, Loop, Threads, Vmap
+from quickstudy.meta.executors import EXECUTORS, Compiled, Loop, Threads, Vmap
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.problem import Problem
-from quickstudy.network import plain
 
 
 @dataclass
@@ -29,6 +35,7 @@ class ModelCheck:
         norms: kinds of norm, and whether batch norms keep running averages.
         executors: executor name -> "serves", or why it does not.
         bytes_per_step: estimate of what one unrolled inner step on `example` keeps for the backward pass.
+        notes: what no executor can see and gives other numbers; why no executor serves.
     """
 
     adapts: list[str]
@@ -55,12 +62,20 @@ class ModelCheck:
 def check_model(network: nn.Module, example: Any) -> ModelCheck:
     """Try a network in an inner loop on `example` (x with a leading axis of examples) without changing it.
 
+    What no executor could see by itself is in the notes: weights that are read through a global, numbers from a global
+    generator, a forward that writes to the module, a reentrant checkpoint.
+
     Raises:
-        UnsupportedError: a compiled or wrapped network.
+        UnsupportedError: a compiled or wrapped network; one that no executor serves.
     """
     network = plain("network", network)
     learner = Descent(network, inner_lr=1e-3, inner_steps=1, normalisation="transductive")
-    output = learner.predict(learner.begin(Examples(example, _rows(example))), example)
+    names = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    adapts, frozen = ([name for name, trainable in names.items() if trainable == wanted] for wanted in (True, False))
+    notes, output = look(network, example)
+    if output is None:
+        refused = dict.fromkeys(EXECUTORS, notes[0])
+        return ModelCheck(adapts, frozen, [], _norms(network), refused, 0, notes)
     target = torch.zeros_like(output)
     episode = Episode(Examples(example, target), Examples(example, target))
     episodes = pytree.tree_map(lambda leaf: torch.stack([leaf, leaf]), episode)
@@ -70,20 +85,71 @@ def check_model(network: nn.Module, example: Any) -> ModelCheck:
         executors[executor.name] = executor.refusal(problem) or difference_from_loop(problem, executor, episodes) or "serves"
     vmapped = executors["vmap"] if executors["vmap"] != "serves" else None
     executors["compiled"] = Compiled().refusal(problem) or vmapped or "can be tried (compilation itself is not)"
-    names = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     return ModelCheck(
-        adapts=[name for name, trainable in names.items() if trainable],
-        frozen=[name for name, trainable in names.items() if not trainable],
+        adapts=adapts,
+        frozen=frozen,
         unused=_unused(learner, example),
         norms=_norms(network),
         executors=executors,
         bytes_per_step=_bytes_per_step(learner, episode),
+        notes=notes,
     )
+
+
+def look(network: nn.Module, x: Any) -> tuple[list[str], Tensor | None]:
+    """What stands in the way of running a network with other weights, and its output; None where it cannot be run at all."""
+    held = [*network.parameters(), *network.buffers()]
+    before = [tensor.detach().clone() for tensor in held]
+    theta = {name: parameter.detach().requires_grad_() for name, parameter in network.named_parameters()}
+
+    def once() -> Tensor:
+        forward = Forward(Context(True, 0))
+        with torch.enable_grad(), forward:
+            return apply(Blueprint(network, training=True)(theta), x)
+
+    generators = random.getstate(), numpy.random.get_state(), torch.get_rng_state()  # noqa: NPY002  the state of whatever the network draws from
+    try:
+        output, again = once(), once()
+    except UnsupportedError as error:
+        return [str(error)], None
+    finally:
+        random.setstate(generators[0])
+        numpy.random.set_state(generators[1])  # noqa: NPY002  the state of whatever the network draws from
+        torch.set_rng_state(generators[2])
+    notes = [
+        f"forward reads the module's own `{name}`, through a global, a class or native code: other weights do not reach it"
+        for name in _own_leaves(network, output)
+    ]
+    if not torch.equal(output, again):
+        notes.append(
+            "forward asked twice answers differently: it draws from Python's, numpy's or torch's global generator, or counts"
+        )
+    if any(not torch.equal(one, other) for one, other in zip(before, held, strict=True)):
+        notes.append("forward writes to the module's tensors")
+        with torch.no_grad():
+            for tensor, value in zip(held, before, strict=True):
+                tensor.copy_(value)
+    return notes, output.detach()
+
+
+def _own_leaves(network: nn.Module, output: Tensor) -> list[str]:
+    """The parameters of the module itself that a copy's output depends on."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    found, seen, todo = [], set(), [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        todo += [following for following, _ in node.next_functions]
+        if id(getattr(node, "variable", None)) in names:
+            found.append(names[id(node.variable)])  # type: ignore[attr-defined]
+    return sorted(found)
 
 
 def _unused(learner: Descent, x: Any) -> list[str]:
     theta = {name: value.detach().requires_grad_() for name, value in learner.initial().items()}
-    total = learner.predict({"theta": theta}, x).sum()
+    total = learner.copied().run(theta, x, Forward(Context())).sum()
     gradients = torch.autograd.grad(total, list(theta.values()), allow_unused=True)
     return [name for name, gradient in zip(theta, gradients, strict=True) if gradient is None]
 
@@ -100,7 +166,7 @@ def _bytes_per_step(learner: Descent, episode: Episode) -> int:
     theta = {name: value.detach().requires_grad_() for name, value in learner.initial().items()}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in learner.parameters()}
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = learner.criterion(learner.predict({"theta": theta}, episode.support.x), episode.support.y)
+        loss = learner.criterion(learner.copied().run(theta, episode.support.x, Forward(Context())), episode.support.y)
         torch.autograd.grad(loss, list(theta.values()), create_graph=True, allow_unused=True)
     return sum(size for pointer, size in kept.items() if pointer not in parameters)
 
@@ -115,7 +181,3 @@ def _norms(network: nn.Module) -> list[str]:
             label = type(module).__name__ + running
             found[label] = found.get(label, 0) + 1
     return [f"{count} {label}" for label, count in found.items()]
-
-
-def _rows(x: Any) -> Tensor:
-    return torch.zeros(pytree.tree_leaves(x)[0].shape[0])

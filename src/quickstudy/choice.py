@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.counted import Seed, counted_uniform
 from quickstudy.errors import ArgumentError
+from quickstudy.random import Seed, stateless_uniform
 
 Use = Literal["mixed", "sampled", "gumbel", "best"]
 USES = ("mixed", "sampled", "gumbel", "best")
@@ -40,6 +40,8 @@ class Choice(nn.Module):
     Gumbel-Softmax", ICLR 2017, eq. 1-2 (straight-through).
     """
 
+    is_copy = False  # a part of a private copy, made for one call
+
     def __init__(self, n: int, use: Use = "mixed", temperature: float = 1.0):
         super().__init__()
         if n < 1:
@@ -61,7 +63,7 @@ class Choice(nn.Module):
 
     def draw(self, seed: Seed, stream: int) -> None:
         """Draw anew: Gumbel's maximum, G = -ln(-ln u)."""
-        u = counted_uniform(seed, (self.n,), stream=stream, dtype=self.logits.dtype, device=self.logits.device)
+        u = stateless_uniform(seed, (self.n,), stream=stream, dtype=self.logits.dtype, device=self.logits.device)
         noisy = self.logits - torch.log(-torch.log(u))
         drawn = self._one_hot(noisy.argmax(-1))
         if self.use == "gumbel":
@@ -94,7 +96,10 @@ def choices(module: nn.Module) -> list[Choice]:
 
 @contextmanager
 def drawn(module: nn.Module, seed: Seed | None) -> Iterator[list[Choice]]:
-    """Every choice of the module is drawn from the seed while this is entered."""
+    """Every choice of the module is drawn from the seed while this is entered.
+
+    In a private copy they stay drawn, for a backward pass that recomputes; compiled code has one copy for all tasks.
+    """
     found = choices(module) if seed is not None else []
     for stream, choice in enumerate(found):
         choice.draw(seed, 7001 + stream)  # type: ignore[arg-type]
@@ -102,4 +107,5 @@ def drawn(module: nn.Module, seed: Seed | None) -> Iterator[list[Choice]]:
         yield found
     finally:
         for choice in found:
-            choice.clear()
+            if torch.compiler.is_compiling() or not choice.is_copy:
+                choice.clear()

@@ -17,8 +17,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.identity import Identity
 from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
 from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.evolution import Evolution, PersistentEvolution

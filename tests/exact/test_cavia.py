@@ -48,7 +48,7 @@ def test_context_and_gradient_by_hand():
     want_u = -2 * a * u * r.mean() * s.mean()
 
     learner = CAVIA(network, inner_lr=a, loss=half_mean_squares)
-    torch.testing.assert_close(learner.adapt(task.support).state["theta"]["context"], c, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(learner.adapt(task.support).state.values["theta"]["context"], c, rtol=1e-12, atol=1e-12)
     _, gradient = qs.meta_gradient(learner, [task])
     got = gradient["network.network.weight"][0]
     torch.testing.assert_close(got, torch.cat([want_w, want_u]), rtol=1e-11, atol=1e-12)
@@ -62,7 +62,7 @@ def test_two_steps_by_hand():
     network, task, a = linear(), episode(), 0.7
     w, u, b = network.network.weight.detach()[0, :3], network.network.weight.detach()[0, 3:], network.network.bias.detach()
     r = task.support.x @ w + b - task.support.y[:, 0]
-    c = CAVIA(network, inner_lr=a, inner_steps=2, loss=half_mean_squares).adapt(task.support).state["theta"]["context"]
+    c = CAVIA(network, inner_lr=a, inner_steps=2, loss=half_mean_squares).adapt(task.support).state.values["theta"]["context"]
     torch.testing.assert_close(c, -a * u * r.mean() * (2 - a * u @ u), rtol=1e-12, atol=1e-12)
 
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch.func import grad
 
 import quickstudy as qs
-from quickstudy import channels_last
-from quickstudy.rules import Rules
+from quickstudy.forward import channels_last
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Forward
 
 
 def images(examples=4, channels=3, height=5, width=2, seed=0):
@@ -110,12 +111,12 @@ def test_meta_gradient_does_not_depend_on_the_layout(monkeypatch, steps):
     torch.testing.assert_close(answers[0], answers[1])
 
 
-def test_rules_take_it_for_such_images_alone():
+def test_norms_take_it_for_such_images_alone():
     x, (weight, bias) = images(), affine()
     assert channels_last.serves(x)
     assert not channels_last.serves(x.contiguous())
     assert not channels_last.serves(torch.zeros(4, 3))
-    with Rules("batch"):
+    with Forward(Context()):
         torch.testing.assert_close(F.batch_norm(x, None, None, weight, bias, False, 0.1, 1e-3), reference(x, weight, bias))
 
 

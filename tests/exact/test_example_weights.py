@@ -11,9 +11,9 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.episode import stack
-from quickstudy.learners.descend.identity import Identity
 from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
 from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
 from quickstudy.meta.executors import Loop, Vmap
 from quickstudy.meta.fixed_point import FixedPoint

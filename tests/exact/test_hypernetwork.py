@@ -105,7 +105,7 @@ def test_any_number_of_classes_is_served_and_the_state_is_the_weights():
     for ways in (1, 2, 7):
         support = qs.Examples(torch.randn(ways, FEATURES), torch.arange(ways))
         predictor = learner.adapt(support)
-        shapes = {name: tuple(one.shape) for name, one in predictor.state.items()}
+        shapes = {name: tuple(one.shape) for name, one in predictor.state.values.items()}
         assert shapes == {"w": (ways, 4 + FEATURES), "b": (ways,), "scale": (2,)}
         assert predictor(torch.randn(2, FEATURES)).shape == (2, ways)
 

@@ -9,9 +9,9 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.identity import Identity
 from quickstudy.learners.tune.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
 from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.linear_solvers import Identity
 from quickstudy.meta.fixed_point import FixedPoint
 from quickstudy.meta.forward_mode import ForwardMode
 

@@ -17,6 +17,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.forward.context import Context
 from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import Compiled, Threads
 from quickstudy.meta.problem import Problem
@@ -118,8 +119,8 @@ def test_running_statistics_in_the_backward_pass_of_the_learner():
     episode = qs.Episode(qs.Examples(torch.randn(6, 3), torch.randn(6, 1)), qs.Examples(torch.randn(5, 3), torch.randn(5, 1)))
 
     class ByTheFunction(qs.Implicit):
-        def measured_loss(self, learner, episode, criterion):
-            return criterion(learner(episode.support, episode.query.x), episode.query.y), {}
+        def loss(self, problem, steps):
+            return problem.outer_loss(self.descend(problem, problem.start(), steps).theta, steps), {}
 
     gradients = [
         qs.meta_gradient(
@@ -155,15 +156,15 @@ def test_memory_does_not_grow_with_the_steps():
 
 
 def test_residual_is_recorded():
-    """One step of conjugate gradient leaves v - Hu with u = (v'v / v'Hv) v; its length over v's is the measure "residual"."""
+    """One step of conjugate gradient leaves v - Hu with u = (v'v / v'Hv) v; its length over v's is logged as "residual"."""
     task, network = Quadratic(), line()
     learner = learner_on(network, qs.ConjugateGradient(steps=1))
-    _, measures = learner.measured_loss(task.episode)
+    log = learner.copied().outcome(task.episode, Context()).log
     H = task.A + STRENGTH * task.I
     v = task.query_gradient(resting_point(task, start(network)))
     left = v - H @ v * (v @ v) / (v @ H @ v)
-    torch.testing.assert_close(measures["residual"], left.norm() / v.norm(), rtol=1e-8, atol=1e-10)
-    assert float(measures["residual"]) > 0.01
+    torch.testing.assert_close(log["residual"], left.norm() / v.norm(), rtol=1e-8, atol=1e-10)
+    assert float(log["residual"]) > 0.01
 
 
 @pytest.mark.parametrize("executor", ["loop", Threads(2), "vmap"])
@@ -177,7 +178,7 @@ def test_missed_tolerance_raises_with_its_residual(executor):
         caught.value
     )
     assert "Raise `steps`, raise `strength`, or leave `tolerance` out" in str(caught.value)
-    measured = learner_on(line(), qs.ConjugateGradient(steps=1)).measured_loss(task.episode)[1]["residual"]
+    measured = learner_on(line(), qs.ConjugateGradient(steps=1)).copied().outcome(task.episode, Context()).log["residual"]
     torch.testing.assert_close(caught.value.residual, float(measured))
 
 

@@ -200,7 +200,7 @@ def test_compiled(monkeypatch):
 
 
 def test_state_is_the_memory_of_every_layer_and_the_head_of_the_classes_at_hand():
-    state = a_learner().adapt(an_episode(shots=4).support).state
+    state = a_learner().adapt(an_episode(shots=4).support).state.values
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert shapes == {"keys": (2, 2, 12, 4), "values": (2, 2, 12, 4), "weight": (8, 3), "bias": (3,)}
 

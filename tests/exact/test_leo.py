@@ -8,9 +8,9 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.counted import counted_normal
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.leo import LEO
-from quickstudy.rules import Rules
 
 WAYS, D, Z = 3, 6, 4
 
@@ -45,28 +45,27 @@ def test_without_steps_it_is_the_decoder_of_the_code():
     leo, task = learner(latent_steps=0, fine_tuning_steps=0), episode()
     want = mean_decoder(leo, code_by_hand(leo, task.support)[0]).detach()
     predictor = leo.adapt(task.support)
-    torch.testing.assert_close(predictor.state["weights"], want)
+    torch.testing.assert_close(predictor.state.values["weights"], want)
     torch.testing.assert_close(predictor(task.query.x), task.query.x @ want.T)
     for steps in ({"latent_steps": 1, "fine_tuning_steps": 0}, {"latent_steps": 0, "fine_tuning_steps": 1}):
-        assert far(want, learner(**steps).adapt(task.support).state["weights"], 0.01)
+        assert far(want, learner(**steps).adapt(task.support).state.values["weights"], 0.01)
 
 
 def loss_by_hand(leo, task, seed=None, penalty=True):
     """(1)-(8) by torch.autograd; `seed`: with draws."""
     m, log_s = code_by_hand(leo, task.support)
-    normal = lambda like, draw: (
-        torch.zeros_like(like) if seed is None else counted_normal(seed, tuple(like.shape), stream=draw, dtype=like.dtype)
-    )
+    draws = Forward(Context(True, 0 if seed is None else seed))  # the first of them is z's, then one for each decoding
+    normal = lambda like: torch.zeros_like(like) if seed is None else draws.normal(like.shape, like.dtype)
 
-    def decode(z, draw):
+    def decode(z):
         mu, log_sigma = (z @ leo.decoder.weight.T).chunk(2, 1)
-        return mu + (2 / (D + WAYS)) ** 0.5 * log_sigma.exp() * normal(mu, draw)
+        return mu + (2 / (D + WAYS)) ** 0.5 * log_sigma.exp() * normal(mu)
 
     L = lambda w: F.cross_entropy(task.support.x @ w.T, task.support.y)
-    start = z = m + log_s.exp() * normal(m, 0)
-    for t in range(leo.latent_steps):
-        z = z - leo.latent_lr * torch.autograd.grad(L(decode(z, 1 + t)), z, create_graph=True)[0]
-    w = decode(z, 1 + leo.latent_steps)
+    start = z = m + log_s.exp() * normal(m)
+    for _ in range(leo.latent_steps):
+        z = z - leo.latent_lr * torch.autograd.grad(L(decode(z)), z, create_graph=True)[0]
+    w = decode(z)
     for _ in range(leo.fine_tuning_steps):
         w = w - leo.fine_tuning_lr * torch.autograd.grad(L(w), w, create_graph=True)[0]
     one, other = torch.distributions.Normal(m, log_s.exp()), torch.distributions.Normal(torch.zeros_like(m), torch.ones_like(m))
@@ -85,7 +84,7 @@ def test_loss_and_gradient_in_every_phi(drawn):
     phi = dict(leo.named_parameters())
     if drawn:
         loss, gradient = qs.meta_gradient(leo, [task], seed=4)
-        seed = torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(4))[0]
+        seed = torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(4)).item()
     else:
         loss, seed = leo.loss(task), None
         gradient = dict(zip(phi, torch.autograd.grad(loss, list(phi.values())), strict=True))
@@ -113,9 +112,9 @@ def test_draws_belong_to_training_and_to_the_episode():
     one, again, other = (float(qs.meta_gradient(leo, [task], seed=seed)[0]) for seed in (0, 0, 1))
     assert one == again != other
     like = torch.zeros(WAYS, D)
-    assert torch.equal(leo.noise(like, 0), like)
-    with Rules("batch", seed=torch.tensor(5), episode=True):
-        draws = torch.stack([leo.noise(torch.zeros(400, 5), draw) for draw in range(3)])
+    assert torch.equal(leo.copied().noise(like), like)
+    with Forward(Context(True, 5)):
+        draws = torch.stack([leo.copied(training=True).noise(torch.zeros(400, 5)) for _ in range(3)])
     assert float(draws.mean().abs()) < 0.05
     assert float((draws.std() - 1).abs()) < 0.05
     assert float(torch.corrcoef(draws.flatten(1))[0, 1].abs()) < 0.1
@@ -172,8 +171,7 @@ def test_long_features_leave_the_gradient_finite(scale, monkeypatch):
 
     def finite(bound):
         monkeypatch.setattr("quickstudy.learners.descend.leo.LIMIT", bound)
-        with Rules("batch", seed=torch.tensor(3), episode=True):
-            value = leo.loss(task)
+        value = leo.copied(training=True).outcome(task, Context(True, 3)).loss
         gradient = torch.autograd.grad(value, [leo.encoder.weight, leo.decoder.weight, leo.latent_lr])
         return all(bool(torch.isfinite(one).all()) for one in gradient)
 

@@ -91,7 +91,7 @@ def test_full_rank_with_a_fixed_identity_is_maml_on_the_weights():
 
 def test_only_the_adapter_adapts_and_everything_is_learned():
     learner, episode = CASES["LoRA"]()
-    state = learner.adapt(episode.support).state
+    state = learner.adapt(episode.support).state.values
     assert all(name.startswith("lora_") for name in state["theta"])
     _, gradient = qs.meta_gradient(learner, [episode])
     assert all(float(one.abs().max()) > 0 for one in gradient.values())
@@ -122,7 +122,7 @@ def test_an_adapter_of_ones_own_by_its_name():
     learner = qs.MAML(Net(), inner_lr=0.1, inner_steps=2, adapts="adapter.*")
     draw = lambda n: qs.Examples(torch.randn(n, 3), torch.randn(n, 1))
     episode = qs.Episode(draw(5), draw(6))
-    assert set(learner.adapt(episode.support).state["theta"]) == {
+    assert set(learner.adapt(episode.support).state.values["theta"]) == {
         f"adapter.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")
     }
     assert_slopes_agree(finite_differences(learner, [episode]))

@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.forward.context import Context
 from quickstudy.learners.descend.meta_lstm import MetaLSTM, flat, preprocessed, unflat
 
 A = 0.3
@@ -122,11 +123,11 @@ def test_every_coordinate_has_its_own_gates():
     learner, episode = small()
     with torch.no_grad():
         learner.gate_i.weight.normal_()
-    state, memory = learner.advance(learner.descent.begin(episode.support), None, episode.support)
+    theta, memory = learner.advance(learner.descent.initial(), None, 0, episode.support, Context())
     i = memory["i"].detach()
     assert float(i.std()) > 0.01
     assert bool(((i > 0) & (i < 1)).all())
-    again = learner.advance(state, memory, episode.support)[1]
+    again = learner.advance(theta, memory, 1, episode.support, Context())[1]
     assert not torch.equal(again["h"], memory["h"])
 
 
@@ -138,11 +139,12 @@ def test_it_begins_with_the_rate_and_the_share_given():
 
 def test_steps_at_test_and_what_adapts():
     learner, episode = small()
-    states = [learner.learn(episode.support, steps)["theta"]["0.weight"] for steps in (0, 3, 5)]
+    state = lambda steps=None: learner.copied().state(episode.support, Context(), steps)
+    states = [state(steps).values["theta"]["0.weight"] for steps in (0, 3, 5)]
     assert torch.equal(states[0], learner.descent.network[0].weight)
-    torch.testing.assert_close(states[1], learner.learn(episode.support)["theta"]["0.weight"])
+    torch.testing.assert_close(states[1], state().values["theta"]["0.weight"])
     assert far(states[1].detach(), states[2].detach(), 0.01)
-    assert set(learner.adapted(learner.learn(episode.support))) <= {name for name, _ in learner.named_parameters()}
+    assert set(learner.adapted(state())) <= {name for name, _ in learner.named_parameters()}
 
 
 def test_refusals():

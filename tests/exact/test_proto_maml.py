@@ -107,7 +107,7 @@ def test_the_head_is_no_meta_parameter_and_ways_are_free():
         task = an_episode(ways, shots)
         predictor = learner.adapt(task.support)
         assert predictor(task.query.x).shape == (4 * ways, ways)
-        assert predictor.state["theta"]["w"].shape == (ways, 4)
+        assert predictor.state.values["theta"]["w"].shape == (ways, 4)
     assert learner.network.w.shape == (1, 1)
 
 

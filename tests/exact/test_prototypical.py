@@ -34,7 +34,7 @@ def test_logits_are_those_of_a_linear_classifier():
 def test_prototypes_are_the_means_of_unequal_classes():
     """Classes of 1 and 3 examples: each its own mean. Control: the sum over the largest class's size is something else."""
     x, y = torch.randn(4, 2), torch.tensor([1, 0, 1, 1])
-    prototypes = qs.Prototypical(nn.Identity()).adapt(qs.Examples(x, y)).state["prototypes"]
+    prototypes = qs.Prototypical(nn.Identity()).adapt(qs.Examples(x, y)).state.values["prototypes"]
     torch.testing.assert_close(prototypes, torch.stack([x[1], x[[0, 2, 3]].mean(0)]))
 
 

@@ -4,9 +4,12 @@ import pytest
 import torch
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, finite_differences, half_squares, line, nodes
 from torch import nn
-from torch.func import functional_call, grad, vjp
+from torch.func import grad, vjp
 
 import quickstudy as qs
+from quickstudy.forward.blueprint import Blueprint
+from quickstudy.forward.context import Context
+from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.recompute import recomputed
 from quickstudy.meta.executors import Threads
 
@@ -100,17 +103,13 @@ def test_a_function_that_closes_over_a_tensor_gives_it_gradient_zero():
     assert through[1] is None
     assert float(plain[1].abs()) > 0.1
 
-    class Stepper(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rate = nn.Parameter(torch.tensor(0.3))
+    def problem(rate):
+        unused = lambda *_: None
+        return InnerProblem(unused, unused, unused, unused, lambda: rate, lambda: rate, problem)
 
-        def advance(self, theta):
-            return step(theta, self.rate)
-
-    stepper = Stepper()
-    ours = torch.autograd.grad(recomputed(stepper, "advance", theta).sum(), [theta, stepper.rate])
-    torch.testing.assert_close(ours, plain)
+    one = lambda problem, at: Iterate({"theta": step(at.theta["theta"], problem.rate())}, {})
+    ours = recomputed(one, problem(rate), Iterate({"theta": theta}, {})).theta["theta"]
+    torch.testing.assert_close(torch.autograd.grad(ours.sum(), [theta, rate]), plain)
 
 
 def test_recomputed_step_by_gradcheck():
@@ -120,19 +119,10 @@ def test_recomputed_step_by_gradcheck():
     names = [name for name, _ in learner.named_parameters()]
 
     def step(*values):
-        state = functional_call(Once(learner), {f"learner.{n}": v for n, v in zip(names, values, strict=True)}, (support,))
-        return tuple(state["theta"].values())
+        problem = Blueprint(learner)(dict(zip(names, values, strict=True))).problem(support, Context())
+        return tuple(learner.hypergradient.step(problem, problem.start(), 0).theta.values())
 
     assert torch.autograd.gradcheck(step, [parameter.detach().clone().requires_grad_() for parameter in learner.parameters()])
-
-
-class Once(nn.Module):
-    def __init__(self, learner):
-        super().__init__()
-        self.learner = learner
-
-    def forward(self, support):
-        return recomputed(self.learner, "advance", self.learner.begin(support), support)
 
 
 def test_it_keeps_one_node_a_step():

@@ -31,7 +31,7 @@ def test_trajectory_is_that_of_torch_optim(rule):
     ours, theirs = RULES[rule]
     network, episode = small()
     learner = qs.Descent(network, inner_lr=0.1, inner_steps=6, rule=ours)
-    state = learner.adapt(episode.support).state
+    state = learner.adapt(episode.support).state.values
     copy = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     copy.load_state_dict(network.state_dict())
     optimizer = theirs(copy.parameters())
@@ -42,7 +42,7 @@ def test_trajectory_is_that_of_torch_optim(rule):
     for name, parameter in copy.named_parameters():
         torch.testing.assert_close(state["theta"][name], parameter.detach(), rtol=1e-10, atol=1e-12)
     if rule != "sgd":
-        plain = qs.Descent(network, inner_lr=0.1, inner_steps=6).adapt(episode.support).state["theta"]
+        plain = qs.Descent(network, inner_lr=0.1, inner_steps=6).adapt(episode.support).state.values["theta"]
         assert any(far(plain[name], parameter.detach(), 0.01) for name, parameter in copy.named_parameters())
 
 

@@ -7,11 +7,12 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.forward.call import call
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Forward
 from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import Loop
 from quickstudy.meta.problem import Problem
-from quickstudy.network import call
-from quickstudy.rules import Rules
 
 RATE, STEPS = 0.3, 2
 
@@ -148,15 +149,15 @@ def test_support_statistics_are_differentiable_in_phi():
 
 
 def test_running_reports_the_batch_statistics_to_the_outer_loop():
-    """ "statistics/..." are the query batch's mean and unbiased variance at theta_K; `learn` itself writes nothing."""
+    """An answer's statistics are the query batch's mean and unbiased variance at theta_K; the pass itself writes nothing."""
     net, episode = Net(), an_episode()
     learner = qs.MAML(net, inner_lr=RATE, inner_steps=0, normalisation="running")
     batch = qs.Episode(*(qs.Examples(part.x[None], part.y[None], 3) for part in (episode.support, episode.query)))
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    measures = Loop().gradient(Problem(learner, Backprop()), batch, torch.zeros(1, dtype=torch.int64)).measures
+    statistics = Loop().gradient(Problem(learner, Backprop()), batch, torch.zeros(1, dtype=torch.int64)).statistics
     z = net.c1(episode.query.x)
-    torch.testing.assert_close(measures["statistics/network.b1.running_mean"][0], z.mean((0, 2, 3)).detach())
-    torch.testing.assert_close(measures["statistics/network.b1.running_var"][0], z.var((0, 2, 3), correction=1).detach())
+    torch.testing.assert_close(statistics["network.b1"].mean[0], z.mean((0, 2, 3)).detach())
+    torch.testing.assert_close(statistics["network.b1"].variance[0], z.var((0, 2, 3), correction=1).detach())
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
@@ -189,7 +190,7 @@ def test_values_are_those_of_the_native_norms(module, x):
         nn.init.normal_(parameter)
     for source, training in (("batch", True), ("running", False)):
         module.train(training)
-        ours = call(module, dict(module.named_parameters()), x, Rules(source))
+        ours = call(module, dict(module.named_parameters()), x, Forward(Context(training), source))
         native = module(x)
         torch.testing.assert_close(ours, native, rtol=1e-10, atol=1e-10)
         if list(module.parameters()):
@@ -208,8 +209,8 @@ def test_a_policy_that_does_not_exist():
 
 
 def dropped(module, x, seed=3, step=0, calls=1):
-    rules = Rules("batch", seed=torch.tensor(seed), step=step)
-    with rules:
+    forward = Forward(Context(True, seed), "batch", step)
+    with forward:
         return [module(x) for _ in range(calls)]
 
 
@@ -228,7 +229,7 @@ def test_masks_depend_on_seed_step_and_call_and_on_nothing_else():
     x, drop = torch.ones(200), nn.Dropout(0.5)
     one = dropped(drop, x, calls=2)
     torch.manual_seed(99)
-    again = dropped(drop.eval(), x, calls=2)
+    again = dropped(drop, x, calls=2)
     assert torch.equal(one[0], again[0])
     assert torch.equal(one[1], again[1])
     others = [one[1], dropped(drop, x, seed=4)[0], dropped(drop, x, step=1)[0], dropped(drop, x, step=-1)[0]]
@@ -263,7 +264,7 @@ def test_attention_with_dropout_is_attention(mask):
     if mask == "grouped":
         k, v = k[:, :2], v[:, :2]
     native = F.scaled_dot_product_attention(q, k, v, **options)
-    with Rules("batch", seed=torch.tensor(1)):
+    with Forward(Context(True, 1)):
         ours = F.scaled_dot_product_attention(q, k, v, dropout_p=1e-12, **options)
         torch.testing.assert_close(ours, native, rtol=1e-9, atol=1e-9)
         assert float((F.scaled_dot_product_attention(q, k, v, dropout_p=0.5, **options) - native).abs().max()) > 0.1
@@ -276,8 +277,8 @@ def test_dropout_inside_multi_head_attention_is_counted_too(weights):
 
     def under(seed, state):
         torch.manual_seed(state)
-        with Rules("batch", seed=None if seed is None else torch.tensor(seed)):
-            return module(x, x, x, need_weights=weights)[0].detach()
+        with Forward(Context(seed is not None, seed or 0)):
+            return module.train(seed is not None)(x, x, x, need_weights=weights)[0].detach()
 
     assert torch.equal(under(1, 0), under(1, 99))
     assert not torch.allclose(under(1, 0), under(2, 0))

@@ -14,6 +14,7 @@ from torch.autograd import gradcheck
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.forward.context import Context
 from quickstudy.learners.solve.quadratic_program import _follow, quadratic_program
 from quickstudy.learners.solve.svm import SVM
 from quickstudy.meta.executors import Threads
@@ -185,10 +186,10 @@ def test_a_residual_that_is_too_large_raises_outside_transforms():
 
 
 def test_residual_is_a_measure():
-    _, measures = SVM(nn.Linear(6, 4)).measured_loss(episode())
-    assert measures.keys() == {"residual"}
-    assert measures["residual"] < 1e-10
-    assert not measures["residual"].requires_grad
+    log = SVM(nn.Linear(6, 4)).copied().outcome(episode(), Context()).log
+    assert log.keys() == {"residual"}
+    assert log["residual"] < 1e-10
+    assert not log["residual"].requires_grad
 
 
 def test_learner_is_the_machine_and_its_gradient_that_of_differences():

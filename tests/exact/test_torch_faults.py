@@ -11,10 +11,11 @@ from torch.func import functional_call, grad, grad_and_value, vjp, vmap
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Forward
 from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.problem import Problem
-from quickstudy.rules import Rules
 
 NORMS = {
     "batch_norm": lambda h, w, b: F.batch_norm(h, None, None, w, b, True),
@@ -68,7 +69,7 @@ def test_affine_norm_under_vmap_second_order(norm):
     network, batch, a = Network(norm), episodes(), 0.5
     (loss, right), (vmapped_loss, wrong) = (native(network, batch, a, vmapped) for vmapped in (False, True))
     torch.testing.assert_close(loss, vmapped_loss, rtol=1e-12, atol=1e-12)
-    assert gap(right, wrong) > 1e-3, "torch has mended the double backward of its fused norms: rules.py may let them be"
+    assert gap(right, wrong) > 1e-3, "torch has mended the double backward of its fused norms: forward/norms.py may let them be"
     learner = qs.MAML(network, inner_lr=a, normalisation="transductive")
     for executor in ("loop", "vmap"):
         ours_loss, ours = qs.meta_gradient(learner, batch, executor=executor)
@@ -139,7 +140,7 @@ def test_batch_norm_of_channels_last_images_on_a_cpu():
     def error(y):
         return float((y.double() - exact).norm() / exact.norm())
 
-    with Rules("batch"):
+    with Forward(Context()):
         ours = F.batch_norm(last, None, None, weight, bias, True)
     native = F.batch_norm(last, None, None, weight, bias, True)
     assert error(ours) < 1e-6

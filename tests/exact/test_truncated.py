@@ -6,7 +6,7 @@ from tests.exact.quadratic import Quadratic, far, half_squares, line, start
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.hypergradient import at_rest
+from quickstudy.learners.descend.hypergradient import Hypergradient, without_graph
 
 A, K = 0.3, 4
 
@@ -37,11 +37,9 @@ def test_plainly_cutting_the_state_off_leaves_no_gradient():
     """Control: t <- stop(t) instead of phi + stop(t - phi) loses phi altogether."""
 
     class Cut(qs.Truncated):
-        def descend(self, learner, state, support, steps):
-            state = at_rest(learner, state, support, steps - self.k)
-            for _ in range(self.k):
-                state = learner.advance(state, support)
-            return state
+        def descend(self, problem, at, steps, first=0):
+            at = without_graph(problem, at, steps - self.k)
+            return Hypergradient.descend(self, problem, at, self.k, steps - self.k)
 
     assert float(gradient_of(Cut(2)).abs().max()) == 0
     assert float(gradient_of(qs.Truncated(2)).abs().max()) > 0.1

@@ -136,5 +136,5 @@ def test_a_learner_that_defines_nothing():
     class Empty(qs.Learner):
         pass
 
-    with pytest.raises(UnsupportedError, match=r"`Empty`: expected a learner that defines learn\(support\) -> state"):
+    with pytest.raises(UnsupportedError, match=r"`Empty`: expected a learner that defines learn\(support\) -> values"):
         Empty().adapt(support())

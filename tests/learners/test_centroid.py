@@ -107,7 +107,7 @@ def test_a_feature_that_does_not_vary_is_finite_and_bounded():
     asked[:, 1] = 2.1
     learner, task = Standardised(Ridge()), qs.Examples(blank, support.y)
     state = learner.adapt(task).state
-    assert state["scale"][1] > 0.1
+    assert state.values["scale"][1] > 0.1
     same = asked.clone()
     same[:, 1] = 2.0
     torch.testing.assert_close(learner.adapt(task)(asked), learner.adapt(task)(same))  # its weight is 0

@@ -77,8 +77,8 @@ def test_it_trains_as_its_members_alone(executor):
 
 def test_inner_steps_are_handed_on():
     task, ensemble = episode(), qs.Ensemble.of(maml(), kept())
-    want = sum(maml(seed).predict(maml(seed).learn(task.support, 5), task.query.x).softmax(-1) for seed in range(3)) / 3
-    torch.testing.assert_close(ensemble.predict(ensemble.learn(task.support, 5), task.query.x).exp(), want)
+    want = sum(maml(seed)(task.support, task.query.x, steps=5).softmax(-1) for seed in range(3)) / 3
+    torch.testing.assert_close(ensemble(task.support, task.query.x, steps=5).exp(), want)
     assert ensemble.inner_steps == 2
     assert not hasattr(qs.Ensemble(qs.Prototypical(nn.Identity())), "inner_steps")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
+from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.remember.in_context import InContext
 from quickstudy.learners.remember.tables import Tables
@@ -39,7 +40,7 @@ def a_task(columns=5, shots=4):
 
 
 def views(support, **arguments):
-    return Tables(Seen(), **arguments).adapt(support).state["members"]
+    return [state.values for state in Tables(Seen(), **arguments).adapt(support).state.values["members"]]
 
 
 def standardised(support, x, clip=3.0):
@@ -100,7 +101,7 @@ def test_the_answer_is_the_mean_probability_with_the_classes_numbered_back():
     support, x = a_task(columns=6)
     inner = Ridge(scale=3.0, normalisation="support")
     table = Tables(inner, features=4, members=3)
-    state, got = table.adapt(support).state, table.adapt(support)(x)
+    state, got = table.adapt(support).state.values, table.adapt(support)(x)
     probabilities, logits = [], []
     for member in range(3):
         columns = state["columns"][member]
@@ -182,8 +183,9 @@ def test_meta_training_takes_the_first_view():
     episode = qs.Episode(support, qs.Examples(x, torch.tensor([0, 1, 2, 0, 1, 2, 0]), 3))
     one, three = (PriorFitted(8, 4, width=8, depth=2, heads=2, members=members).double() for members in (1, 3))
     torch.testing.assert_close(three.loss(episode), one.loss(episode))
-    torch.testing.assert_close(one.loss(episode), Learner.loss(one, episode))
-    assert not torch.allclose(Learner.loss(three, episode), one.loss(episode))
+    of_all_views = lambda learner: Learner.outcome(learner.copied(), episode, Context()).loss
+    torch.testing.assert_close(one.loss(episode), of_all_views(one))
+    assert not torch.allclose(of_all_views(three), one.loss(episode))
 
 
 def test_recipe_is_the_transformer_in_tables_under_adam():

@@ -26,9 +26,10 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.identity import Identity
+from quickstudy.forward.context import Context
 from quickstudy.learners.remember.tables import Tables
 from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
 from quickstudy.meta.cmaes import CMAES
 from quickstudy.meta.estimator import Backprop
@@ -129,16 +130,15 @@ def fastest(learner):
 
 def values(executor, problem, members, batch):
     try:
-        return executor.values(problem, members, batch, SEEDS)[0][:, 0]
+        return executor.values(problem, members, batch, SEEDS).loss[:, 0]
     except (RuntimeError, NotImplementedError):  # torch has no batching rule for something
-        return Loop().values(problem, members, batch, SEEDS)[0][:, 0]
+        return Loop().values(problem, members, batch, SEEDS).loss[:, 0]
 
 
 def slopes(problem, batch, executor, shifts=None, step=STEP):
     """d/dh L(phi + shift + h d_i) by central differences: (4,), or (4, shifts)."""
     phi = problem.phi()
-    bare = {name.removeprefix("learner."): value for name, value in phi.items()}
-    d = {f"learner.{name}": one for name, one in directions(bare).items()}
+    d = directions(phi)
     n = 1 if shifts is None else next(iter(shifts.values())).shape[0]
     shifts = {name: torch.zeros(1, *value.shape, dtype=value.dtype) for name, value in phi.items()} if shifts is None else shifts
     members = {
@@ -295,7 +295,7 @@ def test_fixed_point_of_a_run_at_rest(solver, monkeypatch):
     learner.steps = 500
     got = along(answer(Problem(learner, FixedPoint(solver)), batched(episode)), directions(trainable(learner)))
     if isinstance(solver, Identity):
-        rest = learner.learn(episode.support)
+        rest = learner.copied().state(episode.support, Context()).values
         learner.steps = 1
         rest = {name: value.detach() for name, value in rest.items()}
         monkeypatch.setattr(learner, "begin", lambda task, seed: rest)

@@ -211,7 +211,7 @@ def test_influence_balancing():
 # ---- the score function ------------------------------------------------------------------------------------------------
 
 
-class Mixture(Learner, rules=False):
+class Mixture(Learner):
     """Predicts by one of three numbers for each of two choices, and a slope of its own."""
 
     def __init__(self, use="sampled"):
@@ -262,12 +262,12 @@ def test_score_function_by_enumeration(estimator):
     from quickstudy.meta.problem import Problem
 
     f = Problem(learner, estimator).function()
-    phi = {f"learner.{name}": value.detach() for name, value in learner.named_parameters()}
-    each = torch.func.vmap(torch.func.grad(lambda phi, seed: f(phi, {}, episodes[0], seed)[0]), (None, 0))(phi, torch.arange(n))
+    phi = {name: value.detach() for name, value in learner.named_parameters()}
+    each = torch.func.vmap(torch.func.grad(lambda phi, seed: f(phi, {}, episodes[0], seed).loss), (None, 0))(phi, torch.arange(n))
     mixed = qs.meta_gradient(Mixture("mixed").double(), [episode])[1]
     missed = []
     for name, one in want.items():
-        got = each[f"learner.{name}"]
+        got = each[name]
         half = 4 * got.std(0) / n**0.5
         assert bool(((got.mean(0) - one).abs() < half).all()), name
         missed.append(bool(((mixed[name] - one).abs() > half).any()))
@@ -278,13 +278,13 @@ def test_the_baseline_lowers_the_variance():
     learner, episode = Mixture().double(), targets()
     from quickstudy.meta.problem import Problem
 
-    phi = {f"learner.{name}": value.detach() for name, value in learner.named_parameters()}
+    phi = {name: value.detach() for name, value in learner.named_parameters()}
     spread = []
     for estimator in (ScoreFunction(4), ScoreFunction(4, baseline=False)):
         f = Problem(learner, estimator).function()
-        one = torch.func.grad(lambda phi, seed, f=f: f(phi, {}, episode, seed)[0])
+        one = torch.func.grad(lambda phi, seed, f=f: f(phi, {}, episode, seed).loss)
         each = torch.func.vmap(one, (None, 0))(phi, torch.arange(2000))
-        spread.append(float(each["learner.first.logits"].var(0).sum()))
+        spread.append(float(each["first.logits"].var(0).sum()))
     assert spread[0] < 0.7 * spread[1]
 
 
@@ -325,9 +325,9 @@ def test_gumbel_is_straight_through():
         got = torch.autograd.grad(value @ torch.tensor([1.0, 2.0, 4.0]).double(), choice.logits)[0]
         soft = value.detach()
     assert sorted(soft.tolist()) == [0.0, 0.0, 1.0]
-    from quickstudy.counted import counted_uniform
+    from quickstudy.random import stateless_uniform
 
-    u = counted_uniform(5, (3,), stream=7001, dtype=torch.float64)
+    u = stateless_uniform(5, (3,), stream=7001, dtype=torch.float64)
     logits = choice.logits.detach().requires_grad_()
     p = torch.softmax((logits - torch.log(-torch.log(u))) / 0.7, -1)
     torch.testing.assert_close(got, torch.autograd.grad(p @ torch.tensor([1.0, 2.0, 4.0]).double(), logits)[0])

@@ -10,7 +10,8 @@ from tests.meta.runs import Decays, Scalar, Weighted, regression
 from torch import nn
 
 import quickstudy as qs
-from quickstudy import counted, errors
+from quickstudy import errors, random
+from quickstudy.forward.context import Context
 from quickstudy.learners.tune.training_run import TrainingRun, hidden, initial_parameters
 from quickstudy.tasks.streams import Streams
 from quickstudy.testing import run_laws
@@ -60,16 +61,17 @@ def test_phi_holds_no_student_and_the_student_follows_phi():
 
 
 def test_learn_is_begin_and_steps_times_advance():
-    run, episode = Weighted(network(), steps=3), classes()
+    learner, episode = Weighted(network(), steps=3), classes()
+    run = learner.copied()  # whose dropout is off
     state = run.begin(episode.support, 0)
     for _ in range(3):
         state = run.advance(state, episode.support)
-    learned = run.learn(episode.support)
+    learned = learner.copied().state(episode.support, Context()).values
     assert all(torch.equal(state[name], learned[name]) for name in state)
-    assert not torch.equal(run.learn(episode.support, 2)["0.weight"], learned["0.weight"])
+    assert not torch.equal(learner.copied().state(episode.support, Context(), 2).values["0.weight"], learned["0.weight"])
 
 
-def test_initial_weights_are_counted():
+def test_initial_weights_are_stateless():
     """The same from the same seed, inside vmap too; others from another; within torch's bounds."""
     net = network()
     one, again, other = (initial_parameters(net, seed) for seed in (3, 3, 4))
@@ -93,16 +95,16 @@ def test_every_task_of_training_has_initial_weights_of_its_own():
     assert float(answer.losses[0]) != float(answer.losses[1])
 
 
-def test_counted_numbers_have_their_distribution():
-    uniform, normal = counted.counted_uniform(5, (20000,)), counted.counted_normal(5, (20000,))
+def test_stateless_numbers_have_their_distribution():
+    uniform, normal = random.stateless_uniform(5, (20000,)), random.stateless_normal(5, (20000,))
     assert abs(float(uniform.mean()) - 0.5) < 0.01
     assert abs(float(uniform.var()) - 1 / 12) < 0.003
     assert abs(float(normal.mean())) < 0.025
     assert abs(float(normal.std()) - 1) < 0.02
-    streams = torch.stack([counted.counted_normal(5, (20000,), stream=k) for k in range(3)])
+    streams = torch.stack([random.stateless_normal(5, (20000,), stream=k) for k in range(3)])
     assert float((torch.corrcoef(streams) - torch.eye(3)).abs().max()) < 0.03
-    assert sorted(counted.counted_order(7, 10).tolist()) == list(range(10))
-    assert counted.counted_seed(1, 2) != counted.counted_seed(1, 3)
+    assert sorted(random.stateless_order(7, 10).tolist()) == list(range(10))
+    assert random.stateless_seed(1, 2) != random.stateless_seed(1, 3)
 
 
 def test_what_a_run_refuses():
@@ -113,7 +115,7 @@ def test_what_a_run_refuses():
     with pytest.raises(errors.UnsupportedError, match=r"`network`: expected a student without batch norm.*nn\.GroupNorm"):
         hidden(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
     with pytest.raises(errors.UnsupportedError, match=r"`TrainingRun`: expected a training run that defines begin"):
-        TrainingRun(steps=1).learn(targets().support)
+        TrainingRun(steps=1).adapt(targets().support)
 
 
 # ---- streams -----------------------------------------------------------------------------------------------------------

@@ -28,12 +28,13 @@ from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.cka import cka
 from quickstudy.evaluation.evaluate import display_name
+from quickstudy.forward.context import Context
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder, Hypergradient, Truncated, Unrolled
-from quickstudy.learners.descend.identity import Identity
 from quickstudy.learners.descend.implicit import Implicit
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns, carries
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.evolution import Evolution, PersistentEvolution
@@ -296,7 +297,7 @@ def _layers(learner: Learner, tasks: TaskDistribution, n: int, seed: int) -> tup
     for t in range(n):
         episode = episodes[t]
         with torch.no_grad():
-            before, after = watched.learn(episode.support, 0), watched.learn(episode.support)  # type: ignore[call-arg]
+            before, after = (watched.copied().state(episode.support, Context(), steps) for steps in (0, None))
             features = [_features(watched, state, episode) for state in (before, after)]
         theta = [watched.adapted(state) or {} for state in (before, after)]
         for name, old in features[0].items():
@@ -321,7 +322,7 @@ def _features(learner: Learner, state: Any, episode: Episode) -> dict[str, Tenso
         if any(True for _ in module.parameters(recurse=False)) and not isinstance(module, nn.ParameterList)
     ]
     try:
-        learner.predict(state, _together(episode.support, episode.query))
+        learner.copied().answer(state, _together(episode.support, episode.query), Context())
     finally:
         for handle in handles:
             handle.remove()

@@ -123,8 +123,7 @@ def evaluate(
 
 def score(learner: Learner, episode: Episode, steps: int | None = None) -> Tensor:
     """Accuracy on the query of one episode, or mean squared error for targets; a scalar, NaN where the prediction is."""
-    state = learner.learn(episode.support) if steps is None else learner.learn(episode.support, steps)  # type: ignore[call-arg]
-    prediction, y = learner.predict(state, episode.query.x), episode.query.y
+    prediction, y = learner(episode.support, episode.query.x, steps=steps), episode.query.y
     if not is_labels(y):
         return ((prediction - y) ** 2).mean()
     right = (prediction.argmax(-1) == y).to(prediction.dtype).mean()

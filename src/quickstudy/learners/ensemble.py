@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Episode, Examples, is_labels
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.learner import Learner, Loss, Measures, State
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss, State
+from quickstudy.learners.outcome import Answered, Outcome
 from quickstudy.tasks.distribution import TaskDistribution
 
 
-class Ensemble(Learner, rules=False):
+class Ensemble(Learner):
     """M copies of a learner, each with weights of its own.
 
     Meta-trained, it trains every member on the same tasks: its loss is the mean of theirs.
@@ -57,22 +59,22 @@ class Ensemble(Learner, rules=False):
 
     # ---- a learner: state and prediction ----
 
-    def learn(self, support: Examples, steps: int | None = None) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """What every member learns, by `steps` inner steps where they take any, under the name of what is averaged."""
-        options = () if steps is None else (steps,)
         averaged = "probabilities" if is_labels(support.y) else "targets"
-        return {averaged: [member.learn(support, *options) for member in self._each]}
+        return State({averaged: [member.state(support, context, steps) for member in self._each]})
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """(1), (2)"""
-        ((averaged, states),) = state.items()
-        answers = torch.stack([member.predict(one, x) for member, one in zip(self._each, states, strict=True)])
+        ((averaged, states),) = state.values.items()
+        answers = [member.answer(one, x, context).prediction for member, one in zip(self._each, states, strict=True)]
         if averaged == "targets":
-            return answers.mean(0)  # (2)
-        return answers.log_softmax(-1).logsumexp(0) - math.log(len(self._each))  # (1)
+            return Answered(torch.stack(answers).mean(0), ({}, {}))  # (2)
+        logs = torch.stack(answers).log_softmax(-1).logsumexp(0) - math.log(len(self._each))
+        return Answered(logs, ({}, {}))  # (1)
 
     def adapted(self, state: State) -> Parameters | None:
-        (states,) = state.values()
+        (states,) = state.values.values()
         each = [member.adapted(one) for member, one in zip(self._each, states, strict=True)]
         if any(one is None for one in each):
             return None
@@ -80,13 +82,12 @@ class Ensemble(Learner, rules=False):
 
     # ---- what the across-task training lowers ----
 
-    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
-        """The mean of the members' losses, and of what they measure."""
-        losses, measures = zip(*(member.measured_loss(episode, criterion) for member in self._each), strict=True)
-        return torch.stack(losses).mean(), {name: torch.stack([one[name] for one in measures]).mean() for name in measures[0]}
-
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        return self.measured_loss(episode, criterion)[0]
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """The mean of the members' losses, and of what they log; the statistics of each."""
+        each = [member.outcome(episode, context, criterion) for member in self._each]
+        log = {name: torch.stack([one.log[name] for one in each]).mean() for name in each[0].log}
+        statistics = {norm: seen for one in each for norm, seen in one.statistics.items()}
+        return Outcome(torch.stack([one.loss for one in each]).mean(), log, statistics, ())
 
     # ---- what it has from its members ----
 

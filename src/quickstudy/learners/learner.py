@@ -2,17 +2,22 @@
 
     F_phi(support)(x)  =  predict(learn(support), x)
 
-A learner is a plain `nn.Module` whose parameters are phi, the part of learning that is itself learned. It is written for one
-task; executors add the `tasks` axis. A new one defines `learn` and `predict`; the base gives the rest.
+A learner is a plain `nn.Module` whose parameters are phi, the part of learning that is itself learned. Its author writes two
+verbs, for one task, and calls networks plainly:
+
+    learn(support) -> values       predict(values, x) -> Tensor
+
+As `forward` is entered through `__call__`, so the verbs are entered through methods of the base that open a scope, call, and
+close it. Everybody calls `adapt`, `learner(support, x)` and `loss`, which run on a private copy of the learner; the parts of
+the package that have such a copy call `state`, `answer` and `outcome` on it, with a `Context`.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +26,11 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples, check_finite, is_labels
 from quickstudy.errors import LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
-from quickstudy.network import Parameters
-from quickstudy.rules import Normalisation, Rules, Source, active, check_normalisation
+from quickstudy.forward.blueprint import Blueprint, share
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context, Normalisation, check_normalisation, source
+from quickstudy.forward.mode import Forward, Statistics
+from quickstudy.learners.outcome import Answered, Log, Outcome, Recorded, State, averages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,15 +38,12 @@ if TYPE_CHECKING:
     from quickstudy.learners.predictor import Predictor
     from quickstudy.tasks.distribution import TaskDistribution
 
-State = Any
 Loss = Callable[[Tensor, Tensor], Tensor]
-Measures = dict[str, Tensor]
 
-# Where batch norm takes its statistics as a learner that takes no inner steps reads the support, and as it answers a query.
-LEARN: dict[Normalisation, Source] = {"support": "record", "running": "running", "transductive": "batch", "frozen": "running"}
-PREDICT: dict[Normalisation, Source] = {"support": "replay", "running": "running", "transductive": "batch", "frozen": "running"}
-# And where a learner's own loss, called outside an executor, runs a network plainly.
-LOSS: dict[Normalisation, Source] = {"support": "batch", "running": "running", "transductive": "batch", "frozen": "running"}
+
+@share
+class Arguments(dict[str, Any]):
+    """What a learner was built with, by name."""
 
 
 class Learner(nn.Module):
@@ -46,11 +51,13 @@ class Learner(nn.Module):
 
     A new learner defines
 
-        learn(support) -> state       a dict of tensors: prototypes, adapted parameters, a memory; pure
-        predict(state, x) -> Tensor   (examples, ways) logits, or (examples, *target) targets
+        learn(support) -> values       tensors, in dicts, lists and tuples: prototypes, adapted parameters, a memory; pure
+        predict(values, x) -> Tensor   (examples, ways) logits, or (examples, *target) targets
+        episode_loss(values, prediction, query, criterion) -> Tensor      where it is not criterion(prediction, query.y)
 
-    and calls its networks plainly (`self.embed(support.x)`): `learn` and `predict` run under the normalisation policy and
-    write to no buffer. A learner that runs its networks through `network.call` says `class Mine(Learner, rules=False)`.
+    and calls its networks plainly (`self.embed(support.x)`). They run under the normalisation policy, write to no buffer, and
+    draw from the episode's seed; `self.training` says whether this is meta-training. A learner that runs networks with weights
+    of its own, or is made of other learners, defines `state`, `answer` and `outcome` instead, which have the `Context`.
 
     Args:
         normalisation: "support" (statistics of the support set, replayed for queries; not transductive), "running" (running
@@ -58,10 +65,12 @@ class Learner(nn.Module):
 
     Raises:
         ArgumentError: a normalisation that does not exist.
+        UnsupportedError: a class that defines `adapt`, `loss` or `forward`, which belong to the base.
     """
 
     arguments: dict[str, Any]  # what it was built with, by name
     normalisation: Normalisation = "support"
+    is_copy = False  # a private copy, made for one call
     label_equivariant = True  # relabelling the classes permutes the answer
     order_invariant = True  # the order of the support set does not matter
     exact_gradient = True  # its meta-gradient is the derivative of its loss
@@ -69,38 +78,42 @@ class Learner(nn.Module):
     query_like_support = True  # a query has the features of a support example; False where classes are described
     meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Learner:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        _check_final(cls)
         learner = super().__new__(cls)
-        learner.__dict__["arguments"] = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        given = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        learner.__dict__["arguments"] = Arguments(given)
         return learner
 
     def __init__(self, *, normalisation: Normalisation = "support"):
         super().__init__()
         self.normalisation = check_normalisation(normalisation)
 
-    def __init_subclass__(cls, rules: bool = True, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        if rules:
-            wrapped: dict[str, Callable[[Any], Any]] = {"learn": _learn_under_rules, "predict": _predict_under_rules}
-            wrapped |= {"loss": _loss_under_rules, "measured_loss": _loss_under_rules}
-            for name, under in wrapped.items():
-                if name in vars(cls):
-                    setattr(cls, name, under(vars(cls)[name]))
-
     # ---- what a learner defines ----
 
-    def learn(self, support: Examples) -> State:
-        """Read the support set into a state: a dict of tensors."""
-        raise _undefined(self, "learn(support) -> state")
+    def learn(self, support: Examples) -> Any:
+        """Read the support set into values: tensors in dicts, lists and tuples."""
+        raise _undefined(self, "learn(support) -> values")
 
-    def predict(self, state: State, x: Any) -> Tensor:
-        """Answer for x, (examples, ways) logits or (examples, *target) targets, from a state."""
-        raise _undefined(self, "predict(state, x) -> Tensor")
+    def predict(self, values: Any, x: Any) -> Tensor:
+        """Answer for x, (examples, ways) logits or (examples, *target) targets, from what was learned."""
+        raise _undefined(self, "predict(values, x) -> Tensor")
 
-    # ---- what it has from its base ----
+    def episode_loss(self, values: Any, prediction: Tensor, query: Examples, criterion: Loss) -> Tensor:
+        """What the across-task training lowers on an episode, a scalar: the criterion of the prediction."""
+        return criterion(prediction, query.y)
 
-    def adapt(self, support: Examples) -> Predictor:
+    def measured(self, values: Any) -> Log:
+        """Scalars of what was learned, for people: a solver's residual. They stand in the record of every meta-step."""
+        return {}
+
+    # ---- what everybody calls: final ----
+
+    def adapt(self, support: Examples, *, seed: int = 0) -> Predictor:
         """Learn from a support set and return a predictor. Keeps no graph and changes nothing of the learner.
+
+        Args:
+            seed: of whatever the learner draws; the same seed gives the same predictor.
 
         Raises:
             TaskError: an empty support, for a learner that needs one.
@@ -112,22 +125,63 @@ class Learner(nn.Module):
 
         check_support(self, support)
         with torch.no_grad(), shapes_explained("support.x", support.x):
-            state = pytree.tree_map(_own, self.learn(support))
+            state = pytree.tree_map(_own, self.copied().state(support, Context(False, seed)))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
             raise self.divergence(support)
-        return Predictor(self, state, support)
+        return Predictor(self, state, support, seed)
 
-    def forward(self, support: Examples, x: Any) -> Tensor:
-        """predict(learn(support), x), differentiable in phi."""
-        return self.predict(self.learn(support), x)
+    def forward(self, support: Examples, x: Any, *, steps: int | None = None) -> Tensor:
+        """predict(learn(support), x), differentiable in phi; after `steps` inner steps where the learner takes any."""
+        learner, context = self.copied(), Context()
+        return learner.answer(learner.state(support, context, steps), x, context).prediction
 
     def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """criterion(predict(learn(support), query.x), query.y), a scalar: what the across-task training lowers."""
-        return (criterion or self.criterion)(self(episode.support, episode.query.x), episode.query.y)
+        """The loss of an episode, a scalar, differentiable in phi: what the across-task training lowers."""
+        return self.copied().outcome(episode, Context(), criterion).loss
 
-    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
-        """The loss, and what else was measured on the way (scalars by name). Executors map this."""
-        return self.loss(episode, criterion), {}
+    def copied(self, training: bool = False) -> Self:
+        """A private copy for one call; it shares phi, and what is written in it is gone with it."""
+        return Blueprint(self, training)()
+
+    # ---- on a private copy: the verbs under a scope ----
+
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
+        """What is learned from the support, and the statistics of its norms."""
+        if steps is not None:
+            raise UnsupportedError(
+                "steps", expected="a learner that takes inner steps", got=type(self).__name__, do="Leave `steps` out."
+            )
+        forward = Forward(context, source(self.normalisation, "support", context.training))
+        with forward:
+            values = self.learn(support)
+        return State(values, forward.statistics, forward.values)
+
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
+        """The prediction from a state, and what its norms recorded."""
+        norms = source(self.normalisation, "query", context.training)
+        forward = Forward(context, norms, -1, state.statistics if norms == "replay" else None)
+        with forward:
+            prediction = self.predict(state.values, x)
+        return Answered(prediction, recorded(forward))
+
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """What an executor differentiates of one task."""
+        state = self.state(episode.support, context)
+        prediction, seen = self.answer(state, episode.query.x, context)
+        with Forward(context, "batch", -2):
+            loss = self.episode_loss(state.values, prediction, episode.query, criterion or self.criterion)
+        statistics = averages([(state.statistics, state.counts), seen]) if self.averages(context) else {}
+        return Outcome(loss, self.measured(state.values), statistics, ())
+
+    def scope(self, context: Context) -> Forward:
+        """One pass that spans an episode, for whoever runs the learner's networks otherwise than by its verbs."""
+        return Forward(context, source(self.normalisation, "episode", context.training))
+
+    def averages(self, context: Context) -> bool:
+        """Whether norms record statistics for the outer loop to average."""
+        return context.training and self.normalisation == "running"
+
+    # ---- what it has from its base ----
 
     @property
     def criterion(self) -> Loss:
@@ -164,6 +218,28 @@ class Learner(nn.Module):
         from quickstudy.store import save
 
         save(self, path)
+
+
+FINAL = ("adapt", "forward", "loss", "copied")
+
+
+def _check_final(cls: type[Learner]) -> None:
+    for name in FINAL:
+        if getattr(cls, name) is not getattr(Learner, name):
+            verb = {"loss": "episode_loss(values, prediction, query, criterion)", "forward": "predict(values, x)"}
+            raise UnsupportedError(
+                f"{cls.__name__}.{name}",
+                expected="a learner that leaves it to the base, which opens the scope of norms and draws",
+                got="one that defines it",
+                do=f"Define {verb.get(name, 'learn(support)')}.",
+            )
+
+
+def recorded(forward: Forward) -> Recorded:
+    """The statistics that a pass recorded, cut from the graph, and the values behind each."""
+    if forward.source != "record":
+        return {}, {}
+    return {key: Statistics(one[0].detach(), one[1].detach()) for key, one in forward.statistics.items()}, forward.values
 
 
 def default_loss(prediction: Tensor, y: Tensor) -> Tensor:
@@ -240,87 +316,13 @@ def check_outputs(prediction: Tensor, support: Examples) -> None:
         )
 
 
-# ---- learn and predict under the policy --------------------------------------------------------------------------------
-
-
-def _learn_under_rules(learn: Callable[..., State]) -> Callable[..., State]:
-    @functools.wraps(learn)
-    def under_rules(self: Learner, support: Examples, *steps: int | None) -> State:
-        outer = active()
-        if _already_ruled(self, outer):
-            return learn(self, support, *steps)
-        rules = Rules(LEARN[self.normalisation], seed=outer.seed if outer else None)
-        with rules, _unwritten(self, outer):
-            state = learn(self, support, *steps)
-        if not rules.kept:
-            return state
-        return {
-            **(state if isinstance(state, dict) else {"state": state}),
-            "statistics": [tuple(kept[:2]) for kept in rules.kept],
-        }
-
-    return under_rules
-
-
-def _predict_under_rules(predict: Callable[[Any, State, Any], Tensor]) -> Callable[[Any, State, Any], Tensor]:
-    @functools.wraps(predict)
-    def under_rules(self: Learner, state: State, x: Any) -> Tensor:
-        outer = active()
-        kept: Any = ()
-        if isinstance(state, dict) and "statistics" in state:
-            kept = [(mean, variance, 0) for mean, variance in state["statistics"]]
-            state = {key: value for key, value in state.items() if key != "statistics"}
-            state = state["state"] if state.keys() == {"state"} else state
-        if _already_ruled(self, outer):
-            return predict(self, state, x)
-        with Rules(PREDICT[self.normalisation], kept=kept, seed=outer.seed if outer else None, step=1), _unwritten(self, outer):
-            return predict(self, state, x)
-
-    return under_rules
-
-
-def _loss_under_rules(loss: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(loss)
-    def under_rules(self: Learner, episode: Episode, criterion: Loss | None = None) -> Any:
-        if active() is not None:
-            return loss(self, episode, criterion)
-        with Rules(LOSS[self.normalisation], episode=True), _unwritten(self, None):
-            return loss(self, episode, criterion)
-
-    return under_rules
-
-
-def _already_ruled(learner: Learner, outer: Rules | None) -> bool:
-    """Inside another learn or predict, or in an episode of training whose rules already say all (running averages)."""
-    return outer is not None and (not outer.episode or learner.normalisation == "running")
-
-
-@contextmanager
-def _unwritten(learner: Learner, outer: Rules | None) -> Iterator[None]:
-    """Outside an executor: clones stand in the place of the buffers, so that the forward writes to no buffer of the user's."""
-    if outer is not None:
-        yield
-        return
-    own = {}
-    for module in learner.modules():
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                own[module, name] = buffer
-                module._buffers[name] = buffer.clone()
-    try:
-        yield
-    finally:
-        for (module, name), buffer in own.items():
-            module._buffers[name] = buffer
-
-
 def _own(leaf: Any) -> Tensor:
     """The tensor itself, or a copy where it is a parameter of the learner (after 0 inner steps), which further training moves."""
     if not isinstance(leaf, Tensor):
         raise UnsupportedError(
             "learn(support)",
-            expected="a state of tensors only",
-            got=f"a {type(leaf).__name__} in it",
+            expected="values that are tensors only",
+            got=f"a {type(leaf).__name__} among them",
             do="Keep what is fixed on the learner: vmap returns tensors only, and a state is saved as tensors.",
         )
     return leaf.detach().clone() if leaf.requires_grad else leaf

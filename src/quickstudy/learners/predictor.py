@@ -11,21 +11,24 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ShapeError, UnsupportedError
+from quickstudy.forward.context import Context
+from quickstudy.learners.outcome import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quickstudy.learners.learner import Learner, State
+    from quickstudy.learners.learner import Learner
 
 
 class Predictor:
     """An adapted learner: `predictor(x)` answers for new x, (examples, ways) logits or (examples, *target) targets.
 
-    It holds its learner and the state that the learner read from the support; nothing else, and no graph.
+    It holds its learner and the state that the learner read from the support; nothing else, and no graph. Asked twice it answers
+    twice the same, whatever its networks draw, and several threads may ask it at once.
     """
 
-    def __init__(self, learner: Learner, state: State, support: Examples):
-        self.learner, self.state, self.ways = learner, state, support.ways
+    def __init__(self, learner: Learner, state: State, support: Examples, seed: int = 0):
+        self.learner, self.state, self.ways, self.seed = learner, state, support.ways, seed
         self.features = [tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(support.x)]
 
     def __call__(self, x: Any) -> Tensor:
@@ -36,7 +39,7 @@ class Predictor:
         """
         self._check_features(x)
         with torch.no_grad():
-            return self.learner.predict(self.state, x)
+            return self.learner.copied().answer(self.state, x, Context(False, self.seed)).prediction
 
     def predict(self, x: Any) -> Tensor:
         """Class labels (examples,) int64, or targets."""
@@ -57,7 +60,8 @@ class Predictor:
 
     def to_module(self) -> nn.Module:
         """A plain detached `nn.Module` whose forward(x) is this predictor's answer; it shares no tensor with the learner."""
-        return AdaptedModule(copy.deepcopy(self.learner), pytree.tree_map(lambda leaf: leaf.detach().clone(), self.state))
+        state = pytree.tree_map(lambda leaf: leaf.detach().clone(), self.state)
+        return AdaptedModule(copy.deepcopy(self.learner), state, self.seed)
 
     def save(self, path: str | Path) -> None:
         """Save as a folder, learner and state. `quickstudy.load(path)` reads the predictor back."""
@@ -79,9 +83,10 @@ class Predictor:
 class AdaptedModule(nn.Module):
     """The forward of an adapted learner as a module; the state's tensors are its buffers."""
 
-    def __init__(self, learner: Learner, state: State):
+    def __init__(self, learner: Learner, state: State, seed: int = 0):
         super().__init__()
-        self.learner = learner.requires_grad_(False)
+        self.learner = learner.requires_grad_(False).copied()  # a private copy, so that an export need not trace one
+        self.seed = seed
         leaves, self.structure = pytree.tree_flatten(state)
         for index, leaf in enumerate(leaves):
             self.register_buffer(f"state_{index}", leaf)
@@ -89,7 +94,9 @@ class AdaptedModule(nn.Module):
     def forward(self, x: Any) -> Tensor:
         """Logits (examples, ways), or targets (examples, *target)."""
         leaves = [getattr(self, f"state_{index}") for index in range(self.structure.num_leaves)]
-        return self.learner.predict(pytree.tree_unflatten(leaves, self.structure), x)
+        learner = self.learner if torch.compiler.is_compiling() else self.learner.copied()
+        state = pytree.tree_unflatten(leaves, self.structure)
+        return learner.answer(state, x, Context(False, self.seed)).prediction
 
 
 def _one(shapes: list[tuple[int, ...]]) -> str:

@@ -18,15 +18,13 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import CheckpointError
-from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.tune.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from quickstudy.meta.estimator import Estimator
     from quickstudy.meta.problem import Answer
     from quickstudy.tasks.distribution import TaskDistribution
-
-PREFIX = "carry/"  # of the measures by which an executor hands the new carry back
 
 
 class Window(NamedTuple):
@@ -43,7 +41,7 @@ def carries(learner: Learner, tasks: Any) -> bool:
     return isinstance(learner, TrainingRun) and hasattr(tasks, "window")
 
 
-def follow(run: TrainingRun, window: Window, criterion: Loss | None, state: State | None = None) -> tuple[Tensor, State]:
+def follow(run: TrainingRun, window: Window, criterion: Loss | None, state: Any = None) -> tuple[Tensor, Any]:
     """(2) The mean outer loss over a window, and the state at its end; differentiable in phi and in the state."""
     state, losses = begun(run, window, state), []
     for k in range(window.episode.support.y.shape[0]):
@@ -53,7 +51,7 @@ def follow(run: TrainingRun, window: Window, criterion: Loss | None, state: Stat
     return torch.stack(losses).mean(), state
 
 
-def begun(run: TrainingRun, window: Window, state: State | None = None) -> State:
+def begun(run: TrainingRun, window: Window, state: Any = None) -> Any:
     """The carried state; where phi acts through `begin` and the run is new, the beginning itself, to be differentiated."""
     state = window.carry if state is None else state
     if not run.learned_start:
@@ -62,7 +60,7 @@ def begun(run: TrainingRun, window: Window, state: State | None = None) -> State
     return pytree.tree_map(lambda new, old: torch.where(window.age == 0, new, old), first, state)
 
 
-def outer_loss(run: TrainingRun, state: State, batch: Examples, criterion: Loss | None) -> Tensor:
+def outer_loss(run: TrainingRun, state: Any, batch: Examples, criterion: Loss | None) -> Tensor:
     """The run's own objective, or the criterion given to the outer loop."""
     return run.objective(state, batch) if criterion is None else criterion(run.predict(state, batch.x), batch.y)
 
@@ -70,11 +68,6 @@ def outer_loss(run: TrainingRun, state: State, batch: Examples, criterion: Loss 
 def step(examples: Examples, k: int) -> Examples:
     """The batch of step k of a window."""
     return examples.map(lambda leaf: leaf[k])
-
-
-def handed_back(carry: Any) -> Measures:
-    """The carry as measures, which every executor returns for each task without a graph."""
-    return {f"{PREFIX}{index:04d}": leaf for index, leaf in enumerate(pytree.tree_leaves(carry))}
 
 
 class CarriedRuns:
@@ -103,7 +96,7 @@ class CarriedRuns:
         for t in over:
             task = step(_task(episode.support, t), 0)
             with torch.no_grad():
-                carry = self.estimator.begin(self.learner, task, int(self.run[t]))
+                carry = self.estimator.begin(self.learner.copied(training=True), task, int(self.run[t]))
             leaves, self.structure = pytree.tree_flatten(carry)
             if not self.leaves:
                 self.leaves = [torch.stack([leaf.detach().clone()] * self.n) for leaf in leaves]
@@ -116,16 +109,14 @@ class CarriedRuns:
         return Window(pytree.tree_unflatten(self.leaves, self.structure), self.age.to(device), self.run.to(device), episode)
 
     def take(self, answer: Answer) -> Answer:
-        """Take the carries that an answer hands back out of its measures; a run that left the finite numbers begins anew."""
-        mine = sorted(name for name in answer.measures if name.startswith(PREFIX))
-        self.leaves = [answer.measures[name] for name in mine]
+        """Take the carries that an answer hands back; a run that left the finite numbers begins anew."""
+        self.leaves = pytree.tree_leaves(answer.carry)
         finite = torch.ones(self.n, dtype=torch.bool)
         for leaf in self.leaves:
             if leaf.is_floating_point():
                 finite &= torch.isfinite(leaf).flatten(1).all(1).cpu() if leaf.ndim > 1 else torch.isfinite(leaf).cpu()
         self.age = torch.where(finite, self.age + self.tasks.window, torch.full_like(self.age, -1))  # type: ignore[attr-defined]
-        measures = {name: value for name, value in answer.measures.items() if not name.startswith(PREFIX)}
-        return answer._replace(measures=measures)
+        return answer._replace(carry=())
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -139,7 +130,7 @@ class CarriedRuns:
         """
         with torch.no_grad():
             task = step(_task(self.tasks.sample(1, generator=torch.Generator().manual_seed(0)).support, 0), 0)
-            leaves, self.structure = pytree.tree_flatten(self.estimator.begin(self.learner, task, 0))
+            leaves, self.structure = pytree.tree_flatten(self.estimator.begin(self.learner.copied(training=True), task, 0))
         found = [tuple(leaf.shape[1:]) for leaf in state["leaves"]]
         if state["leaves"] and found != [tuple(leaf.shape) for leaf in leaves]:
             raise CheckpointError(

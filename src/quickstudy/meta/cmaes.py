@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError, MissingPackageError, UnsupportedError
+from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Estimator
-from quickstudy.meta.evolution import evaluated, scored
+from quickstudy.meta.evolution import answer_of, evaluated, scored
 from quickstudy.meta.outer import Outer, Searching
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.values import Values
-from quickstudy.network import Parameters
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class _Searching(Searching):
         proposals = [self.cma.ask() for _ in range(self.cma.population_size)]
         x = torch.stack([torch.from_numpy(one) for one in proposals])
         members = unflattened(torch.cat([torch.from_numpy(self.cma.mean)[None], x]), self.parameters)
-        losses, measures = evaluated(executor, problem, members, episodes, seeds, together=self.together)
-        scores = scored(losses).mean(1)
+        outcome = evaluated(executor, problem, members, episodes, seeds, together=self.together)
+        scores = scored(outcome.loss).mean(1)
         self.cma.tell([(one, float(score)) for one, score in zip(proposals, scores[1:], strict=True)])
         with torch.no_grad():
             for name, value in unflattened(torch.from_numpy(self.cma.mean)[None], self.parameters).items():
-                self.parameters[name.removeprefix("learner.")].copy_(value[0])
-        return Answer(losses[0], {name: value[0] for name, value in measures.items()}, {})
+                self.parameters[name].copy_(value[0])
+        return answer_of(outcome, 0, {})
 
     def state_dict(self) -> dict[str, Any]:
         import numpy as np
@@ -125,9 +125,9 @@ class _Searching(Searching):
 
 
 def unflattened(rows: Tensor, parameters: dict[str, nn.Parameter]) -> Parameters:
-    """(members, n) as members of phi, by the names that a problem has them under."""
+    """(members, n) as members of phi, by name."""
     pieces = rows.split([parameter.numel() for parameter in parameters.values()], 1)
     return {
-        f"learner.{name}": piece.reshape(-1, *parameter.shape).to(parameter)
+        name: piece.reshape(-1, *parameter.shape).to(parameter)
         for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
     }

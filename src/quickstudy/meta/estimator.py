@@ -15,8 +15,11 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
-from quickstudy.learners.learner import Learner, Loss, Measures
-from quickstudy.meta.carried import Window, follow, handed_back
+from quickstudy.forward.context import Context
+from quickstudy.forward.derivatives import stop
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
+from quickstudy.meta.carried import Window, follow
 
 if TYPE_CHECKING:
     from quickstudy.learners.tune.training_run import TrainingRun
@@ -39,8 +42,11 @@ class Estimator(ABC):
         return tasks.sample(n, generator=generator)
 
     @abstractmethod
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        """The scalar of one task that is differentiated with respect to phi, and what else was measured."""
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        """The scalar of one task that is differentiated with respect to phi, and what else comes of the task.
+
+        `learner` is a private copy, for this call alone, which holds phi.
+        """
 
     def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         """The answer of an estimator that does not differentiate, over the tasks of a batch."""
@@ -62,11 +68,13 @@ class Backprop(Estimator):
     between windows: truncated backpropagation through time, exact where one window is the whole run.
     """
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
         if isinstance(episode, Window):
-            loss, state = follow(cast("TrainingRun", learner), episode, criterion)
-            return loss, handed_back(state)
-        return learner.measured_loss(episode, criterion)
+            scope = learner.scope(context)
+            with scope:
+                loss, state = follow(cast("TrainingRun", learner), episode, criterion)
+            return Outcome(loss, {}, {}, stop(state))
+        return learner.outcome(episode, context, criterion)
 
 
 @dataclass(frozen=True)
@@ -83,17 +91,17 @@ class ReptileDirection(Estimator):
 
     all_examples: bool = False
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
         if not isinstance(episode, Episode):
             raise _no_start(learner, "is trained on a stream, whose start is not adapted to a support")
         examples = _together(episode) if self.all_examples else episode.support
         with torch.no_grad():
-            theta = learner.adapted(learner.learn(examples))
+            theta = learner.adapted(learner.state(examples, context))
         if theta is None:
             raise _no_start(learner, "adapts no parameters of its own")
         phi = dict(learner.named_parameters())
         distance = sum(((phi[name] - adapted.detach()) ** 2).sum() for name, adapted in theta.items())
-        return torch.as_tensor(distance) / 2, {}
+        return Outcome(torch.as_tensor(distance) / 2, {}, {}, ())
 
     def check(self, learner: Learner) -> None:
         if type(learner).adapted is Learner.adapted:

@@ -18,12 +18,14 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, NotFiniteError
-from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.carried import PREFIX, Window, handed_back
+from quickstudy.meta.carried import Window
 from quickstudy.meta.estimator import Backprop, Estimator
-from quickstudy.meta.problem import Answer, Problem, bare
-from quickstudy.network import Parameters
+from quickstudy.meta.problem import Answer, Problem
 
 if TYPE_CHECKING:
     from quickstudy.meta.executors import Executor
@@ -61,8 +63,8 @@ class Evolution(Estimator):
         check_population(self.population)
         check_sigma(self.sigma)
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        return Backprop().objective(learner, episode, criterion)
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        return Backprop().objective(learner, episode, criterion, context)
 
     def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         phi, n = problem.phi(), self.population // 2
@@ -71,13 +73,13 @@ class Evolution(Estimator):
             name: torch.cat([value[None], value + self.sigma * e[name], value - self.sigma * e[name]]).detach()
             for name, value in phi.items()
         }
-        losses, measures = evaluated(executor, problem, members, episodes, seeds, together=self.together)
-        scores = scored(losses[1:]).mean(1)
+        outcome = evaluated(executor, problem, members, episodes, seeds, together=self.together)
+        scores = scored(outcome.loss[1:]).mean(1)
         if self.ranks:
             scores = centred_ranks(scores)
         difference = (scores[:n] - scores[n:]) / (2 * self.sigma * n)
         gradient = {name: torch.einsum("i,i...->...", difference.to(one), one) for name, one in e.items()}  # (1)
-        return Answer(losses[0], {name: value[0] for name, value in measures.items()}, bare(gradient))
+        return answer_of(outcome, 0, gradient)
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class PersistentEvolution(Estimator):
             },
         }
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        return Backprop().objective(learner, episode, criterion)
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        return Backprop().objective(learner, episode, criterion, context)
 
     def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         if not isinstance(episodes, Window):
@@ -127,18 +129,14 @@ class PersistentEvolution(Estimator):
         phi, n = problem.phi(), self.population // 2
         e = {name: self.sigma * one for name, one in perturbations(phi, n, seeds).items()}
         members = {name: torch.cat([value + e[name], value - e[name]]).detach() for name, value in phi.items()}
-        sums = {name: xi + e["learner." + name] for name, xi in episodes.carry["sums"].items()}  # (tasks, n, ...)
+        sums = {name: xi + e[name] for name, xi in episodes.carry["sums"].items()}  # (tasks, n, ...)
         own = swapped(episodes.carry["states"])
-        losses, measures = evaluated(executor, problem, members, episodes, seeds, own, self.together)
-        scores = scored(losses)
-        difference = (scores[:n] - scores[n:]) / (2 * self.sigma**2 * n * losses.shape[1])
+        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.together)
+        scores = scored(outcome.loss)
+        difference = (scores[:n] - scores[n:]) / (2 * self.sigma**2 * n * scores.shape[1])
         gradient = {name: torch.einsum("it,ti...->...", difference.to(xi), xi) for name, xi in sums.items()}  # (2)
-        structure = pytree.tree_structure(own)
-        new = {name: value for name, value in measures.items() if name.startswith(PREFIX)}
-        states = pytree.tree_unflatten([new[name] for name in sorted(new)], structure)
-        rest = {name: value.nanmean(0) for name, value in measures.items() if name not in new}
-        carry = {"states": swapped(states), "sums": sums}
-        return Answer(scores.mean(0), {**rest, **handed_back(carry)}, gradient)
+        log = {name: value.nanmean(0) for name, value in outcome.log.items()}
+        return Answer(scores.mean(0), log, gradient, {}, {"states": swapped(outcome.carry), "sums": sums})
 
 
 # ---- what searches share with them -------------------------------------------------------------------------------------
@@ -160,8 +158,8 @@ def evaluated(
     seeds: Tensor,
     own: Any = None,
     together: int | None = None,
-) -> tuple[Tensor, Measures]:
-    """Losses (members, tasks) and measures of a population, `together` members at a time."""
+) -> Outcome:
+    """The outcome of a population, leaves (members, tasks, ...), `together` members at a time."""
     size = next(iter(members.values())).shape[0]
     together = together or size
     parts = []
@@ -170,8 +168,13 @@ def evaluated(
         some = {name: value[piece] for name, value in members.items()}
         mine = None if own is None else pytree.tree_map(lambda leaf: leaf[piece], own)  # noqa: B023
         parts.append(executor.values(problem, some, episodes, seeds, mine))
-    losses = torch.cat([losses for losses, _ in parts])
-    return losses, {name: torch.cat([measures[name] for _, measures in parts]) for name in parts[0][1]}
+    return pytree.tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def answer_of(outcome: Outcome, member: int, gradient: Parameters) -> Answer:
+    """What one member of a population found, as the answer of the batch."""
+    losses, log, statistics, carry = pytree.tree_map(lambda leaf: leaf[member], outcome)
+    return Answer(losses, log, gradient, statistics, carry)
 
 
 def scored(losses: Tensor) -> Tensor:

@@ -7,18 +7,19 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
-from quickstudy.learners.descend.hypergradient import stop
-from quickstudy.learners.descend.solver import Neumann, Solver, dot
-from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context
+from quickstudy.forward.derivatives import gradient_of, pullback, stop
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.carried import Window, begun, handed_back, outer_loss, step
+from quickstudy.linear_solvers import Neumann, Solver, dot
+from quickstudy.meta.carried import Window, begun, outer_loss, step
 from quickstudy.meta.estimator import Estimator
-from quickstudy.network import Parameters, call_method
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ class FixedPoint(Estimator):
 
     solver: Solver = Neumann(terms=20)
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        run = cast("TrainingRun", learner)
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        run, scope = cast("TrainingRun", learner), learner.scope(context)
+        with scope:
+            return self._objective(run, episode, criterion, context)
+
+    def _objective(self, run: TrainingRun, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        carry: Any = ()
         if isinstance(episode, Window):
             with torch.no_grad():
                 state = begun(run, episode)
@@ -51,42 +57,38 @@ class FixedPoint(Estimator):
                 for k in range(steps):
                     batch, held_out = step(episode.episode.support, k), step(episode.episode.query, k)
                     state = run.advance(state, batch)
-            measures = handed_back(state)
+            carry = stop(state)
         else:
-            batch, held_out, measures = episode.support, episode.query, {}
+            batch, held_out = episode.support, episode.query
             with torch.no_grad():
-                state = run.learn(batch)
+                state = run.state(batch, context).values
         loss, residual = self._at_rest(run, stop(state), batch, held_out, criterion)
-        return loss, {**measures, "residual": residual}
+        return Outcome(loss, {"residual": residual}, {}, carry)
 
     def _at_rest(
-        self, run: TrainingRun, state: State, batch: Examples, held_out: Examples, criterion: Loss | None
+        self, run: TrainingRun, state: Any, batch: Examples, held_out: Examples, criterion: Loss | None
     ) -> tuple[Tensor, Tensor]:
         """A surrogate whose value is L and whose gradient is (2), and the solver's residual."""
-        phi = stop(dict(run.named_parameters()))
         leaves, structure = pytree.tree_flatten(state)
         moving = {str(i): leaf for i, leaf in enumerate(leaves) if leaf.is_floating_point()}
 
-        def whole(values: Parameters) -> State:
+        def whole(values: Parameters) -> Any:
             return pytree.tree_unflatten([values.get(str(i), leaf) for i, leaf in enumerate(leaves)], structure)
 
         def advanced(values: Parameters) -> Parameters:
-            after = pytree.tree_leaves(call_method(run, "advance", phi, whole(values), batch))
+            after = pytree.tree_leaves(run.advance(whole(values), batch))
             return {name: after[int(name)] for name in values}
 
-        def outer(values: Parameters) -> Tensor:
-            if criterion is None:
-                return call_method(run, "objective", phi, whole(values), held_out)
-            return criterion(call_method(run, "predict", phi, whole(values), held_out.x), held_out.y)
-
-        v = grad(outer)(moving)
-        pull = vjp(advanced, moving)[1]
+        with torch.no_grad():
+            v = gradient_of(lambda values: (outer_loss(run, whole(values), held_out, criterion), ()), moving)[0]
+            pull = pullback(advanced, moving)[1]
 
         def H(u: Parameters) -> Parameters:
-            Ju = pull(u)[0]
+            Ju = pull(u)
             return {name: one - Ju[name] for name, one in u.items()}
 
-        u, residual = self.solver.solve(H, v, next(iter(v.values())).new_ones(()))
+        with torch.no_grad():
+            u, residual = self.solver.solve(H, v, next(iter(v.values())).new_ones(()))
         after = pytree.tree_leaves(run.advance(state, batch))
         direct = outer_loss(run, state, held_out, criterion)
         through = dot(stop(u), {name: after[int(name)] for name in u})

@@ -9,17 +9,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
-from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 
 from quickstudy.choice import Choice
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
-from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.forward.call import Parameters, with_tensors
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.carried import Window, follow, handed_back
+from quickstudy.meta.carried import Window, follow
 from quickstudy.meta.estimator import Estimator
-from quickstudy.network import Parameters
 
 UNROLLED = "give the learner hypergradient=Unrolled()"
 
@@ -50,21 +51,23 @@ class ForwardMode(Estimator):
         state, n = run.begin(task, seed), sum(p.numel() for p in run.parameters() if p.requires_grad)
         return {"state": state, "tangents": [leaf.new_zeros(n, *leaf.shape) for leaf in _floating(state)]}
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
         phi = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
         fixed = {name: value.detach() for name, value in phi.items()}
         if isinstance(episode, Window):
-            loss, slopes, carry = _window(cast("TrainingRun", learner), fixed, episode, criterion)
-            measures = handed_back(carry)
+            loss, slopes, carry = _window(cast("TrainingRun", learner), fixed, episode, criterion, context)
         else:
-            f = lambda phi: _under(learner, phi, lambda: learner.measured_loss(episode, criterion)[0])  # noqa: E731
+            carry = ()
+
+            def f(phi: Parameters) -> Tensor:
+                return with_tensors(learner, phi, lambda other: other.outcome(episode, context, criterion).loss)
+
             with torch.no_grad():
                 loss = f(fixed)
             slopes = _pushed(f, (fixed,), loss, (_directions(fixed),))
-            measures = {}
         gradient = dict(zip(phi, slopes.split([value.numel() for value in phi.values()]), strict=True))
         along = sum(((phi[name] - fixed[name]).reshape(-1) * one.detach()).sum() for name, one in gradient.items())
-        return loss.detach() + along, measures  # whose value is L and whose gradient is (1)
+        return Outcome(loss.detach() + along, {}, {}, carry)  # whose value is L and whose gradient is (1)
 
     def check(self, learner: Learner) -> None:
         if not learner.exact_gradient:
@@ -101,23 +104,30 @@ class ForwardMode(Estimator):
             )
 
 
-def _window(run: TrainingRun, phi: Parameters, window: Window, criterion: Loss | None) -> tuple[Tensor, Tensor, Any]:
+def _window(
+    run: TrainingRun, phi: Parameters, window: Window, criterion: Loss | None, context: Context
+) -> tuple[Tensor, Tensor, Any]:
     state, Z = window.carry["state"], window.carry["tangents"]
     leaves, structure = pytree.tree_flatten(state)
     floating = [i for i, leaf in enumerate(leaves) if leaf.is_floating_point()]
 
-    def rejoined(values: list[Tensor]) -> State:
+    def rejoined(values: list[Tensor]) -> Any:
         whole = list(leaves)
         for i, value in zip(floating, values, strict=True):
             whole[i] = value
         return pytree.tree_unflatten(whole, structure)
 
     def f(phi: Parameters, values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        loss, after = _under(run, phi, lambda: follow(run, window, criterion, rejoined(values)))
+        loss, after = with_tensors(run, phi, lambda run: scoped(run, rejoined(values)))
         return loss, _floating(after)
 
+    def scoped(run: TrainingRun, state: Any) -> tuple[Tensor, Any]:
+        scope = run.scope(context)
+        with scope:
+            return follow(run, window, criterion, state)
+
     with torch.no_grad():
-        loss, after = follow(run, window, criterion, state)
+        loss, after = scoped(run, state)
     slopes, tangents = _pushed(f, (phi, _floating(state)), (loss, _floating(after)), (_directions(phi), Z))
     return loss, slopes, {"state": after, "tangents": tangents}
 
@@ -125,7 +135,7 @@ def _window(run: TrainingRun, phi: Parameters, window: Window, criterion: Loss |
 def _pushed(f: Callable[..., Any], primals: Any, output: Any, tangents: Any) -> Any:
     """J v for every tangent v (a leading axis on its leaves), where output = f(*primals)."""
     u = pytree.tree_map(torch.zeros_like, output)
-    # All of it inside vmap, where norms take the path whose derivatives are right at every order (rules.py).
+    # All of it inside vmap, where norms take the path whose derivatives are right at every order (forward/norms.py).
     try:
         return vmap(lambda tangent: vjp(lambda u: vjp(f, *primals)[1](u), u)[1](tangent)[0])(tangents)
     except (RuntimeError, NotImplementedError) as error:  # torch: layer norm among others has no such derivative in a transform
@@ -145,11 +155,5 @@ def _directions(phi: Parameters) -> Parameters:
     return {name: part.reshape(-1, *value.shape) for (name, value), part in zip(phi.items(), columns, strict=True)}
 
 
-def _under(learner: Learner, phi: Parameters, call: Callable[[], Any]) -> Any:
-    """call() with phi in the place of the learner's own parameters."""
-    with _reparametrize_module(learner, phi, tie_weights=True):
-        return call()
-
-
-def _floating(state: State) -> list[Tensor]:
+def _floating(state: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()]

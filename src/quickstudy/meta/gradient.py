@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from quickstudy.episode import stack
 from quickstudy.errors import ArgumentError, NotFiniteError
+from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.tune.training_run import TrainingRun
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.executor import differentiable_kernels
 from quickstudy.meta.executors.loop import one_task
-from quickstudy.meta.problem import Answer, Problem, bare, task, tasks_of
-from quickstudy.network import Parameters
+from quickstudy.meta.problem import Answer, Problem, task, tasks_of
 
 
 def meta_gradient(
@@ -74,11 +75,11 @@ def in_chunks(executor: Executor, problem: Problem, episodes: Any, seeds: Tensor
         weight = (piece.stop - piece.start) / n
         scaled = {name: gradient * weight for name, gradient in part.gradient.items()}
         if total is None:
-            total = Answer(part.losses, part.measures, scaled)
+            total = part._replace(gradient=scaled)
             continue
         torch._foreach_add_(list(total.gradient.values()), list(scaled.values()))
-        measures = {name: torch.cat([total.measures[name], part.measures[name]]) for name in total.measures}
-        total = Answer(torch.cat([total.losses, part.losses]), measures, total.gradient)
+        rest = [one._replace(gradient={}) for one in (total, part)]
+        total = pytree.tree_map(lambda a, b: torch.cat([a, b]), *rest)._replace(gradient=total.gradient)
     assert total is not None
     return total
 
@@ -86,8 +87,7 @@ def in_chunks(executor: Executor, problem: Problem, episodes: Any, seeds: Tensor
 def episode_seeds(n: int, generator: torch.Generator, problem: Problem) -> Tensor:
     """A dropout seed for each task (n,), on the learner's device."""
     seeds = torch.randint(2**31, (n,), generator=generator)
-    device = next((tensor.device for tensor in (*problem.parameters(), *problem.buffers())), torch.device("cpu"))
-    return seeds.to(device)
+    return seeds.to(problem.device)
 
 
 def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tensor) -> None:
@@ -102,10 +102,11 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
         total = total + gradient.sum()
     if bool(torch.isfinite(total)):
         return
-    for t in range(tasks_of(episodes)):
+    f = problem.function()
+    for t, seed in enumerate(seeds.tolist()):
         episode = task(episodes, t)
-        loss, _, found = one_task(problem, episode, seeds[t])  # a solver that failed raises its own error here
-        bad = [name for name, gradient in bare(found).items() if not bool(torch.isfinite(gradient).all())]
+        outcome, found = one_task(problem, f, episode, seed)  # a solver that failed raises its own error here
+        loss, bad = outcome.loss, [name for name, gradient in found.items() if not bool(torch.isfinite(gradient).all())]
         if not bool(torch.isfinite(loss)) or bad:
             where = problem.learner.divergence(episode.support) if hasattr(episode, "support") else None
             detail = (
@@ -124,10 +125,10 @@ def check_dependence(problem: Problem, episodes: Any, seeds: Tensor) -> None:
     if not problem.estimator.differentiates or not problem.learner.meta_learns:
         return
     phi = problem.phi()
-    with torch.enable_grad(), differentiable_kernels(problem):
-        loss, _ = problem.function()(phi, problem.buffers_by_name(), task(episodes, 0), seeds[0])
+    with torch.enable_grad(), differentiable_kernels(problem.learner):
+        loss = problem.function()(phi, {}, task(episodes, 0), int(seeds[0])).loss
     found = torch.autograd.grad(loss, list(phi.values()), allow_unused=True) if loss.requires_grad else [None] * len(phi)
-    unused = [name for name, one in zip(bare(phi), found, strict=True) if one is None]
+    unused = [name for name, one in zip(phi, found, strict=True) if one is None]
     name = type(problem.estimator).__name__
     if len(unused) == len(phi) or (unused and isinstance(problem.learner, TrainingRun)):
         raise ArgumentError(

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.learners.descend.hypergradient import stop
-from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.forward.context import Context
+from quickstudy.forward.derivatives import stop
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.carried import Window, begun, handed_back, outer_loss, step
+from quickstudy.meta.carried import Window, begun, outer_loss, step
 from quickstudy.meta.estimator import Estimator
 
 
@@ -46,10 +47,15 @@ class Lookahead(Estimator):
         """The state, and the batch whose real step is still to be taken (none yet)."""
         return {"state": run.begin(task, seed), "batch": [task.x, task.y], "due": torch.zeros((), dtype=torch.bool)}
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
         run = cast("TrainingRun", learner)
         if not isinstance(episode, Window):
             raise _no_run(learner)
+        scope = learner.scope(context)
+        with scope:
+            return self._ahead(run, episode, criterion)
+
+    def _ahead(self, run: TrainingRun, episode: Window, criterion: Loss | None) -> Outcome:
         carry, support = episode.carry, episode.episode.support
         with torch.no_grad():
             real = run.advance(carry["state"], _examples(carry["batch"], support.ways))  # (3), of the window before
@@ -59,7 +65,7 @@ class Lookahead(Estimator):
         ahead = run.advance(state, batch) if self.order == 2 else stop(state)
         loss = outer_loss(run, ahead, held_out, criterion)  # (1), (2)
         due = torch.ones_like(carry["due"])
-        return loss, handed_back({"state": stop(state), "batch": [batch.x, batch.y], "due": due})
+        return Outcome(loss, {}, {}, {"state": stop(state), "batch": [batch.x, batch.y], "due": due})
 
     def check(self, learner: Learner) -> None:
         if not isinstance(learner, TrainingRun):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Backprop, Estimator
-from quickstudy.network import Parameters
 
 if TYPE_CHECKING:
     from quickstudy.meta.executors import Executor

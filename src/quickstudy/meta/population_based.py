@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from quickstudy.errors import ArgumentError
-from quickstudy.meta.carried import PREFIX, Window
+from quickstudy.meta.carried import Window
 from quickstudy.meta.cmaes import unflattened
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.evolution import evaluated, scored, swapped
@@ -95,16 +96,16 @@ class _Searching(Searching):
     def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         own = swapped(episodes.carry) if isinstance(episodes, Window) else None
         members = unflattened(self.phi, self.parameters)
-        losses, measures = evaluated(executor, problem, members, episodes, seeds, own, self.method.together)
-        self.scores = self.scores + scored(losses).mean(1).cpu().double()  # (1)
+        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.method.together)
+        self.scores = self.scores + scored(outcome.loss).mean(1).cpu().double()  # (1)
         self.steps += 1
         best = int(self.scores.argmin())
-        state = {name: value for name, value in measures.items() if name.startswith(PREFIX)}
+        carry = outcome.carry
         if self.steps % self.method.every == 0:
             source = self._exchange()
-            state = {name: value[source.to(value.device)] for name, value in state.items()}
-        rest = {name: value[best] for name, value in measures.items() if name not in state}
-        return Answer(losses[best], {**rest, **swapped(state)}, {})
+            carry = pytree.tree_map(lambda leaf: leaf[source.to(leaf.device)], carry)
+        log = {name: value[best] for name, value in outcome.log.items()}
+        return Answer(outcome.loss[best], log, {}, {}, swapped(carry))
 
     def _exchange(self) -> Tensor:
         """(2) and (3); which member each one now stands on."""

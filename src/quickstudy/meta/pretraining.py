@@ -10,7 +10,7 @@ f is the embedding that a `Pretrained` learner has, h the pretext head that stan
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,11 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.forward.context import Context
+from quickstudy.forward.mode import Statistics
 from quickstudy.learners.descend.descent import Descent
-from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.learners.learner import Learner, Loss, recorded
+from quickstudy.learners.outcome import Outcome, averages
 from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext, Projection, unit
 from quickstudy.learners.transfer.pretrained import Pretrained
@@ -37,10 +40,11 @@ class Joint(Estimator):
     Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning", ICML 2017, section 5.1 ("pretraining on all of the tasks").
     """
 
-    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, episode: Episode, criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Descent)  # see check
-        state = learner.learn(episode.support, 0)
-        return (criterion or learner.criterion)(learner.predict(state, episode.query.x), episode.query.y), {}
+        prediction, seen = learner.answer(learner.state(episode.support, context, 0), episode.query.x, context)
+        statistics = averages([seen]) if learner.averages(context) else {}
+        return Outcome((criterion or learner.criterion)(prediction, episode.query.y), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
         if not isinstance(learner, Descent):
@@ -68,9 +72,10 @@ class Supervised(Estimator):
         """A minibatch as one task, with global labels: x (1, examples, *feature), y (1, examples)."""
         return minibatch(tasks, self.batch_size, generator).map(lambda leaf: leaf[None])
 
-    def objective(self, learner: Learner, batch: Examples, criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, batch: Examples, criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Pretrained)  # see check
-        return (criterion or learner.criterion)(learner.pretext_output(batch.x), batch.y), {}
+        output, statistics = _pretext(learner, batch.x, context)
+        return Outcome((criterion or learner.criterion)(output, batch.y), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
         _check_pretext(self, learner, CosineClassifier)
@@ -107,13 +112,21 @@ class Contrastive(Estimator):
             )
         return {name: self.augmentation(x, generator)[None] for name in ("first", "second")}
 
-    def objective(self, learner: Learner, views: dict[str, Tensor], criterion: Loss | None) -> tuple[Tensor, Measures]:
+    def objective(self, learner: Learner, views: dict[str, Tensor], criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Pretrained)  # see check
-        first, second = learner.pretext_output(torch.cat([views["first"], views["second"]])).chunk(2)
-        return nt_xent(first, second, self.temperature), {}
+        output, statistics = _pretext(learner, torch.cat([views["first"], views["second"]]), context)
+        return Outcome(nt_xent(*output.chunk(2), self.temperature), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
         _check_pretext(self, learner, Projection)
+
+
+def _pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dict[str, Statistics]]:
+    """h(f(x)), and what the norms of f recorded for their averages."""
+    scope = learner.scope(context)
+    with scope:
+        output = learner.pretext_output(x)
+    return output, averages([recorded(scope)]) if learner.averages(context) else {}
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.meta.estimator import Estimator
-from quickstudy.meta.evolution import evaluated, scored
+from quickstudy.meta.evolution import answer_of, evaluated, scored
 from quickstudy.meta.outer import Outer, Searching
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.values import Values
@@ -121,11 +121,11 @@ class _Searching(Searching):
     def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         settings = [self.proposal() for _ in range(self.children)]
         members = {
-            f"learner.{name}": torch.stack([logits(setting[edge], parameter) for setting in settings])
+            name: torch.stack([logits(setting[edge], parameter) for setting in settings])
             for edge, (name, parameter) in enumerate(self.parameters.items())
         }
-        losses, measures = evaluated(executor, problem, members, episodes, seeds)
-        scores = scored(losses).mean(1).tolist()
+        outcome = evaluated(executor, problem, members, episodes, seeds)
+        scores = scored(outcome.loss).mean(1).tolist()
         for setting, score in zip(settings, scores, strict=True):
             self.seen.setdefault(setting, []).append(score)
             self.told(setting, score)
@@ -134,7 +134,7 @@ class _Searching(Searching):
             for edge, parameter in enumerate(self.parameters.values()):
                 parameter.copy_(logits(best[edge], parameter))
         first = min(range(len(settings)), key=lambda i: scores[i])
-        return Answer(losses[first], {name: value[first] for name, value in measures.items()}, {})
+        return answer_of(outcome, first, {})
 
     def proposal(self) -> Setting:
         """The next setting to score."""

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from quickstudy.choice import choices, drawn
-from quickstudy.counted import counted_seed
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.forward.call import with_tensors
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.estimator import Backprop, Estimator
-from quickstudy.rules import active
+from quickstudy.random import stateless_seed
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,23 @@ class ScoreFunction(Estimator):
                 "draws", expected=f"{least} or more" + ", for a baseline" * self.baseline, got=str(self.draws), do="4 are cheap."
             )
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        outer = active()
-        seed = 0 if outer is None or outer.seed is None else outer.seed
-        losses, scores, measures = [], [], []
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        outcomes, scores = [], []
         for i in range(self.draws):
-            with drawn(learner, counted_seed(seed, i)) as found:
-                loss, measured = Backprop().objective(learner, episode, criterion)
-                scores.append(torch.stack([c.log_probability for c in found if c.log_probability is not None]).sum())
-            losses.append(loss)
-            measures.append(measured)
-        L, log_p = torch.stack(losses), torch.stack(scores)
+            outcome, score = with_tensors(learner, {}, lambda one, i=i: self._drawn(one, episode, criterion, context, i))  # type: ignore[misc]
+            outcomes.append(outcome)
+            scores.append(score)
+        L, log_p = torch.stack([one.loss for one in outcomes]), torch.stack(scores)
         fixed = L.detach()
         b = (fixed.sum() - fixed) / (self.draws - 1) if self.baseline else torch.zeros_like(fixed)
         surrogate = (fixed - b) * (log_p - log_p.detach()) + L  # value L, gradient (1)
-        return surrogate.mean(), measures[0]
+        return outcomes[0]._replace(loss=surrogate.mean())
+
+    def _drawn(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context, i: int) -> tuple[Outcome, Tensor]:
+        """The outcome under draw i of every choice, and the log-probability of that draw."""
+        with drawn(learner, stateless_seed(context.seed, i)) as found:
+            outcome = Backprop().objective(learner, episode, criterion, context)
+            return outcome, torch.stack([c.log_probability for c in found if c.log_probability is not None]).sum()
 
     def check(self, learner: Learner) -> None:
         if not any(choice.use == "sampled" for choice in choices(learner)):

@@ -82,8 +82,8 @@ class MetaTraining:
             clip_by_global_norm(answer.gradient, self.clip)
         self.descending.step(answer.gradient)
         self._average_statistics(answer)
-        measures = {name: float(value.mean()) for name, value in answer.measures.items() if not name.startswith("statistics/")}
-        record = {"step": step, "loss": float(answer.losses.mean()), **measures, "seconds": time.perf_counter() - began}
+        log = {name: float(value.mean()) for name, value in answer.log.items()}
+        record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
         self.run.history.append(record)
         return record
 
@@ -148,12 +148,12 @@ class MetaTraining:
     def _average_statistics(self, answer: Answer) -> None:
         """Under "running": move the running averages towards the mean over tasks of the batches' statistics."""
         with torch.no_grad():
-            for name, values in answer.measures.items():
-                if name.startswith("statistics/"):
-                    module, _, which = name.removeprefix("statistics/").rpartition(".")
-                    norm = self.learner.get_submodule(module)
-                    momentum = 0.1 if norm.momentum is None else norm.momentum
-                    getattr(norm, which).lerp_(values.mean(0).to(getattr(norm, which).dtype), momentum)
+            for name, statistics in answer.statistics.items():
+                norm = self.learner.get_submodule(name)
+                momentum = 0.1 if norm.momentum is None else norm.momentum
+                for average, values in zip((norm.running_mean, norm.running_var), statistics, strict=True):
+                    if average is not None:
+                        average.lerp_(values.mean(0).to(average.dtype), momentum)
 
 
 def _length(episodes: Any) -> int:

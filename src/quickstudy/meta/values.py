@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from quickstudy.episode import Examples
-from quickstudy.learners.learner import Learner, Loss, Measures
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.tune.training_run import TrainingRun
 from quickstudy.meta.carried import Window
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.evolution import copies, evaluated, scored, swapped
-from quickstudy.meta.problem import Answer, Problem, bare
+from quickstudy.meta.problem import Answer, Problem
 
 if TYPE_CHECKING:
     from quickstudy.meta.executors import Executor
@@ -36,13 +38,13 @@ class Values(Estimator):
         state = run.begin(task, seed)
         return state if self.members is None else copies(state, self.members)
 
-    def objective(self, learner: Learner, episode: Any, criterion: Loss | None) -> tuple[Tensor, Measures]:
-        return Backprop().objective(learner, episode, criterion)
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        return Backprop().objective(learner, episode, criterion, context)
 
     def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         """The losses of phi itself, and zeros."""
         n = self.members or 1
         phi = {name: value.detach().expand(n, *value.shape) for name, value in problem.phi().items()}
         own = swapped(episodes.carry) if isinstance(episodes, Window) and self.members else None
-        losses, _ = evaluated(executor, problem, phi, episodes, seeds, own)
-        return Answer(scored(losses).mean(0), {}, bare({name: torch.zeros_like(value[0]) for name, value in phi.items()}))
+        losses = evaluated(executor, problem, phi, episodes, seeds, own).loss
+        return Answer(scored(losses).mean(0), {}, {name: torch.zeros_like(value[0]) for name, value in phi.items()}, {}, ())

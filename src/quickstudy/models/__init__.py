@@ -4,6 +4,7 @@ from quickstudy.models.conv4 import Conv4 as Conv4
 from quickstudy.models.conv4 import conv4 as conv4
 from quickstudy.models.mlp import MLP as MLP
 from quickstudy.models.mlp import mlp as mlp
+from quickstudy.models.read import Read as Read
 from quickstudy.models.relation_head import RelationHead as RelationHead
 from quickstudy.models.relation_head import relation_head as relation_head
 from quickstudy.models.resnet12 import ResNet12 as ResNet12

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.learner import Loss
-from quickstudy.rules import Normalisation
 
 
 def ANIL(

@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.outer import Gradient
 from quickstudy.meta.pretraining import Supervised
-from quickstudy.rules import Normalisation
 
 
 def BaselinePlusPlus(

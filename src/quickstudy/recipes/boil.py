@@ -16,11 +16,11 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.learner import Loss
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 def BOIL(

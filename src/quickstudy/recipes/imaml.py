@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.implicit import Implicit
 from quickstudy.learners.descend.rule import SGD, InnerRule
-from quickstudy.learners.descend.solver import ConjugateGradient, Solver
 from quickstudy.learners.learner import Loss
-from quickstudy.rules import Normalisation
+from quickstudy.linear_solvers import ConjugateGradient, Solver
 
 
 def IMAML(

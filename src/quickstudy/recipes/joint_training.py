@@ -16,12 +16,12 @@ from typing import Any
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.learner import Loss
 from quickstudy.meta.outer import Gradient
 from quickstudy.meta.pretraining import Joint
-from quickstudy.rules import Normalisation
 
 
 def JointTraining(

@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.outer import Gradient
 from quickstudy.meta.pretraining import Supervised
-from quickstudy.rules import Normalisation
 
 
 def LinearProbe(

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.logistic import Logistic
-from quickstudy.rules import Normalisation
 
 
 def LRD2(

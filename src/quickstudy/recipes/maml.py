@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
 from quickstudy.learners.learner import Loss
-from quickstudy.rules import Normalisation
 
 
 def MAML(

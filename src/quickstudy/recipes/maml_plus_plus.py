@@ -22,12 +22,12 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.learner import Loss
 from quickstudy.meta.outer import Gradient, cosine
-from quickstudy.rules import Normalisation
 
 
 def MAMLPlusPlus(

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.curvature import Curvature
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.learner import Loss
-from quickstudy.rules import Normalisation
 
 
 def MetaCurvature(

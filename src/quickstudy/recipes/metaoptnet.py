@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.svm import SVM
-from quickstudy.rules import Normalisation
 
 
 def MetaOptNet(

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
 from quickstudy.learners.learner import Loss
-from quickstudy.rules import Normalisation
 
 
 def ProtoMAML(

@@ -16,13 +16,13 @@ from functools import partial
 import torch
 from torch import nn
 
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import Loss
 from quickstudy.meta.estimator import ReptileDirection
 from quickstudy.meta.outer import Gradient
-from quickstudy.rules import Normalisation
 
 
 def Reptile(

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
+from quickstudy.forward.call import call, plain
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.transfer.pooled import minibatch
-from quickstudy.network import call, plain
-from quickstudy.rules import Normalisation, Rules
 from quickstudy.tasks.interface import TaskDistribution
 
 BATCH = 256  # examples embedded at once
@@ -55,7 +56,7 @@ def base_mean(embed: nn.Module, examples: Examples) -> Tensor:
     for start in range(0, len(examples), BATCH):
         x = pytree.tree_map(lambda leaf: leaf[start : start + BATCH].to(device), examples.x)  # noqa: B023 (called at once)
         with torch.no_grad():
-            part = call(embed, {}, x, Rules("running")).sum(0)
+            part = call(embed, {}, x, Forward(Context(), "running")).sum(0)
         total = part if total is None else total + part
     assert total is not None  # minibatch gives one example at least
     return total / len(examples)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.evaluation.evaluate import BATCH
@@ -79,5 +78,4 @@ def unadapted(learner: Learner, support: Examples, x: Any) -> Tensor | None:
     if not hasattr(learner, "inner_steps"):
         return None
     with torch.no_grad():
-        state = pytree.tree_map(torch.Tensor.detach, learner.learn(support, 0))  # type: ignore[call-arg]
-        return learner.predict(state, x)
+        return learner(support, x, steps=0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
-from quickstudy.network import plain
+from quickstudy.forward.call import plain
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution import LabelledTasks, as_float
 from quickstudy.tasks.family import TaskFamily

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode
+from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.gradient import meta_gradient
 from quickstudy.testing.law import BrokenLaw, agree, difference, double, meta_learns, scaled
@@ -51,7 +52,7 @@ def check_answer(learner: Learner, episode: Episode) -> None:
 def check_state(learner: Learner, episode: Episode) -> None:
     """The state is a pytree of tensors without a graph, and holds everything: a predictor outlives the next task."""
     with torch.no_grad():
-        state = learner.learn(episode.support)
+        state = learner.copied().state(episode.support, Context()).values
     for leaf in pytree.tree_leaves(state):
         if not isinstance(leaf, Tensor):
             raise BrokenLaw(

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ShapeError
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.prototypical import class_means, squared_distance
-from quickstudy.learners.learner import Learner, State, check_ways
+from quickstudy.learners.learner import Learner, check_ways
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.transfer.pretext import unit
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class CentredCentroid(Learner):
@@ -62,15 +63,15 @@ class CentredCentroid(Learner):
         self.arguments = {name: value for name, value in self.arguments.items() if name != "mean"}  # saved among the weights
         self.scale = scale
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """The centroids (ways, features) and the centre (features,)."""
-        z, ways = self.embed(support.x), check_ways("support.y", support)
+        z, ways = apply(self.embed, support.x), check_ways("support.y", support)
         centre = z.mean(0) if self.mean is None else self._given(z)  # (1)
         return {"centroids": class_means(unit(z - centre), support.y, ways), "centre": centre}  # (2), (3)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return -self.scale * squared_distance(unit(self.embed(x) - state["centre"]), state["centroids"])  # (4)
+        return -self.scale * squared_distance(unit(apply(self.embed, x) - state["centre"]), state["centroids"])  # (4)
 
     def _given(self, z: Tensor) -> Tensor:
         assert self.mean is not None

@@ -1,6 +1,6 @@
 """Comparison: the base of learners that embed support and query by one network and compare them there.
 
-    learn(support)  =  read( f_phi(support.x), support.y, ways )          predict(state, x)  =  compare( state, f_phi(x) )
+    learn(support)  =  read( f_phi(support.x), support.y, ways )          predict(values, x)  =  compare( values, f_phi(x) )
 
 A page defines `read` and `compare`; the network, the policy and the batch in which it runs are here.
 """
@@ -16,12 +16,14 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.learner import Learner, Loss, State, check_ways
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
+from quickstudy.learners.learner import Learner, Loss, check_ways, recorded
+from quickstudy.learners.outcome import Log, Outcome, averages
 from quickstudy.models.conv4 import Conv4
 from quickstudy.models.mlp import MLP
 from quickstudy.models.resnet12 import ResNet12
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation, Rules, active
 
 
 class Comparison(Learner, ABC):
@@ -37,46 +39,55 @@ class Comparison(Learner, ABC):
         self.embed = plain("embed", embed)
 
     @abstractmethod
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
-        """The state, from the embedded support z (examples, *features) and its labels y (examples,)."""
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Any:
+        """What is learned, from the embedded support z (examples, *features) and its labels y (examples,)."""
 
     @abstractmethod
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, values: Any, z: Tensor) -> Tensor:
         """Logits (examples, ways) of embedded queries z (examples, *features)."""
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Any:
         """`read` on the embedded support."""
-        return self.read(self.embed(support.x), support.y, check_ways("support.y", support))
+        return self.read(apply(self.embed, support.x), support.y, check_ways("support.y", support))
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, values: Any, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return self.compare(state, self.embed(x))
+        return self.compare(values, apply(self.embed, x))
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
         """The query loss; support and query are embedded in one batch where the policy allows it."""
         if self.normalisation == "support":
-            return super().loss(episode, criterion)
-        support, query = episode.support, episode.query
-        own, asked = self.embedded(episode)
-        state = self.read(own, support.y, check_ways("support.y", support))
-        return (criterion or self.criterion)(self.compare(state, asked), query.y)
+            return super().outcome(episode, context, criterion)
+        return self.jointly(episode, context, criterion)
 
-    def embedded(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        """The embedded support and the embedded query, for a loss that is made of both.
+    def jointly(self, episode: Episode, context: Context, criterion: Loss | None) -> Outcome:
+        """The outcome of the embedded support and the embedded query together."""
+        scope = self.scope(context)
+        with scope:
+            loss, log = self.compared(*self.embedded(episode, context), episode, criterion or self.criterion)
+        return Outcome(loss, log, averages([recorded(scope)]) if self.averages(context) else {}, ())
+
+    def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
+        """The loss of an embedded episode, and scalars for people."""
+        values = self.read(support_z, episode.support.y, check_ways("support.y", episode.support))
+        return criterion(self.compare(values, query_z), episode.query.y), self.measured(values)
+
+    def embedded(self, episode: Episode, context: Context) -> tuple[Tensor, Tensor]:
+        """The embedded support and the embedded query.
 
         In one batch, as these papers' code does; under "support" one after the other, the query with the support's statistics.
         """
         support, query = episode.support, episode.query
         if self.normalisation != "support":
-            z = self.embed(pytree.tree_map(lambda a, b: torch.cat([a, b]), support.x, query.x))
-            own, asked = z.split([len(support), len(query)])
-            return own, asked
-        outer = active()
-        seed = outer.seed if outer is not None else None
-        with Rules("record", seed=seed) as recorded:
-            own = self.embed(support.x)
-        with Rules("replay", kept=recorded.kept, seed=seed, step=1):
-            return own, self.embed(query.x)
+            z = apply(self.embed, pytree.tree_map(lambda a, b: torch.cat([a, b]), support.x, query.x))
+            support_z, query_z = z.split([len(support), len(query)])
+            return support_z, query_z
+        first = Forward(context, "record")
+        with first:
+            support_z = apply(self.embed, support.x)
+        second = Forward(context, "replay", -1, first.statistics)
+        with second:
+            return support_z, apply(self.embed, query.x)
 
 
 def features_of(argument: str, embed: nn.Module) -> int:

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.compare.comparison import Comparison, features_of
 from quickstudy.learners.compare.matching import check_temperature
 from quickstudy.learners.compare.prototypical import class_means, squared_distance
-from quickstudy.learners.learner import Loss, State, check_ways
-from quickstudy.rules import Normalisation
+from quickstudy.learners.learner import Loss, check_ways
+from quickstudy.learners.outcome import Log, Outcome, Values
 
 
 class FEAT(Comparison):
@@ -59,23 +60,25 @@ class FEAT(Comparison):
         self.adapts = SetToSet(features_of("adapts", embed)) if adapts is None else adapts
         self.contrast, self.temperature = contrast, check_temperature(temperature)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The adapted prototypes (ways, features)."""
         return {"prototypes": self.adapts(class_means(z, y, ways))}  # (1), (2)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         return -squared_distance(z, state["prototypes"]) / self.temperature  # (3)
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """Both terms of (4)."""
-        support, query, criterion = episode.support, episode.query, criterion or self.criterion
-        own, asked = self.embedded(episode)
-        ways = check_ways("support.y", support)
-        loss = criterion(self.compare(self.read(own, support.y, ways), asked), query.y)
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """Both terms of (4), which are made of support and query together."""
+        return self.jointly(episode, context, criterion)
+
+    def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
+        """(4)"""
+        loss, log = super().compared(support_z, query_z, episode, criterion)
         if self.contrast == 0:
-            return loss
-        return loss + self.contrast * criterion(self.within_classes(own, asked, support, query), query.y)
+            return loss, log
+        within = self.within_classes(support_z, query_z, episode.support, episode.query)
+        return loss + self.contrast * criterion(within, episode.query.y), log
 
     def within_classes(self, own: Tensor, asked: Tensor, support: Examples, query: Examples) -> Tensor:
         """The logits of the second term: - || psi'_x - c'_k ||^2 / tau for each query x."""

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.compare.prototypical import membership
-from quickstudy.learners.learner import State
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.transfer.pretext import cosine
 from quickstudy.models.lstm_cell import LSTMCell
-from quickstudy.rules import Normalisation
 
 
 class MatchingNetwork(Comparison):
@@ -52,12 +52,12 @@ class MatchingNetwork(Comparison):
         self.order_invariant = context is None
         self.temperature = check_temperature(temperature)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """g(x_i, S) (examples, features), and whose they are, one-hot (examples, ways)."""
         g = z if self.context is None else self.context.support(z)
         return {"support": g, "member": membership(y, ways, z)}
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits log p (examples, ways)."""
         g = state["support"]
         f = z if self.context is None else self.context.query(z, g)

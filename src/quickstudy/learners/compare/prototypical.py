@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import Tensor
 
-from quickstudy.episode import Episode, Examples
-from quickstudy.learners.learner import Learner, Loss, State, check_ways
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
+from quickstudy.learners.compare.comparison import Comparison
 
 
-class Prototypical(Learner):
+class Prototypical(Comparison):
     """Classify a query by its nearest class mean in a learned space.
 
         c_k  = 1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                  (1)
@@ -27,28 +21,13 @@ class Prototypical(Learner):
     Source: Snell, Swersky & Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017, eq. 1-2.
     """
 
-    def __init__(self, embed: nn.Module, *, normalisation: Normalisation = "running"):
-        super().__init__(normalisation=normalisation)
-        self.embed = plain("embed", embed)
-
-    def learn(self, support: Examples) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> dict[str, Tensor]:
         """The prototypes (ways, features)."""
-        ways = check_ways("support.y", support)
-        return {"prototypes": class_means(self.embed(support.x), support.y, ways)}  # (1)
+        return {"prototypes": class_means(z, y, ways)}  # (1)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def compare(self, values: dict[str, Tensor], z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
-        return -squared_distance(self.embed(x), state["prototypes"])  # (2)
-
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The query loss; support and query are embedded in one batch, as the paper's code does, where the policy allows it."""
-        if self.normalisation == "support":
-            return super().loss(episode, criterion)
-        support, query = episode.support, episode.query
-        z = self.embed(pytree.tree_map(lambda a, b: torch.cat([a, b]), support.x, query.x))
-        own, asked = z.split([len(support), len(query)])
-        prototypes = class_means(own, support.y, check_ways("support.y", support))
-        return (criterion or self.criterion)(-squared_distance(asked, prototypes), query.y)
+        return -squared_distance(z, values["prototypes"])  # (2)
 
 
 def class_means(z: Tensor, y: Tensor, ways: int) -> Tensor:

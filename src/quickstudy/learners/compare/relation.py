@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.compare.prototypical import membership
-from quickstudy.learners.learner import Loss, State
+from quickstudy.learners.learner import Loss
+from quickstudy.learners.outcome import Values
 from quickstudy.models.conv4 import Conv4
 from quickstudy.models.relation_head import RelationHead
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class RelationNetwork(Comparison):
@@ -50,14 +51,14 @@ class RelationNetwork(Comparison):
         super().__init__(embed, normalisation=normalisation)
         self.relation = _head(embed) if relation is None else plain("relation", relation)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The sum of each class (ways, *features)."""
         state = {"sums": torch.tensordot(membership(y, ways, z), z, dims=([0], [0]))}  # (1)
         if self.normalisation == "support":
             self.compare(state, z)  # g's norms take their statistics here
         return state
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits u (examples, ways)."""
         m, n = state["sums"], z.shape[0]
         ways = len(m)

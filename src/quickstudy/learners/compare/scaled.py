@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.compare.prototypical import class_means, squared_distance
-from quickstudy.learners.learner import State
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
+from quickstudy.learners.outcome import Values
 
 
 class LearnedMetric(Comparison):
@@ -37,11 +37,11 @@ class LearnedMetric(Comparison):
         super().__init__(embed, normalisation=normalisation)
         self.metric = ScaledDistance() if metric is None else plain("metric", metric)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The prototypes (ways, features)."""
         return {"prototypes": class_means(z, y, ways)}  # (1)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         return -self.metric(z, state["prototypes"])  # (2)
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.prototypical import class_means, squared_distance
-from quickstudy.learners.learner import Learner, State, check_ways
+from quickstudy.learners.learner import Learner, check_ways
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.transfer.pretext import unit
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class ZeroShot(Learner):
@@ -54,13 +55,13 @@ class ZeroShot(Learner):
         self.embed, self.describe = plain("embed", embed), plain("describe", describe)
         self.unit_length = unit_length
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """The prototypes (ways, features)."""
         (v,) = support.x.values() if isinstance(support.x, Mapping) else (support.x,)
-        c = self.describe(v)
+        c = apply(self.describe, v)
         c = unit(c) if self.unit_length else c  # (1)
         return {"prototypes": class_means(c, support.y, check_ways("support.y", support))}
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return -squared_distance(self.embed(x), state["prototypes"])  # (2)
+        return -squared_distance(apply(self.embed, x), state["prototypes"])  # (2)

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from quickstudy.errors import ArgumentError
-from quickstudy.network import plain
+from quickstudy.forward.call import plain, with_tensors
 
 
 class LoRA(nn.Module):
@@ -58,7 +57,7 @@ class LoRA(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's answer with W' for W."""
-        return functional_call(self.network, self.changed(), args, kwargs)
+        return with_tensors(self.network, self.changed(), lambda network: network(*args, **kwargs))
 
     def changed(self) -> dict[str, Tensor]:
         """W' by the network's names."""

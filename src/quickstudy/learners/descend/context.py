@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.forward.call import plain
 from quickstudy.models.conv4 import Conv4
-from quickstudy.network import plain
 
 
 class WithContext(nn.Module):

@@ -12,39 +12,43 @@ Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning for Fast Adaptation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
-from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
+from quickstudy.forward.blueprint import Blueprint
+from quickstudy.forward.call import Parameters, call, plain
+from quickstudy.forward.context import Context, Normalisation, source
+from quickstudy.forward.derivatives import gradient_of
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.curvature import Curvature
 from quickstudy.learners.descend.hypergradient import FirstOrder, Hypergradient, Unrolled
+from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.rates import LearnedRates, Rates
 from quickstudy.learners.descend.rule import SGD, InnerRule, clip_by_norm
 from quickstudy.learners.descend.step_norms import StepNorms
-from quickstudy.learners.learner import Learner, Loss, Measures, check_outputs, default_loss
-from quickstudy.network import Parameters, call, plain
-from quickstudy.rules import Normalisation, Rules, Source, Statistics, active
+from quickstudy.learners.learner import Learner, Loss, check_outputs, default_loss, recorded
+from quickstudy.learners.outcome import Answered, Outcome, Recorded, State, averages
 
 if TYPE_CHECKING:
     from quickstudy.meta.outer import Gradient
 
-# theta; t and the rule's state; in training with dropout, its seed and step; at the end, statistics and the norms of theta_K
-DescentState = dict[str, Any]
 
-# Where batch norm takes its statistics in an inner step, and as a query is answered (in training "running" means the batch's).
-INNER: dict[Normalisation, Source] = {"support": "batch", "running": "running", "transductive": "batch", "frozen": "running"}
-QUERY: dict[Normalisation, Source] = {"support": "replay", "running": "running", "transductive": "batch", "frozen": "running"}
+class Inputs(NamedTuple):
+    """Every tensor that an inner problem depends on beside theta."""
+
+    phi: Parameters
+    support: Examples
+    seed: Tensor
 
 
-class Descent(Learner, rules=False):
+class Descent(Learner):
     """Gradient descent on the support set, from a learned start.
 
     Main arguments:
@@ -115,122 +119,132 @@ class Descent(Learner, rules=False):
         self.curvature = None if curvature is None else curvature.of(self.initial())
         self.register_buffer("strength", torch.tensor(float(strength), dtype=self._dtype()), persistent=False)
         self.proximal = strength != 0
+        self._plan: Blueprint | None = None  # of the network of a private copy
         weights = torch.tensor(self.step_weights or (0.0,) * inner_steps + (1.0,), dtype=self._dtype())
         self.register_buffer("weights", weights, persistent=False)  # of the query loss after 0..K steps
         _check(self)
 
-    # ---- a learner: state and prediction ----
+    # ---- a learner: state, answer, outcome ----
 
-    def learn(self, support: Examples, steps: int | None = None) -> DescentState:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
-        steps = self.inner_steps if steps is None else steps
-        return self.settle(self.hypergradient.descend(self, self.begin(support), support, steps), support)
+        steps, problem = self.inner_steps if steps is None else steps, self.problem(support, context)
+        at = self.hypergradient.descend(problem, problem.start(), steps)
+        return self.settle(at.theta, support, context, steps)
 
-    def predict(self, state: DescentState, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """(2)"""
-        outer, parameters = active(), {**state["theta"], **state.get("norms", {})}
-        if self.normalisation == "running" and outer is not None and outer.episode:
-            rules = Rules("record", **_dropout(state, query=True))
-            prediction = call(self.network, parameters, x, rules)
-            outer.kept, outer.targets = outer.kept + rules.kept, outer.targets + rules.targets
-            return prediction
-        kept = [(mean, variance, 0) for mean, variance in state.get("statistics", ())]
-        return call(self.network, parameters, x, Rules(QUERY[self.normalisation], kept=kept, **_dropout(state, query=True)))
+        norms = source(self.normalisation, "query", context.training)
+        forward = Forward(context, norms, -1, state.statistics if norms == "replay" else None)
+        return Answered(self.run({**state.values["theta"], **state.values.get("norms", {})}, x, forward), recorded(forward))
 
-    def adapted(self, state: DescentState) -> Parameters:
-        """theta by the names that its tensors have in phi; a buffer that adapts has none."""
-        phi = dict(self.network.named_parameters())
-        return {f"network.{name}": value for name, value in state["theta"].items() if name in phi}
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """The query loss after the descent; with `step_weights` the weighed sum of those after every step."""
+        support, query, criterion = episode.support, episode.query, criterion or self.criterion
+        passes: dict[Any, Recorded] = {}
 
-    # ---- a learner that takes steps ----
+        def query_loss(theta: Parameters, t: int) -> Tensor:
+            prediction, seen = self.answer(self.settle(theta, support, context, t), query.x, context)
+            passes["query", t] = self._of_step(seen, t)
+            return criterion(prediction, query.y)
 
-    def begin(self, support: Examples) -> DescentState:
-        """The state before the first step: theta_0 = phi."""
-        theta, outer = self.initial(), active()
-        state: DescentState = {"theta": theta, "rule": self.rule.begin(theta), "t": Count(0)}
-        if outer is not None and outer.seed is not None:
-            state["dropout"] = {"seed": outer.seed, "step": torch.zeros((), dtype=torch.int64, device=outer.seed.device)}
-        return state
+        problem = self.problem(support, context, query_loss, passes)
+        if self.step_weights is None:
+            loss, log = self.hypergradient.loss(problem, self.inner_steps)
+        else:
+            loss, log = self._multi_step_loss(problem), {}
+        return Outcome(loss, log, averages(list(passes.values())) if self.averages(context) else {}, ())
 
-    def advance(self, state: DescentState, batch: Examples) -> DescentState:
-        """(1)"""
-        t = state["t"].value
-        g = self.hypergradient.inner_gradient(lambda theta: self.inner_gradient({**state, "theta": theta}, batch), state["theta"])
-        if self.clip is not None:
-            g = clip_by_norm(g, self.clip)
-        if self.curvature is not None:
-            g = self.curvature(g)
-        theta, rule = self.rule.update(state["theta"], g, state["rule"], self.rates(t))
-        return self.moved({**state, "rule": rule}, theta)
+    def _multi_step_loss(self, problem: InnerProblem) -> Tensor:
+        at, total = problem.start(), torch.zeros((), dtype=self.weights.dtype, device=self.weights.device)
+        for t, counts in enumerate(self.step_weights or ()):
+            if t:
+                at = self.hypergradient.descend(problem, at, 1, t - 1)
+            if counts:
+                total = total + self.weights[t] * problem.outer_loss(at.theta, t)
+        return total
 
-    def moved(self, state: DescentState, theta: Parameters) -> DescentState:
-        """The state one inner step on, at theta."""
-        after = {**state, "theta": theta, "t": Count(state["t"].value + 1)}
-        if "dropout" in state:
-            after["dropout"] = {"seed": state["dropout"]["seed"], "step": state["dropout"]["step"] + 1}
-        return after
+    # ---- the inner problem ----
 
-    def inner_gradient(self, state: DescentState, support: Examples) -> Parameters:
-        """d/dtheta [ L(f_theta(support)) + strength/2 ||theta - phi||^2 ]"""
-        return self.inner_gradient_and_loss(state, support)[0]
+    def problem(
+        self,
+        support: Examples,
+        context: Context,
+        outer_loss: Callable[[Parameters, int], Tensor] | None = None,
+        passes: dict[Any, Recorded] | None = None,
+        start: Callable[[], Iterate] | None = None,
+    ) -> InnerProblem:
+        """Descent on a support set; `passes` takes what norms record in inner steps, `start` is another first iterate."""
 
-    def inner_gradient_and_loss(self, state: DescentState, support: Examples) -> tuple[Parameters, Tensor]:
-        """The inner gradient, and the inner objective that it is of."""
-        norms = self._norms(state)
-        seen: list[tuple[Tensor | None, Statistics]] = []
+        def gradient(theta: Parameters, t: int) -> Parameters:
+            g, _, seen = self.inner_gradient(theta, t, support, context)
+            if passes is not None and seen[0]:
+                passes["support", t] = self._of_step(seen, t)
+            return g
 
-        def objective(theta: Parameters) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-            rules = Rules(self._inner_source(), **_dropout(state))
-            prediction = call(self.network, {**theta, **norms}, support.x, rules)
+        def remade(inputs: Inputs) -> InnerProblem:
+            other: Descent = Blueprint(self)(inputs.phi)
+            return other.problem(inputs.support, Context(context.training, inputs.seed))
+
+        def inputs() -> Inputs:
+            return Inputs(dict(self.named_parameters()), support, torch.as_tensor(context.seed))
+
+        first = start or (lambda: self.start(support, context))
+        return InnerProblem(first, gradient, self.step, outer_loss or _no_outer_loss, self.first_rate, inputs, remade)
+
+    def start(self, support: Examples, context: Context) -> Iterate:
+        """theta_0 = phi."""
+        theta = self.initial()
+        return Iterate(theta, self.rule.begin(theta))
+
+    def inner_gradient(
+        self, theta: Parameters, t: int, support: Examples, context: Context
+    ) -> tuple[Parameters, Tensor, Recorded]:
+        """d/dtheta [ L(f_theta(support)) + strength/2 ||theta - phi||^2 ], that objective, and what norms recorded."""
+        norms, counts = self._norms(t), {}
+
+        def objective(theta: Parameters) -> tuple[Tensor, Any]:
+            forward = Forward(context, self._inner_source(context), t)
+            prediction = self.run({**theta, **norms}, support.x, forward)
             check_outputs(prediction, support)
             value = self.criterion(prediction, support.y)
             if self.proximal:
                 phi = self.initial()
                 value = value + self.strength / 2 * sum(((theta[name] - phi[name]) ** 2).sum() for name in theta)
-            seen[:] = zip(rules.targets, rules.kept, strict=True)
-            return value, [(kept.mean.detach(), kept.variance.detach()) for kept in rules.kept]
+            statistics, values = recorded(forward)
+            counts.update(values)
+            return value, statistics
 
-        g, (value, statistics) = grad_and_value(objective, has_aux=True)(state["theta"])
-        if seen and (outer := active()) is not None:  # the running averages of this step's own norms, for the outer loop to move
-            pairs = zip(statistics, seen, strict=True)
-            outer.kept = outer.kept + [Statistics(mean, variance, kept.values) for (mean, variance), (_, kept) in pairs]
-            outer.targets = outer.targets + [target for target, _ in seen]
-        return g, value
+        g, value, statistics = gradient_of(objective, theta)
+        return g, value, (statistics, counts)
 
-    def settle(self, state: DescentState, support: Examples) -> DescentState:
-        """The state that predicts: theta, and under the policy "support" the statistics of the support at theta."""
-        kept: DescentState = {key: state[key] for key in ("theta", "dropout") if key in state}
-        norms = self._norms(state)
+    def step(self, at: Iterate, g: Parameters, t: int) -> Iterate:
+        """(1), of a gradient g."""
+        if self.clip is not None:
+            g = clip_by_norm(g, self.clip)
+        if self.curvature is not None:
+            g = self.curvature(g)
+        return Iterate(*self.rule.update(at.theta, g, at.rule, self.rates(t)))
+
+    def settle(self, theta: Parameters, support: Examples, context: Context, t: int) -> State:
+        """The state that predicts, after t steps: theta, and under the policy "support" the statistics of the support at it."""
+        values, norms = {"theta": theta}, self._norms(t)
         if norms:  # a predictor's averages are its own: the outer loop moves the learner's
-            kept["norms"] = norms if active() is not None else {name: tensor.clone() for name, tensor in norms.items()}
-        if self.normalisation == "support":
-            rules = Rules("record", **_dropout(state))
-            call(self.network, {**state["theta"], **norms}, support.x, rules)
-            if rules.kept:
-                kept["statistics"] = [tuple(one[:2]) for one in rules.kept]
-        return kept
+            values["norms"] = norms if context.training else {name: tensor.clone() for name, tensor in norms.items()}
+        if self.normalisation != "support":
+            return State(values)
+        forward = Forward(context, "record", t)
+        self.run({**theta, **norms}, support.x, forward)
+        return State(values, forward.statistics)
 
-    # ---- what the across-task training lowers ----
-
-    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
-        criterion = criterion or self.criterion
-        if self.step_weights is None:
-            return self.hypergradient.measured_loss(self, episode, criterion)
-        state, total = self.begin(episode.support), torch.zeros((), dtype=self._dtype(), device=self.strength.device)
-        for t, counts in enumerate(self.step_weights):
-            if t:
-                state = self.hypergradient.descend(self, state, episode.support, 1)
-            if counts:
-                total = total + self.weights[t] * self.query_loss(state, episode.support, episode.query, criterion)
-        return total, {}
-
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The query loss after the descent; with `step_weights` the weighed sum of those after every step."""
-        return self.measured_loss(episode, criterion)[0]
-
-    def query_loss(self, state: DescentState, support: Examples, query: Examples, criterion: Loss) -> Tensor:
-        """The loss on the query of the state's theta."""
-        return criterion(self.predict(self.settle(state, support), query.x), query.y)
+    def run(self, theta: Parameters, x: Any, forward: Forward) -> Tensor:
+        """f_theta(x) in one pass."""
+        plan = self._plan
+        if plan is None and not torch.compiler.is_compiling():
+            plan = Blueprint(self.network, forward.context.training)
+            if self.is_copy:
+                self._plan = plan
+        return call(self.network, theta, x, forward, plan)
 
     # ---- what changes as meta-training goes on ----
 
@@ -272,49 +286,43 @@ class Descent(Learner, rules=False):
         rates = list(self.rates().values())
         return rates[0] if rates[0].ndim == 0 else torch.cat([rate.reshape(-1) for rate in rates]).mean()
 
+    def adapted(self, state: State) -> Parameters:
+        """theta by the names that its tensors have in phi; a buffer that adapts has none."""
+        phi = dict(self.network.named_parameters())
+        return {f"network.{name}": value for name, value in state.values["theta"].items() if name in phi}
+
     def divergence(self, support: Examples) -> NotFiniteError:
         """The error that names the inner step and the parameter at which the loop diverged."""
         with torch.no_grad():
-            state = self.begin(support)
-            for step in range(1, self.inner_steps + 1):
-                state = self.advance(state, support)
-                for name, value in state["theta"].items():
+            problem = self.copied().problem(support, Context())
+            at = problem.start()
+            for t in range(self.inner_steps):
+                at = problem.step(at, problem.gradient(at.theta, t), t)
+                for name, value in at.theta.items():
                     if not bool(torch.isfinite(value).all()):
-                        return _diverged(step, name, self)
+                        return _diverged(t + 1, name, self)
         return super().divergence(support)
 
-    def _inner_source(self) -> Source:
-        outer = active()
-        if self.normalisation == "running" and outer is not None and outer.episode:
-            return "batch" if self.norms is None else "record"
-        return INNER[self.normalisation]
+    def _inner_source(self, context: Context) -> Any:
+        if self.norms is not None and self.averages(context):
+            return "record"  # every step has averages of its own to be moved
+        return source(self.normalisation, "inner", context.training)
 
-    def _norms(self, state: DescentState) -> Parameters:
-        return {} if self.norms is None else self.norms.at(state["t"].value)
+    def _norms(self, t: int) -> Parameters:
+        return {} if self.norms is None else self.norms.at(t)
+
+    def _of_step(self, seen: Recorded, t: int) -> Recorded:
+        """What was recorded after t steps, under the names of that step's own norms."""
+        return seen if self.norms is None else self.norms.renamed(seen, t, self.network)
 
     def _dtype(self) -> torch.dtype:
         return next(iter(self.initial().values())).dtype
 
 
-def _dropout(state: DescentState, query: bool = False) -> dict[str, Any]:
-    """Seed and step for the dropout of a forward pass: inner step t, or -1 for the query."""
-    if "dropout" not in state:
-        return {}
-    return {"seed": state["dropout"]["seed"], "step": -1 if query else state["dropout"]["step"]}
-
-
-class Count:
-    """A number that a state holds as structure, not as a tensor: it is the same in every task, and may pick a module."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: int):
-        self.value = value
-
-
-pytree.register_pytree_node(
-    Count, lambda count: ([], count.value), lambda _, value: Count(value), serialized_type_name="quickstudy.Count"
-)
+def _no_outer_loss(theta: Parameters, t: int) -> Tensor:
+    raise UnsupportedError(
+        "outer_loss", expected="a problem with an outer loss", got="one of the support alone", do="Give problem(outer_loss=)."
+    )
 
 
 def _adapting(network: nn.Module, adapts: str | Sequence[str], norms: StepNorms | None) -> tuple[str, ...]:

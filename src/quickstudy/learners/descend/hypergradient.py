@@ -4,27 +4,23 @@
 
 `Unrolled` is exact. `FirstOrder` drops every second derivative, `Truncated(k)` keeps those of the last k steps, and
 `Implicit` forgets the path and differentiates the resting point (implicit.py). Each is an object given to a learner that
-descends, as a solver of differential equations takes an adjoint.
+descends, as a solver of differential equations takes an adjoint. It sees functions (`InnerProblem`) and no learner.
 """
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.derivatives import stop
+from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.recompute import recomputed
-from quickstudy.network import Parameters
-
-if TYPE_CHECKING:
-    from quickstudy.episode import Episode, Examples
-    from quickstudy.learners.descend.descent import Descent, DescentState
-    from quickstudy.learners.learner import Loss, Measures
+from quickstudy.learners.outcome import Log
 
 
 class Hypergradient(ABC):
@@ -34,19 +30,23 @@ class Hypergradient(ABC):
     every_step = True  # whether the query loss may be weighed after every step
     compiles = True  # whether `torch.compile` keeps its gradient
 
-    def inner_gradient(self, gradient: Callable[[Parameters], Parameters], theta: Parameters) -> Parameters:
+    def gradient(self, problem: InnerProblem, theta: Parameters, t: int) -> Parameters:
         """The inner gradient at theta, as this derivative sees it."""
-        return gradient(theta)
+        return problem.gradient(theta, t)
 
-    def descend(self, learner: Descent, state: DescentState, support: Examples, steps: int) -> DescentState:
-        """`steps` inner steps from `state`."""
-        for _ in range(steps):
-            state = learner.advance(state, support)
-        return state
+    def step(self, problem: InnerProblem, at: Iterate, t: int) -> Iterate:
+        """One inner step."""
+        return problem.step(at, self.gradient(problem, at.theta, t), t)
 
-    def measured_loss(self, learner: Descent, episode: Episode, criterion: Loss) -> tuple[Tensor, Measures]:
-        """The query loss after the descent, with this derivative."""
-        return criterion(learner(episode.support, episode.query.x), episode.query.y), {}
+    def descend(self, problem: InnerProblem, at: Iterate, steps: int, first: int = 0) -> Iterate:
+        """`steps` inner steps on from `at`, of which the first is step number `first`."""
+        for t in range(first, first + steps):
+            at = self.step(problem, at, t)
+        return at
+
+    def loss(self, problem: InnerProblem, steps: int) -> tuple[Tensor, Log]:
+        """The task's loss after the descent, with this derivative, and what else was measured."""
+        return problem.outer_loss(self.descend(problem, problem.start(), steps).theta, steps), {}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Unrolled(Hypergradient):
 
     Args:
         recompute: keep only each step's inputs and compute the step again in the backward pass. The same gradient in a
-            fraction of the memory, for about one more forward pass. torch.utils.checkpoint does not work under torch.func.
+            fraction of the memory, for about one more forward pass.
 
     Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning", ICML 2017, eq. 1.
     """
@@ -67,10 +67,10 @@ class Unrolled(Hypergradient):
         """torch.compile drops the backward of an autograd.Function, silently: gradient 0."""
         return not self.recompute
 
-    def descend(self, learner: Descent, state: DescentState, support: Examples, steps: int) -> DescentState:
-        for _ in range(steps):
-            state = recomputed(learner, "advance", state, support) if self.recompute else learner.advance(state, support)
-        return state
+    def step(self, problem: InnerProblem, at: Iterate, t: int) -> Iterate:
+        if not self.recompute:
+            return super().step(problem, at, t)
+        return recomputed(lambda problem, at: Hypergradient.step(self, problem, at, t), problem, at)
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class FirstOrder(Hypergradient):
 
     second_order = False
 
-    def inner_gradient(self, gradient: Callable[[Parameters], Parameters], theta: Parameters) -> Parameters:
+    def gradient(self, problem: InnerProblem, theta: Parameters, t: int) -> Parameters:
         with torch.no_grad():
-            return stop(gradient(stop(theta)))
+            return stop(problem.gradient(stop(theta), t))
 
 
 @dataclass(frozen=True)
@@ -110,25 +110,18 @@ class Truncated(Hypergradient):
         if self.k < 0:
             raise ArgumentError("Truncated(k)", expected="k >= 0 steps", got=str(self.k), do="Truncated(0) is first order.")
 
-    def descend(self, learner: Descent, state: DescentState, support: Examples, steps: int) -> DescentState:
+    def descend(self, problem: InnerProblem, at: Iterate, steps: int, first: int = 0) -> Iterate:
         early = max(steps - self.k, 0)
-        state = at_rest(learner, state, support, early)
+        phi, at = at.theta, without_graph(problem, at, early)
         if early:
-            phi = learner.initial()
-            state = {**state, "theta": {name: phi[name] + (theta - phi[name]).detach() for name, theta in state["theta"].items()}}
-        for _ in range(steps - early):
-            state = learner.advance(state, support)
-        return state
+            at = at._replace(theta={name: phi[name] + (theta - phi[name]).detach() for name, theta in at.theta.items()})
+        return super().descend(problem, at, steps - early, first + early)
 
 
-def at_rest(learner: Descent, state: DescentState, support: Examples, steps: int) -> DescentState:
+def without_graph(problem: InnerProblem, at: Iterate, steps: int) -> Iterate:
     """`steps` inner steps without a graph."""
     with torch.no_grad():
-        for _ in range(steps):
-            state = stop(learner.advance(stop(state), support))
-    return state
-
-
-def stop(tree: Any) -> Any:
-    """The same tensors, cut from the graph."""
-    return torch.utils._pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
+        for t in range(steps):
+            at = stop(at)
+            at = stop(problem.step(at, problem.gradient(at.theta, t), t))
+    return at

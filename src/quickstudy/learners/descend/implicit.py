@@ -7,9 +7,9 @@ At rest  g(theta*, phi) = d/dtheta [ L(theta) + strength/2 ||theta - phi||^2 ] =
 
 Memory does not grow with the number of inner steps, and the path to theta* may be anything.
 
-Two forms of one idea: `Implicit.descend` attaches theta* to phi by (1), for whoever composes with `learn`; the executors' loss
-is the surrogate (2), whose value is L and whose gradient is (2). The surrogate needs no autograd.Function, so it compiles, and
-it returns the solver's residual as a measure.
+Two forms of one idea: `Implicit.descend` attaches theta* to phi by (1), for whoever composes with `learner(support, x)`; the
+executors' loss is the surrogate (2), whose value is L and whose gradient is (2). The surrogate needs no autograd.Function, so it
+compiles, and it returns the solver's residual in the log.
 
 Source: Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019, eq. 6-7.
 """
@@ -18,25 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vjp
 from torch.utils import _pytree as pytree
 
-from quickstudy.learners.descend.hypergradient import Hypergradient, at_rest, stop
-from quickstudy.learners.descend.recompute import in_this_context
-from quickstudy.learners.descend.solver import ConjugateGradient, Solver, dot
-from quickstudy.network import Parameters, call_method
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.derivatives import gradient_of, pullback, stop
+from quickstudy.learners.descend.hypergradient import Hypergradient, without_graph
+from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
+from quickstudy.learners.descend.recompute import under_this_autocast
+from quickstudy.learners.outcome import Log
+from quickstudy.linear_solvers import ConjugateGradient, Solver, dot
 
-if TYPE_CHECKING:
-    from quickstudy.episode import Episode, Examples
-    from quickstudy.learners.descend.descent import Descent, DescentState
-    from quickstudy.learners.learner import Loss, Measures
-
-
-Gradient = Callable[[list[Tensor]], tuple[Tensor, ...]]
+Gradient = Callable[[list[Tensor]], Parameters]
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Implicit(Hypergradient):
     """The derivative of the resting point, by the implicit function theorem.
 
     It is exact where the inner loop has come to rest and the solver has converged; the proximal `strength` of the learner makes
-    both quick. The relative residual of the solver is recorded as the measure "residual".
+    both quick. The relative residual of the solver is logged as "residual".
 
     Args:
         solver: `ConjugateGradient(steps=, tolerance=)`, `Neumann(terms=)` or `Exact()`.
@@ -54,48 +50,38 @@ class Implicit(Hypergradient):
 
     every_step = False
 
-    def descend(self, learner: Descent, state: DescentState, support: Examples, steps: int) -> DescentState:
-        state = at_rest(learner, state, support, steps)
+    def descend(self, problem: InnerProblem, at: Iterate, steps: int, first: int = 0) -> Iterate:
+        at = without_graph(problem, at, steps)
         if not torch.is_grad_enabled():
-            return state
-        phi = dict(learner.named_parameters())
-        leaves, structure = pytree.tree_flatten((state["theta"], phi, support, state.get("dropout", {})))
-        problem = _Problem(learner, self.solver, structure)
-        theta = _AtRest.apply(problem, in_this_context(problem.gradient), *leaves)
-        return {**state, "theta": dict(zip(state["theta"], theta, strict=True))}
+            return at
+        leaves, structure = pytree.tree_flatten((at.theta, problem.inputs()))
 
-    def measured_loss(self, learner: Descent, episode: Episode, criterion: Loss) -> tuple[Tensor, Measures]:
-        support, query = episode.support, episode.query
-        state = at_rest(learner, learner.begin(support), support, learner.inner_steps)
-        phi: Parameters = dict(learner.named_parameters())
+        def gradient(leaves: Any) -> Parameters:
+            theta, inputs = pytree.tree_unflatten(leaves, structure)
+            return problem.remade(inputs).gradient(theta, steps)
 
-        def outer(theta: Parameters, phi: Parameters) -> Tensor:
-            return call_method(learner, "query_loss", phi, {**state, "theta": theta}, support, query, criterion)
+        rest = _Rest(list(at.theta), self.solver, under_this_autocast(gradient), stop(problem.rate()))
+        return at._replace(theta=dict(zip(at.theta, _AtRest.apply(rest, *leaves), strict=True)))
 
-        def g(theta: Parameters, phi: Parameters) -> Parameters:
-            return call_method(learner, "inner_gradient", phi, {**state, "theta": theta}, support)
-
-        theta, fixed = stop(state["theta"]), stop(phi)
-        v, loss = grad_and_value(outer)(theta, fixed)
-        H = lambda u: vjp(lambda t: g(t, fixed), theta)[1](u)[0]  # noqa: E731  H is symmetric
-        u, residual = self.solver.solve(H, v, stop(learner.first_rate()))
-        surrogate = outer(theta, phi) - dot(stop(u), g(theta, phi))  # (2)
-        return loss.detach() + surrogate - surrogate.detach(), {"residual": residual.detach()}
+    def loss(self, problem: InnerProblem, steps: int) -> tuple[Tensor, Log]:
+        theta = stop(without_graph(problem, problem.start(), steps).theta)
+        with torch.no_grad():
+            v = gradient_of(lambda at: (problem.outer_loss(at, steps), ()), theta)[0]
+            H = pullback(lambda at: problem.gradient(at, steps), theta)[1]  # H is symmetric
+            u, residual = self.solver.solve(H, v, stop(problem.rate()))
+        value = problem.outer_loss(theta, steps)
+        through = dot(stop(u), problem.gradient(theta, steps))
+        return value - (through - through.detach()), {"residual": residual.detach()}  # (2)
 
 
 @dataclass
-class _Problem:
+class _Rest:
     """What the backward pass of theta* needs beside tensors."""
 
-    learner: Descent
+    names: list[str]
     solver: Solver
-    structure: pytree.TreeSpec
-
-    def gradient(self, leaves: Any) -> tuple[Tensor, ...]:
-        """g(theta, phi), as a tuple, from the flat inputs."""
-        theta, phi, support, dropout = pytree.tree_unflatten(leaves, self.structure)
-        state = {"theta": theta} | ({"dropout": dropout} if dropout else {})
-        return tuple(call_method(self.learner, "inner_gradient", phi, state, support).values())
+    gradient: Gradient  # g of the flat theta and inputs
+    rate: Tensor
 
 
 class _AtRest(torch.autograd.Function):
@@ -104,36 +90,28 @@ class _AtRest(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(problem: _Problem, gradient: Gradient, *leaves: Tensor) -> tuple[Tensor, ...]:
-        theta = pytree.tree_unflatten(leaves, problem.structure)[0]
-        return tuple(value.clone() for value in theta.values())
+    def forward(rest: _Rest, *leaves: Tensor) -> tuple[Tensor, ...]:
+        return tuple(value.clone() for value in leaves[: len(rest.names)])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.problem, ctx.gradient = inputs[:2]
-        ctx.save_for_backward(*inputs[2:])
+        ctx.rest = inputs[0]
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> Any:
-        problem, gradient, leaves = ctx.problem, ctx.gradient, list(ctx.saved_tensors)
-        names = list(pytree.tree_unflatten(leaves, problem.structure)[0])
-        n = len(names)
-        wanted = [i for i in range(n, len(leaves)) if leaves[i].is_floating_point() and ctx.needs_input_grad[i + 2]]
+        rest, leaves = ctx.rest, list(ctx.saved_tensors)
+        n = len(rest.names)
+        floating = {str(i): leaf for i, leaf in enumerate(leaves) if leaf.is_floating_point()}
+        wanted = {i: leaf for i, leaf in floating.items() if int(i) >= n and ctx.needs_input_grad[int(i) + 1]}
 
-        def H(u: Parameters) -> Parameters:
-            pull = vjp(lambda *theta: gradient([*theta, *leaves[n:]]), *leaves[:n])[1]
-            return dict(zip(names, pull(tuple(u.values())), strict=True))
+        def g(inputs: Parameters) -> Parameters:
+            """The inner gradient, of the flat inputs by their place."""
+            with torch.enable_grad():
+                found = rest.gradient([inputs.get(str(i), leaf) for i, leaf in enumerate(leaves)])
+            return {str(i): found[name] for i, name in enumerate(rest.names)}
 
-        def g(*inputs: Tensor) -> tuple[Tensor, ...]:
-            values = list(leaves)
-            for i, value in zip(wanted, inputs, strict=True):
-                values[i] = value
-            return gradient(values)
-
-        rate = problem.learner.first_rate().detach()
-        u, _ = problem.solver.solve(H, dict(zip(names, v, strict=True)), rate)
-        pull = vjp(g, *(leaves[i] for i in wanted))[1]
-        answer: list[Tensor | None] = [None] * len(leaves)
-        for i, one in zip(wanted, pull(tuple(-u[name] for name in names)), strict=True):
-            answer[i] = one
-        return None, None, *answer
+        H = pullback(g, {str(i): leaves[i] for i in range(n)})[1]
+        u, _ = rest.solver.solve(H, {str(i): one for i, one in enumerate(v)}, rest.rate)
+        found = pullback(g, wanted)[1]({i: -one for i, one in u.items()})
+        return None, *(found.get(str(i)) for i in range(len(leaves)))

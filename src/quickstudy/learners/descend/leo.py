@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
-from quickstudy.counted import counted_normal
-from quickstudy.episode import Episode, Examples
+from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.forward.call import Parameters, apply, plain
+from quickstudy.forward.context import Normalisation
+from quickstudy.forward.derivatives import gradient_of
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.learner import Learner, Loss, State, check_ways
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation, active
+from quickstudy.learners.learner import Learner, Loss, check_ways
+from quickstudy.learners.outcome import Values
 
 LIMIT = 5.0  # of log s and log(sigma_k / sigma)
 
@@ -96,37 +97,37 @@ class LEO(Learner):
         """Not where stop(z^T) is in the loss."""
         return self.encoder_penalty == 0
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """weights (ways, features); and, for the loss, z^0 and z^T (ways, latents) and the divergence of each class (ways,)."""
-        x, ways = self.embed(support.x), check_ways("support.y", support)
+        x, ways = apply(self.embed, support.x), check_ways("support.y", support)
         if x.shape[1] != self.features:
             raise ShapeError("features", expected=str(x.shape[1]), got=str(self.features), do="Give the embedding's number.")
         m, log_s = self.code(x, support.y, ways)  # (1), (2)
-        z_0 = z = m + log_s.exp() * self.noise(m, 0)  # (3)
+        z_0 = z = m + log_s.exp() * self.noise(m)  # (3)
 
-        def L(w: Tensor) -> Tensor:
-            return self.criterion(x @ w.T, support.y)
+        def descend(at: Tensor, rate: Tensor, weights: Callable[[Tensor], Tensor]) -> Tensor:
+            def L(at: Parameters) -> tuple[Tensor, tuple[()]]:
+                return self.criterion(x @ weights(at["at"]).T, support.y), ()
 
-        for t in range(self.latent_steps):
-            z = z - self.latent_lr * grad(lambda z, t=t: L(self.decode(z, 1 + t)))(z)  # (5)
-        w = self.decode(z, 1 + self.latent_steps)
+            return at - rate * gradient_of(L, {"at": at})[0]["at"]
+
+        for _ in range(self.latent_steps):
+            z = descend(z, self.latent_lr, self.decode)  # (5)
+        w = self.decode(z)
         for _ in range(self.fine_tuning_steps):
-            w = w - self.fine_tuning_lr * grad(L)(w)  # (6)
+            w = descend(w, self.fine_tuning_lr, lambda w: w)  # (6)
         divergence = ((2 * log_s).exp() + m**2 - 1 - 2 * log_s).sum(1) / 2
         return {"weights": w, "start": z_0, "latents": z, "divergence": divergence}
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return self.embed(x) @ state["weights"].T  # (7)
+        return apply(self.embed, x) @ state["weights"].T  # (7)
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+    def episode_loss(self, values: Values, prediction: Tensor, query: Examples, criterion: Loss) -> Tensor:
         """(8)"""
-        state = self.learn(episode.support)
-        query = (criterion or self.criterion)(self.predict(state, episode.query.x), episode.query.y)
-        moved = ((state["latents"].detach() - state["start"]) ** 2).mean()
-        return (
-            query + self.kl * state["divergence"].mean() + self.encoder_penalty * moved + self.orthogonality * self.correlation()
-        )
+        moved = ((values["latents"].detach() - values["start"]) ** 2).mean()
+        penalties = self.kl * values["divergence"].mean() + self.encoder_penalty * moved
+        return criterion(prediction, query.y) + penalties + self.orthogonality * self.correlation()
 
     def code(self, x: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
         """m and log s, each (ways, latents), of the features x of a support set."""
@@ -136,19 +137,16 @@ class LEO(Learner):
         m, log_s = class_means(self.relation(pairs).mean(1), y, ways).chunk(2, 1)  # (2)
         return m, log_s.clamp(-LIMIT, LIMIT)
 
-    def decode(self, z: Tensor, draw: int) -> Tensor:
-        """w (ways, features); `draw` numbers the draws of an episode."""
+    def decode(self, z: Tensor) -> Tensor:
+        """w (ways, features), drawn anew at every call."""
         mu, log_sigma = self.decoder(z).chunk(2, 1)
         log_sigma = log_sigma.clamp(-LIMIT, LIMIT)
         sigma = math.sqrt(2 / (self.features + len(z)))
-        return mu + sigma * log_sigma.exp() * self.noise(mu, draw)  # (4)
+        return mu + sigma * log_sigma.exp() * self.noise(mu)  # (4)
 
-    def noise(self, like: Tensor, draw: int) -> Tensor:
-        """Standard normal numbers in meta-training, 0 elsewhere."""
-        rules = active()
-        if rules is None or rules.seed is None:
-            return torch.zeros_like(like)
-        return counted_normal(rules.seed, tuple(like.shape), stream=draw, dtype=like.dtype, device=like.device)
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in meta-training, of the episode's seed; 0 elsewhere."""
+        return torch.randn_like(like) if self.training else torch.zeros_like(like)
 
     def correlation(self) -> Tensor:
         """|| C - I ||^2, the mean over entries."""

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.descend.descent import Descent, DescentState
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder, stop
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.network import Parameters
-from quickstudy.rules import Normalisation
+from quickstudy.learners.outcome import Answered, State
 
 
-class MetaLSTM(Learner, rules=False):
+class MetaLSTM(Learner):
     """Learn the start, and the rule by which each weight moves: how much of it is kept, and how far it goes.
 
         g, L       =  d/dtheta L(f_theta(support)) and L itself at theta_{t-1}, as constants                          (1)
@@ -83,24 +84,25 @@ class MetaLSTM(Learner, rules=False):
             nn.init.uniform_(gate.weight, -0.01, 0.01)
             nn.init.constant_(gate.bias, math.log(value / (1 - value)))
 
-    def learn(self, support: Examples, steps: int | None = None) -> DescentState:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
-        state, memory = self.descent.begin(support), None
-        for _ in range(self.inner_steps if steps is None else steps):
-            state, memory = self.advance(state, memory, support)
-        return self.descent.settle(state, support)
+        steps, theta, memory = self.inner_steps if steps is None else steps, self.descent.initial(), None
+        for t in range(steps):
+            theta, memory = self.advance(theta, memory, t, support, context)
+        return self.descent.settle(theta, support, context, steps)
 
-    def predict(self, state: DescentState, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """(7)"""
-        return self.descent.predict(state, x)
+        return self.descent.answer(state, x, context)
 
     def advance(
-        self, state: DescentState, memory: dict[str, Tensor] | None, support: Examples
-    ) -> tuple[DescentState, dict[str, Tensor]]:
+        self, at: Parameters, memory: dict[str, Tensor] | None, t: int, support: Examples, context: Context
+    ) -> tuple[Parameters, dict[str, Tensor]]:
         """(1)-(6), for the coordinates of all parameters in one row."""
         with torch.no_grad():
-            gradient, L = stop(self.descent.inner_gradient_and_loss(stop(state), support))  # (1)
-        theta, g = flat(state["theta"]), flat(gradient)
+            gradient, L, _ = self.descent.inner_gradient(stop(at), t, support, context)  # (1)
+        gradient, L = stop((gradient, L))
+        theta, g = flat(at), flat(gradient)
         if memory is None:
             zeros = theta.new_zeros(len(theta), self.hidden)
             memory = {"h": zeros, "m": zeros, "i": torch.zeros_like(theta), "f": torch.zeros_like(theta)}
@@ -108,8 +110,7 @@ class MetaLSTM(Learner, rules=False):
         h, m = self.lstm(x, memory["h"], memory["m"])  # (3)
         i = torch.sigmoid(self.gate_i(torch.cat([h, theta[:, None], memory["i"][:, None]], 1)))[:, 0]  # (4)
         f = torch.sigmoid(self.gate_f(torch.cat([h, theta[:, None], memory["f"][:, None]], 1)))[:, 0]  # (5)
-        moved = unflat(f * theta - i * g, state["theta"])  # (6)
-        return self.descent.moved(state, moved), {"h": h, "m": m, "i": i, "f": f}
+        return unflat(f * theta - i * g, at), {"h": h, "m": m, "i": i, "f": f}  # (6)
 
     def lstm(self, x: Tensor, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """An LSTM cell in plain operations: torch's own has no vmap rule."""
@@ -117,7 +118,7 @@ class MetaLSTM(Learner, rules=False):
         m = torch.sigmoid(f) * m + torch.sigmoid(i) * torch.tanh(c)
         return torch.sigmoid(o) * torch.tanh(m), m
 
-    def adapted(self, state: DescentState) -> Parameters:
+    def adapted(self, state: State) -> Parameters:
         """theta by the names that its tensors have in phi."""
         return {f"descent.{name}": value for name, value in self.descent.adapted(state).items()}
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.forward.call import call, plain, tensor_of
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.descend.descent import Descent, DescentState, _dropout
+from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
+from quickstudy.learners.descend.inner_problem import Iterate
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
 from quickstudy.learners.learner import Loss, check_ways
-from quickstudy.network import call, plain
-from quickstudy.rules import Normalisation, Rules
 
 
-class PrototypeHead(Descent, rules=False):
+class PrototypeHead(Descent):
     """Gradient descent on an embedding and a head, the head started where Prototypical networks would put it.
 
         c_k      =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                                         (1)
@@ -84,14 +88,13 @@ class PrototypeHead(Descent, rules=False):
         for tensor in (network.w, network.b):
             tensor.requires_grad_(False)  # each task brings its own: no part of phi
 
-    def begin(self, support: Examples) -> DescentState:
-        """The state before the first step: theta_0, (2)."""
-        state = super().begin(support)
+    def start(self, support: Examples, context: Context) -> Iterate:
+        """theta_0, (2)."""
         assert isinstance(self.network, HeadedNetwork)
-        z = call(self.network.embed, {}, support.x, Rules(self._inner_source(), **_dropout(state)))
+        z = call(self.network.embed, {}, support.x, Forward(context, self._inner_source(context), -3))
         c = class_means(z, support.y, check_ways("support.y", support))  # (1)
-        theta = {**state["theta"], "w": 2 * c, "b": -(c * c).sum(1)}  # (2)
-        return {**state, "theta": theta, "rule": self.rule.begin(theta)}
+        theta = {**self.initial(), "w": 2 * c, "b": -(c * c).sum(1)}  # (2)
+        return Iterate(theta, self.rule.begin(theta))
 
 
 class HeadedNetwork(nn.Module):
@@ -102,6 +105,6 @@ class HeadedNetwork(nn.Module):
         self.embed = embed
         self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """(examples, *feature) -> (examples, ways)."""
-        return self.embed(x) @ self.w.T + self.b
+        return tensor_of(self.embed(*args, **kwargs), self.embed) @ self.w.T + self.b

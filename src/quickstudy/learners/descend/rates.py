@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
 
 RuleState = dict[str, Parameters]
 Rates = Mapping[str, Tensor]

@@ -13,7 +13,8 @@ import copy
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
+from quickstudy.learners.outcome import Recorded
 
 
 class StepNorms(nn.Module):
@@ -35,6 +36,18 @@ class StepNorms(nn.Module):
             tensors = {**dict(norm.named_parameters()), **dict(norm.named_buffers())}
             norms |= {f"{path}.{name}": tensor for name, tensor in tensors.items() if name != "num_batches_tracked"}
         return norms
+
+    def renamed(self, recorded: Recorded, t: int, network: nn.Module) -> Recorded:
+        """Statistics that the network's norms recorded after t steps, under the names of n_t."""
+        if t == 0 or len(self.steps) == 0:
+            return recorded
+        norms = self.steps[min(t, len(self.steps)) - 1]
+        names = {
+            getattr(network.get_submodule(path).eps, "module", path): getattr(norm.eps, "module", path)  # type: ignore[union-attr]
+            for path, norm in zip(self.paths, norms, strict=True)  # type: ignore[call-overload]
+        }
+        renamed = {key: "#".join([names.get(key.partition("#")[0], key), *key.split("#")[1:]]) for key in recorded[0]}
+        return {renamed[key]: one for key, one in recorded[0].items()}, {renamed[key]: n for key, n in recorded[1].items()}
 
     def holds(self, name: str) -> bool:
         """Whether the network's parameter `name` is a norm's, which no inner step moves."""

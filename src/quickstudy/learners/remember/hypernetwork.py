@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.learner import State
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.remember.parts import check_features, check_sizes, own_generator, seeded
 from quickstudy.models.mlp import MLP
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class Hypernetwork(Comparison):
@@ -68,7 +68,7 @@ class Hypernetwork(Comparison):
             self.g = seeded(lambda: MLP(features, rank, (width,)), generator)
         self.g_class = seeded(lambda: MLP(2 * features, features + hidden + 1, (width,)), generator)  # g'
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The written weights: w (ways, hidden + features), b (ways,) and, with a hidden layer, g(e) (rank,)."""
         e_k = class_means(check_features(z, self.features), y, ways)  # (1)
         e = e_k.mean(0)
@@ -76,7 +76,7 @@ class Hypernetwork(Comparison):
         state = {"w": written[:, :-1], "b": written[:, -1]}
         return {**state, "scale": self.g(e[None])[0]} if self.hidden else state  # (2)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         if self.hidden:
             h = torch.relu(self.P(self.R(z) * state["scale"]))  # (2)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.learner import Learner, Loss, State, check_ways
+from quickstudy.forward.context import Normalisation
+from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.remember.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
-class InContext(Learner):
+class InContext(Comparison):
     """A transformer that reads support and queries in one pass: its weights are phi, and nothing adapts but its activations.
 
         s_i   =  f(x_i) A + a + E_{y_i},              q  =  f(x) A + a                                         (1)
@@ -69,7 +65,7 @@ class InContext(Learner):
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):
-        super().__init__(normalisation=normalisation)
+        super().__init__(nn.Flatten() if embed is None else embed, normalisation=normalisation)
         check_sizes(features=features, max_ways=max_ways, width=width, depth=depth, heads=heads)
         if width % heads:
             raise ArgumentError(
@@ -79,7 +75,6 @@ class InContext(Learner):
                 do=f"Give width={width // heads * heads + heads}.",
             )
         generator = own_generator(self, generator)
-        self.embed = nn.Flatten() if embed is None else plain("embed", embed)
         self.features, self.max_ways = features, max_ways
         self.A, self.a = weight(features, width, generator), zeros(width)
         self.E = weight(max_ways, width, generator, scale=math.sqrt(max_ways))  # rows of variance 1, as the values have
@@ -87,34 +82,17 @@ class InContext(Learner):
         self.norm = Norm(width)
         self.W, self.w = weight(width, max_ways, generator), zeros(max_ways)
 
-    def learn(self, support: Examples) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> dict[str, Tensor]:
         """Keys and values (depth, heads, support, d); weights (width, ways) and bias (ways,) of the classes at hand."""
-        return self._read(self.embed(support.x), support)
-
-    def predict(self, state: State, x: Any) -> Tensor:
-        """Logits (examples, ways)."""
-        return self._answer(state, self.embed(x))
-
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The query loss; support and query are embedded in one batch where the policy allows it, as in `Prototypical`."""
-        support, query = episode.support, episode.query
-        if self.normalisation == "support":
-            return super().loss(episode, criterion)
-        z = self.embed(pytree.tree_map(lambda a, b: torch.cat([a, b]), support.x, query.x))
-        own, asked = z.split([len(support), len(query)])
-        return (criterion or self.criterion)(self._answer(self._read(own, support), asked), query.y)
-
-    def _read(self, z: Tensor, support: Examples) -> State:
-        ways = check_ways("support.y", support)
         check_max_ways(ways, self.max_ways)
-        s = self._tokens(z) + one_hot(support.y, self.max_ways, z) @ self.E  # (1)
+        s = self._tokens(z) + one_hot(y, self.max_ways, z) @ self.E  # (1)
         keys, values = [], []
         for layer, block in enumerate(self.blocks, 1):
             assert isinstance(block, Block)
             k, v = block.memory(s)
             keys.append(k)
             values.append(v)
-            s = block(s, k, v) if layer < len(self.blocks) else s  # (2); nobody reads the last
+            s = block(s, k, v) if layer < len(self.blocks) else s  # (2); the last layer's output is unused
         return {
             "keys": torch.stack(keys),
             "values": torch.stack(values),
@@ -122,11 +100,12 @@ class InContext(Learner):
             "bias": self.w[:ways],
         }
 
-    def _answer(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, values: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Logits (examples, ways)."""
         q = self._tokens(z)  # (1)
-        for block, k, v in zip(self.blocks, state["keys"], state["values"], strict=True):
+        for block, k, v in zip(self.blocks, values["keys"], values["values"], strict=True):
             q = block(q, k, v)  # (2)
-        return self.norm(q) @ state["weight"] + state["bias"]  # (5)
+        return self.norm(q) @ values["weight"] + values["bias"]  # (5)
 
     def _tokens(self, z: Tensor) -> Tensor:
         return check_features(z, self.features) @ self.A + self.a

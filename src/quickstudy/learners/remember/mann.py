@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Episode
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.learner import Loss, State, check_ways
+from quickstudy.learners.learner import Loss, check_ways
+from quickstudy.learners.outcome import Log, Outcome, Values
 from quickstudy.learners.remember.in_context import weight, zeros
 from quickstudy.learners.remember.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator, seeded
 from quickstudy.models.lstm_cell import LSTMCell
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 NEVER_USED = 1e-3  # initial usage, by place: slots that were never used are taken in their order, not as rounding decides
 EPSILON = 1e-2  # of squared lengths in cos: a slot far shorter than 0.1, which holds traces of soft writes alone, is empty
@@ -110,30 +111,33 @@ class MANN(Comparison):
         self.log_beta = nn.Parameter(torch.full((heads, 1), math.log(sharpness)))
         self.W, self.w = weight(hidden + heads * width, max_ways, generator), zeros(max_ways)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """After n steps: memory, usage, what was read, h and c, the label still to come, and the head of the classes at hand."""
         state, _ = self._steps(z, y, ways)
         return {**state, "weight": self.W[:, :ways], "bias": self.w[:ways]}
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways): each a step of its own from the state."""
         _, o = self._step({name: one.expand(len(z), *one.shape[1:]) for name, one in state.items() if name not in HEAD}, z)
         return o @ state["weight"] + state["bias"]  # (8)
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
         """The loss of every step of the sequence, or of the queries alone."""
+        return self.jointly(episode, context, criterion) if self.sequence else super().outcome(episode, context, criterion)
+
+    def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
         if not self.sequence:
-            return super().loss(episode, criterion)
+            return super().compared(support_z, query_z, episode, criterion)
         y = torch.cat([episode.support.y, episode.query.y])
-        z = torch.cat(self.embedded(episode))
-        return (criterion or self.criterion)(self.logits(z, y, check_ways("support.y", episode.support)), y)
+        ways = check_ways("support.y", episode.support)
+        return criterion(self.logits(torch.cat([support_z, query_z]), y, ways), y), {}
 
     def logits(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
         """Of every step of a sequence of embedded examples z (steps, features) whose labels y come late: (steps, ways)."""
         _, outputs = self._steps(z, y, ways)
         return (outputs @ self.W + self.w)[:, :ways]  # (8)
 
-    def _steps(self, z: Tensor, y: Tensor, ways: int) -> tuple[State, Tensor]:
+    def _steps(self, z: Tensor, y: Tensor, ways: int) -> tuple[Values, Tensor]:
         check_max_ways(ways, self.max_ways)
         state, outputs = self._empty(check_features(z, self.features)), []
         for one, label in zip(z, one_hot(y, self.max_ways, z), strict=True):
@@ -142,7 +146,7 @@ class MANN(Comparison):
             outputs.append(o[0])
         return state, torch.stack(outputs)
 
-    def _empty(self, like: Tensor) -> State:
+    def _empty(self, like: Tensor) -> Values:
         """The state before the first step; its leading axis is of size 1, for `_step` serves many queries at once."""
         state = {
             "memory": like.new_zeros(1, self.slots, self.width),
@@ -157,7 +161,7 @@ class MANN(Comparison):
             "usage": torch.arange(self.slots, dtype=like.dtype, device=like.device)[None] * (NEVER_USED / self.slots),
         }
 
-    def _step(self, state: State, z: Tensor) -> tuple[State, Tensor]:
+    def _step(self, state: Values, z: Tensor) -> tuple[Values, Tensor]:
         """One step from each state, (n, ...), with each z (n, features): the next states and [h, r] (n, outputs)."""
         n = len(z)
         h, c = self.controller(torch.cat([z, state["label"], state["reading"]], 1), state["h"], state["c"])  # (1)

@@ -11,14 +11,16 @@ from torch.distributions import Normal
 
 from quickstudy.episode import Episode, Examples, is_labels
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.learner import Learner, Loss, State
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome, Values
 from quickstudy.learners.remember.in_context import attention
 from quickstudy.learners.remember.parts import check_features, check_sizes, own_generator, seeded
 from quickstudy.models.mlp import MLP
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class NeuralProcess(Learner):
@@ -85,32 +87,33 @@ class NeuralProcess(Learner):
         self.h = seeded(lambda: MLP(inputs + targets, width, hidden), generator)
         self.g = seeded(lambda: MLP(inputs + width, 2 * targets, hidden), generator)
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """What (2) or (3) keeps of the support."""
         x, y = self._inputs(support.x), self._targets(support.y)
         return self.pooling.read(x, self.h(torch.cat([x, y], 1)))  # (1)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """The mean m (examples, targets)."""
         return self.distribution(state, x).mean
 
-    def distribution(self, state: State, x: Any) -> Normal:
+    def distribution(self, state: Values, x: Any) -> Normal:
         """p(y | x, S) of each query by itself; mean and stddev (examples, targets)."""
         x = self._inputs(x)
         r = self.pooling.at(state, x)  # (2) or (3)
         m, s = self.g(torch.cat([x, r], 1)).chunk(2, 1)  # (4)
         return Normal(m, self.least_std + (1 - self.least_std) * F.softplus(s), validate_args=False)  # (5)
 
-    def log_likelihood(self, episode: Episode) -> Tensor:
-        """log p(y | x, S) of each query, nats (examples, targets)."""
-        answer = self.distribution(self.learn(episode.support), episode.query.x)
-        return answer.log_prob(self._targets(episode.query.y))
+    def log_likelihood(self, values: Values, query: Examples) -> Tensor:
+        """log p(y | x, S) of each query, nats (examples, targets), from what was learned of S."""
+        return self.distribution(values, query.x).log_prob(self._targets(query.y))
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
         """(6), or the criterion of the mean."""
         if criterion is not None:
-            return super().loss(episode, criterion)
-        return -self.log_likelihood(episode).mean()  # (6)
+            return super().outcome(episode, context, criterion)
+        state, forward = self.state(episode.support, context), Forward(context, "batch", -1)
+        with forward:
+            return Outcome(-self.log_likelihood(state.values, episode.query).mean(), {}, {}, ())  # (6)
 
     def _inputs(self, x: Any) -> Tensor:
         x = x.flatten(1)
@@ -144,11 +147,11 @@ class NeuralProcess(Learner):
 class MeanPooling(nn.Module):
     """The same summary everywhere: r(x) = 1/n sum_i r_i. The state is `r` (width,)."""
 
-    def read(self, x: Tensor, r: Tensor) -> State:
+    def read(self, x: Tensor, r: Tensor) -> Values:
         """From x (n, inputs) and r (n, width)."""
         return {"r": r.mean(0)}  # (2) of NeuralProcess
 
-    def at(self, state: State, x: Tensor) -> Tensor:
+    def at(self, state: Values, x: Tensor) -> Tensor:
         """r(x) for x (queries, inputs): (queries, width)."""
         return state["r"].expand(len(x), -1)
 
@@ -182,11 +185,11 @@ class CrossAttention(nn.Module):
         self.q = seeded(lambda: MLP(inputs, width, (width, width)), generator)
         self.Q, self.K, self.V, self.U = (seeded(lambda: nn.Linear(width, width, bias=False), generator) for _ in range(4))
 
-    def read(self, x: Tensor, r: Tensor) -> State:
+    def read(self, x: Tensor, r: Tensor) -> Values:
         """Keys and values (heads, n, d), from x (n, inputs) and r (n, width)."""
         return {"keys": self._split(self.K(self.q(x))), "values": self._split(self.V(r))}
 
-    def at(self, state: State, x: Tensor) -> Tensor:
+    def at(self, state: Values, x: Tensor) -> Tensor:
         """r(x) for x (queries, inputs): (queries, width)."""
         seen = attention(self._split(self.Q(self.q(x))), state["keys"], state["values"])
         return self.U(seen.transpose(0, 1).reshape(len(x), self.width))  # (1)
@@ -236,11 +239,11 @@ class NeuralProcessClassifier(Comparison):
         self.h = seeded(lambda: MLP(features, width, (width,)), generator)
         self.g = seeded(lambda: MLP(features + 2 * width, 1, (width, width)), generator)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """r_k (ways, width)."""
         return {"r": class_means(self.h(check_features(z, self.features)), y, ways)}  # (1)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         r_k = state["r"]
         ways, queries = len(r_k), len(z)

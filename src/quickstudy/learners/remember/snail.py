@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.learner import State
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.remember.in_context import weight, zeros
 from quickstudy.learners.remember.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 
 class SNAIL(Comparison):
@@ -90,7 +90,7 @@ class SNAIL(Comparison):
         self.blocks = nn.ModuleList(blocks)
         self.W, self.w = weight(channels, max_ways, generator), zeros(max_ways)
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The places of the support (n, channels); weights (channels, ways) and bias (ways,) of the classes at hand."""
         check_max_ways(ways, self.max_ways)
         s = torch.cat([check_features(z, self.features), one_hot(y, self.max_ways, z)], 1)  # (1)
@@ -98,7 +98,7 @@ class SNAIL(Comparison):
             s = torch.cat([s, block(s)], 1)  # (2)
         return {"places": s, "weight": self.W[:, :ways], "bias": self.w[:ways]}
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         s = F.pad(z, (0, self.max_ways))  # (1)
         for block in self.blocks:

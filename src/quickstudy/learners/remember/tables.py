@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from quickstudy.counted import counted_order, counted_uniform
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss, State, check_ways
+from quickstudy.learners.outcome import Answered, Outcome
 from quickstudy.learners.remember.parts import check_sizes
+from quickstudy.random import stateless_order, stateless_uniform
 
 if TYPE_CHECKING:
     from quickstudy.meta.outer import Gradient
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 ROWS = 1_000_000  # the stream of counted numbers that chooses rows; those below choose columns
 
 
-class Tables(Learner, rules=False):
+class Tables(Learner):
     """F_phi on standardised columns, its answer averaged over views of the table.
 
         m_j, s_j^2  =  mean and variance of column j over the support                                          (1)
@@ -78,40 +80,40 @@ class Tables(Learner, rules=False):
         self.meta_learns, self.exact_gradient = learner.meta_learns, learner.exact_gradient
         self.order_invariant = learner.order_invariant and max_support is None
 
-    def learn(self, support: Examples) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """m and s (columns,), each view's columns and factors (members, min(F, columns)), and the learner's states."""
-        ways, state = check_ways("support.y", support), self._columns(support, self.members)
-        state["classes"], state["members"] = torch.arange(ways, device=support.y.device), []
+        ways, values = check_ways("support.y", support), self._columns(support, self.members)
+        values["classes"], values["members"] = torch.arange(ways, device=support.y.device), []
         for member in range(self.members):
             rows = self._rows(support, member)
-            u = self._view(state, self._z(state, rows.x), member)
-            state["members"].append(self.learner.learn(Examples(u, (rows.y + member) % ways, ways)))
-        return state
+            u = self._view(values, self._z(values, rows.x), member)
+            values["members"].append(self.learner.state(Examples(u, (rows.y + member) % ways, ways), context, steps))
+        return State(values)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """Log probabilities (examples, ways)."""
-        z = self._z(state, x)
-        answers = []
-        for member, own in enumerate(state["members"]):
-            logits = self.learner.predict(own, self._view(state, z, member))
-            logits = logits[:, : len(state["classes"])]  # a learner may have more outputs than there are classes
+        values = state.values
+        z, answers = self._z(values, x), []
+        for member, inner in enumerate(values["members"]):
+            logits = self.learner.answer(inner, self._view(values, z, member), context).prediction
+            logits = logits[:, : len(values["classes"])]  # a learner may have more outputs than there are classes
             answers.append(logits.log_softmax(-1).roll(-member, -1))
-        return torch.stack(answers).logsumexp(0) - math.log(len(answers))  # (4)
+        return Answered(torch.stack(answers).logsumexp(0) - math.log(len(answers)), ({}, {}))  # (4)
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The learner's own loss in the first view."""
-        state = self._columns(episode.support, 1)
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """The learner's own, in the first view."""
+        values = self._columns(episode.support, 1)
         parts = [
-            Examples(self._view(state, self._z(state, part.x), 0), part.y, part.ways)
+            Examples(self._view(values, self._z(values, part.x), 0), part.y, part.ways)
             for part in (self._rows(episode.support, 0), episode.query)
         ]
-        return self.learner.loss(Episode(*parts), criterion)
+        return self.learner.outcome(Episode(*parts), context, criterion)
 
     @property
     def criterion(self) -> Loss:
         return self.learner.criterion
 
-    def _columns(self, support: Examples, members: int) -> State:
+    def _columns(self, support: Examples, members: int) -> dict[str, Any]:
         """(1), and which columns each view has: those that vary, in a random order, then the others with factor 0."""
         x = support.x
         if not isinstance(x, Tensor) or x.ndim != 2:
@@ -123,7 +125,7 @@ class Tables(Learner, rules=False):
         count, sweep = varies.sum(), math.ceil(columns / self.features)  # views that it takes to deal out all columns
         chosen, factors = [], []
         for member in range(members):
-            random = counted_uniform(0, (columns,), stream=member // sweep, device=x.device)
+            random = stateless_uniform(0, (columns,), stream=member // sweep, device=x.device)
             order = (random + (~varies).to(random.dtype)).argsort()
             place = member % sweep * self.features + torch.arange(taken, device=x.device)
             used = torch.arange(taken, device=x.device) < count
@@ -136,12 +138,12 @@ class Tables(Learner, rules=False):
         """The support, or `max_support` of its rows."""
         if self.max_support is None or len(support) <= self.max_support:
             return support
-        rows = counted_order(0, len(support), stream=ROWS + member, device=support.y.device)[: self.max_support]
+        rows = stateless_order(0, len(support), stream=ROWS + member, device=support.y.device)[: self.max_support]
         return support.map(lambda leaf: leaf[rows])
 
-    def _z(self, state: State, x: Tensor) -> Tensor:
+    def _z(self, state: dict[str, Any], x: Tensor) -> Tensor:
         return ((x - state["mean"]) / state["scale"]).clamp(-self.clip, self.clip)  # (2); factor 0 leaves a constant out
 
-    def _view(self, state: State, z: Tensor, member: int) -> Tensor:
+    def _view(self, state: dict[str, Any], z: Tensor, member: int) -> Tensor:
         u = z[:, state["columns"][member]] * state["factors"][member]  # (3)
         return torch.nn.functional.pad(u, (0, self.features - u.shape[1]))

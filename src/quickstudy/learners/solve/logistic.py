@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.learner import State
-from quickstudy.rules import Normalisation
+from quickstudy.learners.outcome import Values
 
 
 class Logistic(Comparison):
@@ -63,12 +63,12 @@ class Logistic(Comparison):
         self.log_strength = nn.Parameter(torch.tensor(math.log(strength)))
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """Weights (features, ways), alpha in them."""
         target = F.one_hot(y, ways).to(z.dtype)  # (1)
         return {"weights": self.scale * newton_logistic(z, target, self.log_strength.exp(), self.newton_steps)}  # (2)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         return z @ state["weights"]  # (3)
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quickstudy.learners.descend.solver import refuse
+from quickstudy.linear_solvers import refuse
 
 INSIDE = 0.95  # of the way to the boundary that a step may go; with 0.99 it sticks there in 3 of 1,500 random problems
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples, is_labels
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.learner import Learner, State, check_ways
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Normalisation
+from quickstudy.learners.learner import Learner, check_ways
+from quickstudy.learners.outcome import Values
 
 
 class Ridge(Learner):
@@ -65,9 +66,9 @@ class Ridge(Learner):
         self.log_strength = nn.Parameter(torch.tensor(math.log(strength)))
         self.scale, self.shift = nn.Parameter(torch.tensor(float(scale))), nn.Parameter(torch.tensor(float(shift)))
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """Weights (features, ways) and bias (ways,), alpha and beta in them; for targets (features, *target) and (*target,)."""
-        z, y = self.embed(support.x), support.y
+        z, y = apply(self.embed, support.x), support.y
         labels = is_labels(y)
         if labels:
             y = F.one_hot(y, check_ways("support.y", support))
@@ -76,9 +77,9 @@ class Ridge(Learner):
             weights, bias = self.scale * weights, self.scale * bias + self.shift
         return {"weights": weights.reshape(z.shape[1], *y.shape[1:]), "bias": bias.reshape(y.shape[1:])}
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways), or targets (examples, *target)."""
-        return torch.tensordot(self.embed(x), state["weights"], dims=1) + state["bias"]  # (3)
+        return torch.tensordot(apply(self.embed, x), state["weights"], dims=1) + state["bias"]  # (3)
 
 
 def ridge(z: Tensor, y: Tensor, strength: Tensor | float, intercept: bool = False) -> tuple[Tensor, Tensor]:

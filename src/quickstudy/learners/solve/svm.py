@@ -6,12 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.episode import Episode
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.learner import Loss, Measures, State, check_ways
+from quickstudy.learners.outcome import Log, Values
 from quickstudy.learners.solve.quadratic_program import quadratic_program
-from quickstudy.rules import Normalisation
 
 
 class SVM(Comparison):
@@ -23,7 +22,7 @@ class SVM(Comparison):
         p(y = k | x)  =  softmax_k( gamma w_k' f_phi(x) )                                                               (4)
 
     (1) is Crammer & Singer's machine and (2) its dual, which is solved by interior points (`quadratic_program`) for A / C; the
-    derivative is that of the optimum. phi is f and gamma (`scale`). The KKT residual of (2) is the measure "residual".
+    derivative is that of the optimum. phi is f and gamma (`scale`). The KKT residual of (2) is logged as "residual".
 
     Main arguments:
         embed: f_phi, (examples, *feature) -> (examples, features).
@@ -60,23 +59,16 @@ class SVM(Comparison):
         self.C, self.solver_steps, self.tolerance = C, solver_steps, tolerance
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
-    def read(self, z: Tensor, y: Tensor, ways: int) -> State:
+    def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """Weights (features, ways), gamma in them, and the KKT residual."""
         Y = F.one_hot(y, ways).to(z.dtype)
         A, residual = quadratic_program(self.C * z @ z.T, Y, Y, steps=self.solver_steps, tolerance=self.tolerance)  # (2)
         return {"weights": self.scale * self.C * z.T @ A, "residual": residual}  # (3)
 
-    def compare(self, state: State, z: Tensor) -> Tensor:
+    def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         return z @ state["weights"]  # (4)
 
-    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
-        """The query loss, and the residual."""
-        own, asked = self.embedded(episode)
-        state = self.read(own, episode.support.y, check_ways("support.y", episode.support))
-        loss = (criterion or self.criterion)(self.compare(state, asked), episode.query.y)
-        return loss, {"residual": state["residual"].detach()}
-
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The query loss."""
-        return self.measured_loss(episode, criterion)[0]
+    def measured(self, values: dict[str, Tensor]) -> Log:
+        """The residual of (2)."""
+        return {"residual": values["residual"].detach()}

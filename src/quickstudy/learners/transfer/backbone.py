@@ -8,10 +8,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.network import plain
 
 
 def from_backbone(module: nn.Module, head: Literal["centroid", "ridge"] = "centroid", *, mean: Tensor | None = None) -> Learner:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from quickstudy.episode import Examples
+from quickstudy.forward.call import call, plain
+from quickstudy.forward.context import Context, Normalisation, source
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.prototypical import class_means
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rule import InnerRule, Momentum
-from quickstudy.learners.learner import State, check_ways
+from quickstudy.learners.learner import State, check_ways, recorded
+from quickstudy.learners.outcome import Answered
 from quickstudy.learners.transfer.fine_tune import CosineNetwork, descend_from
 from quickstudy.learners.transfer.pretext import Pretext, unit
 from quickstudy.learners.transfer.pretrained import Pretrained
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 if TYPE_CHECKING:
     from quickstudy.meta.outer import Gradient
@@ -72,13 +74,18 @@ class CosineProbe(Pretrained):
     def embedding(self) -> nn.Module:
         return self.embed
 
-    def learn(self, support: Examples, steps: int | None = None) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """w (ways, features), by `steps` steps (`inner_steps` of them where not given)."""
-        z, ways = self.embed(support.x), check_ways("support.y", support)  # (1)
+        steps, ways = self.inner_steps if steps is None else steps, check_ways("support.y", support)
+        forward = Forward(context, source(self.normalisation, "support", context.training))
+        z = call(self.embed, {}, support.x, forward)  # (1)
         w = class_means(unit(z), support.y, ways)  # (2)
-        steps = self.inner_steps if steps is None else steps
-        return descend_from(w, self.descent, Examples(z, support.y, ways), steps)  # (3)
+        head = descend_from(w, self.descent, Examples(z, support.y, ways), steps, context)  # (3)
+        return State(head, forward.statistics, forward.values)
 
-    def predict(self, state: State, x: Any) -> Tensor:
-        """Logits (examples, ways)."""
-        return self.descent.predict(state, self.embed(x))  # (4)
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
+        """(4)"""
+        norms = source(self.normalisation, "query", context.training)
+        forward = Forward(context, norms, -1, state.statistics if norms == "replay" else None)
+        z = call(self.embed, {}, x, forward)
+        return Answered(self.descent.answer(state.values, z, context).prediction, recorded(forward))

@@ -10,21 +10,24 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import call, plain, tensor_of
+from quickstudy.forward.context import Context, Normalisation, source
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.prototypical import class_means
-from quickstudy.learners.descend.descent import INNER, Descent, DescentState
+from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
+from quickstudy.learners.descend.inner_problem import Iterate
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import State, check_ways
+from quickstudy.learners.outcome import Answered
 from quickstudy.learners.transfer.pretext import Pretext, cosine, unit
 from quickstudy.learners.transfer.pretrained import Pretrained
-from quickstudy.network import call, plain
-from quickstudy.rules import Normalisation, Rules, active
 
 if TYPE_CHECKING:
     from quickstudy.meta.outer import Gradient
 
 
-class FineTune(Pretrained, rules=False):
+class FineTune(Pretrained):
     """Fine-tune a pre-trained embedding f_phi on the support set.
 
         w_k      =  1/|S_k| sum_{(x, y) in S_k} unit(f_phi(x)),          unit(z) = z / ||z||                  (1)
@@ -97,20 +100,17 @@ class FineTune(Pretrained, rules=False):
         assert isinstance(self.descent.network, CosineNetwork)
         return self.descent.network.embed
 
-    def learn(self, support: Examples, steps: int | None = None) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """theta_K, by `steps` steps (`inner_steps` of them where not given)."""
-        descent, steps = self.descent, self.inner_steps if steps is None else steps
-        z = call(self.embedding, {}, support.x, Rules(self._source()))
+        steps = self.inner_steps if steps is None else steps
+        forward = Forward(context, source(self.normalisation, "inner", context.training), -3)
+        z = call(self.embedding, {}, support.x, forward)
         w = class_means(unit(z), support.y, check_ways("support.y", support))  # (1)
-        return descend_from(w, descent, support, steps)  # (2), (3)
+        return descend_from(w, self.descent, support, steps, context)  # (2), (3)
 
-    def predict(self, state: State, x: Any) -> Tensor:
-        """Logits (examples, ways)."""
-        return self.descent.predict(state, x)  # (4)
-
-    def _source(self) -> Any:
-        outer = active()
-        return "batch" if outer is not None and outer.episode else INNER[self.normalisation]
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
+        """(4)"""
+        return self.descent.answer(state, x, context)
 
 
 class CosineNetwork(nn.Module):
@@ -121,13 +121,14 @@ class CosineNetwork(nn.Module):
         self.embed, self.scale = embed, scale
         self.head = nn.Parameter(torch.empty(0, 0))
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """(examples, *feature) -> (examples, ways)."""
-        return self.scale * cosine(self.embed(x), self.head)
+        return self.scale * cosine(tensor_of(self.embed(*args, **kwargs), self.embed), self.head)
 
 
-def descend_from(w: Tensor, descent: Descent, support: Examples, steps: int) -> DescentState:
+def descend_from(w: Tensor, descent: Descent, support: Examples, steps: int, context: Context) -> State:
     """The state after `steps` steps of `descent`, whose network is a `CosineNetwork`, from theta_0 = (phi, w)."""
     theta = {**descent.initial(), "head": w}
-    state = {**descent.begin(support), "theta": theta, "rule": descent.rule.begin(theta)}
-    return descent.settle(descent.hypergradient.descend(descent, state, support, steps), support)
+    first = Iterate(theta, descent.rule.begin(theta))
+    at = descent.hypergradient.descend(descent.problem(support, context), first, steps)
+    return descent.settle(at.theta, support, context, steps)

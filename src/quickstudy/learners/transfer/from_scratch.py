@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import NotFiniteError
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import Learner, Loss, State
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
+from quickstudy.learners.outcome import Answered
 
 
-class FromScratch(Learner, rules=False):
+class FromScratch(Learner):
     """What the support set alone can teach: a plain training run for each task, and nothing carried between tasks.
 
         theta_0  =  the weights of `network` as it was given        (the same for every task)               (1)
@@ -61,13 +62,13 @@ class FromScratch(Learner, rules=False):
         )
         self.inner_steps = inner_steps
 
-    def learn(self, support: Examples, steps: int | None = None) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """theta_K, by `steps` steps (`inner_steps` of them where not given)."""
-        return self.descent.learn(support, steps)  # (2)
+        return self.descent.state(support, context, steps)  # (2)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """f_{theta_K}(x)."""
-        return self.descent.predict(state, x)
+        return self.descent.answer(state, x, context)
 
     @property
     def criterion(self) -> Loss:

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from quickstudy.episode import Examples
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.prototypical import class_means, squared_distance
-from quickstudy.learners.learner import Learner, State, check_ways
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
+from quickstudy.learners.learner import Learner, check_ways
+from quickstudy.learners.outcome import Values
 
 
 class NearestCentroid(Learner):
@@ -34,10 +35,10 @@ class NearestCentroid(Learner):
         super().__init__(normalisation=normalisation)
         self.embed = nn.Flatten() if embed is None else plain("embed", embed)
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """The centroids (ways, features)."""
-        return {"centroids": class_means(self.embed(support.x), support.y, check_ways("support.y", support))}  # (1)
+        return {"centroids": class_means(apply(self.embed, support.x), support.y, check_ways("support.y", support))}  # (1)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return -squared_distance(self.embed(x), state["centroids"])  # (2)
+        return -squared_distance(apply(self.embed, x), state["centroids"])  # (2)

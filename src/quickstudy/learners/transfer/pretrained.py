@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UnsupportedError
+from quickstudy.forward.call import apply, call
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import Pretext
-from quickstudy.network import call
-from quickstudy.rules import Normalisation, Rules
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution import TaskDistribution
@@ -38,7 +39,7 @@ class Pretrained(Learner):
 
     def pretext_output(self, x: Any) -> Tensor:
         """h(f(x)), (examples, classes) or (examples, outputs)."""
-        return self.pretext(self.embedding(x))
+        return self.pretext(apply(self.embedding, x))
 
     def prepare(self, tasks: TaskDistribution) -> None:
         """Build the pretext head for the classes of the meta-training data; one that fits already is kept.
@@ -56,5 +57,5 @@ class Pretrained(Learner):
             )
         parameter = next(self.embedding.parameters(), few.y)
         with torch.no_grad():
-            z = call(self.embedding, {}, few.map(lambda leaf: leaf.to(parameter.device)).x, Rules("batch"))
+            z = call(self.embedding, {}, few.map(lambda leaf: leaf.to(parameter.device)).x, Forward(Context()))
         self.pretext.build(z.shape[-1], few.ways, z)

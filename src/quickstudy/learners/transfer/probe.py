@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.learner import State, check_ways
+from quickstudy.forward.call import apply, plain
+from quickstudy.forward.context import Normalisation
+from quickstudy.learners.learner import check_ways
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.transfer.logistic import logistic_regression
 from quickstudy.learners.transfer.pretext import Pretext, unit
 from quickstudy.learners.transfer.pretrained import Pretrained
-from quickstudy.network import plain
-from quickstudy.rules import Normalisation
 
 if TYPE_CHECKING:
     from quickstudy.meta.outer import Gradient
@@ -68,12 +69,12 @@ class Probe(Pretrained):
     def embedding(self) -> nn.Module:
         return self.embed
 
-    def learn(self, support: Examples) -> State:
+    def learn(self, support: Examples) -> Values:
         """W (ways, features)."""
         ways = check_ways("support.y", support)
-        z = unit(self.embed(support.x))  # (1)
+        z = unit(apply(self.embed, support.x))  # (1)
         return {"weights": logistic_regression(z, support.y, ways, self.strength, self.newton_steps)}  # (2)
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""
-        return unit(self.embed(x)) @ state["weights"].T  # (3)
+        return unit(apply(self.embed, x)) @ state["weights"].T  # (3)

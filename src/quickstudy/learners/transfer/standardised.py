@@ -9,10 +9,12 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError
-from quickstudy.learners.learner import Learner, Loss, Measures, State
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss, State
+from quickstudy.learners.outcome import Answered, Outcome
 
 
-class Standardised(Learner, rules=False):
+class Standardised(Learner):
     """F_phi on standardised features, so that neither their units nor their offsets matter.
 
         m_j   =  mean_i x_ij,      s_j^2  =  variance_i x_ij,      over the support                            (1)
@@ -40,21 +42,20 @@ class Standardised(Learner, rules=False):
         self.meta_learns, self.label_equivariant = learner.meta_learns, learner.label_equivariant
         self.order_invariant, self.exact_gradient = learner.order_invariant, learner.exact_gradient
 
-    def learn(self, support: Examples) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """m and s, (*feature), and the state of the learner."""
         mean, scale = statistics(support.x)
-        return {"mean": mean, "scale": scale, "learner": self.learner.learn(self._z(support, mean, scale))}  # (3)
+        inner = self.learner.state(self._z(support, mean, scale), context, steps)  # (3)
+        return State({"mean": mean, "scale": scale, "learner": inner})
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
         """What the learner answers for z."""
-        return self.learner.predict(state["learner"], self._clipped((x - state["mean"]) / state["scale"]))
+        z = self._clipped((x - state.values["mean"]) / state.values["scale"])
+        return self.learner.answer(state.values["learner"], z, context)
 
-    def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The learner's own loss of the standardised episode."""
-        return self.learner.loss(self._standardised(episode), criterion)
-
-    def measured_loss(self, episode: Episode, criterion: Loss | None = None) -> tuple[Tensor, Measures]:
-        return self.learner.measured_loss(self._standardised(episode), criterion)
+    def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
+        """The learner's own, of the standardised episode."""
+        return self.learner.outcome(self._standardised(episode), context, criterion)
 
     @property
     def criterion(self) -> Loss:

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import grad
 
 from quickstudy.choice import Choice, Use
-from quickstudy.counted import Seed
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.learners.learner import Loss, State, check_outputs, default_loss
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Normalisation
+from quickstudy.forward.derivatives import gradient_of
+from quickstudy.learners.learner import Loss, check_outputs, default_loss
+from quickstudy.learners.outcome import Values
 from quickstudy.learners.tune.training_run import TrainingRun, hidden
-from quickstudy.network import Parameters
-from quickstudy.rules import Normalisation
+from quickstudy.random import Seed
 
 Setting = tuple[int, ...]  # the option on each edge
 
@@ -108,23 +109,23 @@ class Architecture(TrainingRun):
         logits = {id(choice.logits) for choice in choices}
         self.fixed_names = {name for name, parameter in self.student.module.named_parameters() if id(parameter) in logits}
 
-    def begin(self, task: Examples | None, seed: Seed) -> State:
+    def begin(self, task: Examples | None, seed: Seed) -> Values:
         """The weights of every operation, drawn from the seed."""
         return {"theta": {name: value for name, value in self.initial(seed).items() if name not in self.fixed_names}}
 
-    def advance(self, state: State, batch: Examples) -> State:
+    def advance(self, state: Values, batch: Examples) -> Values:
         """(1)"""
 
-        def L(theta: Parameters) -> Tensor:
+        def L(theta: Parameters) -> tuple[Tensor, tuple[()]]:
             decay = sum((value * value).sum() for value in theta.values()) * (self.weight_decay / 2)
             prediction = self.run(theta, batch.x)
             check_outputs(prediction, batch)
-            return self.criterion(prediction, batch.y) + decay
+            return self.criterion(prediction, batch.y) + decay, ()
 
-        g = grad(L)(state["theta"])
+        g = gradient_of(L, state["theta"])[0]
         return {"theta": {name: value - self.inner_lr * g[name] for name, value in state["theta"].items()}}
 
-    def predict(self, state: State, x: Any) -> Tensor:
+    def predict(self, state: Values, x: Any) -> Tensor:
         """f_{theta, alpha}(x)."""
         return self.run(state["theta"], x)
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from quickstudy.counted import Seed, counted_normal, counted_seed, counted_uniform
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.learners.tune.parts import logit
+from quickstudy.random import Seed, stateless_normal, stateless_seed, stateless_uniform
 
 # Each operation with the magnitude that it has at strength 1.
 RANGES = {
@@ -96,7 +96,7 @@ class AugmentationPolicy(nn.Module):
                 do="Bring them to that shape, or leave the augmentation out.",
             )
         for stage in range(self.stages):
-            own = counted_seed(seed, 100 + stage)
+            own = stateless_seed(seed, 100 + stage)
             x = apply(x, self.magnitudes(len(x), own, stage, x), own)  # (4)
         return x
 
@@ -104,7 +104,7 @@ class AugmentationPolicy(nn.Module):
         """(1) to (3): the magnitude of every operation for n images, (n,) each."""
         shape = (n, len(self.operations))
         options = {"dtype": self.logits.dtype, "device": like.device}
-        u, v, e = (counted_uniform(seed, shape, stream=stream, **options) for stream in range(3))  # type: ignore[arg-type]
+        u, v, e = (stateless_uniform(seed, shape, stream=stream, **options) for stream in range(3))  # type: ignore[arg-type]
         noisy = self.logits[stage].log_softmax(-1) - torch.log(-torch.log(u))
         often = self.logit_probability[stage] + torch.logit(v)
         w, b = torch.softmax(noisy / self.temperature, -1), torch.sigmoid(often / self.temperature)  # (1), (2)
@@ -134,7 +134,7 @@ def apply(x: Tensor, m: dict[str, Tensor], seed: Seed) -> Tensor:
         mean = x.mean((1, 2, 3), keepdim=True)
         x = mean + (x - mean) * of("contrast").exp()
     if "noise" in m:
-        x = x + of("noise") * counted_normal(seed, tuple(x.shape), stream=3, dtype=x.dtype, device=x.device)
+        x = x + of("noise") * stateless_normal(seed, tuple(x.shape), stream=3, dtype=x.dtype, device=x.device)
     return x
 
 

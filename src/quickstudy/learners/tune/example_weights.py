@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
-from quickstudy.counted import Seed, counted_order
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, LabelError, ShapeError, TaskError
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Normalisation
+from quickstudy.forward.derivatives import gradient_of
 from quickstudy.learners.learner import default_loss
 from quickstudy.learners.tune.learned_training import LearnedTraining, TrainingState
 from quickstudy.learners.tune.parts import ExampleWeights, logit
-from quickstudy.network import Parameters
-from quickstudy.rules import Normalisation
+from quickstudy.random import Seed, stateless_order
 
 
 class MetaWeightNet(ExampleWeights):
@@ -111,7 +111,7 @@ class WeightPerExample(ExampleWeights):
         return self.logit.sigmoid() / self.n
 
 
-class LearningToReweight(LearnedTraining, rules=False):
+class LearningToReweight(LearnedTraining):
     """Weigh each example by how far its own gradient would lower the loss of a few trusted ones; nothing is meta-trained.
 
         theta^(e)    =  theta_t - a sum_i e_i dl_i/dtheta                                                        (1)
@@ -165,19 +165,20 @@ class LearningToReweight(LearnedTraining, rules=False):
         """(4)"""
         weighed, trusted = self.parts(batch)
         _, pull = self.losses(state, weighed)
-        return pull(self.example_weights(state, weighed, trusted))[0]
+        return pull(self.example_weights(state, weighed, trusted))
 
     def example_weights(self, state: TrainingState, weighed: Examples, trusted: Examples) -> Tensor:
         """(1) to (3): w (examples,) of the examples that are weighed."""
-        theta, (losses, pull) = state["theta"], self.losses(state, weighed)
+        theta = state["theta"]
         a = self.rate(state["t"], theta)
 
-        def ahead(e: Tensor) -> Tensor:
-            g = pull(e)[0]
+        def ahead(at: Parameters) -> tuple[Tensor, tuple[()]]:
+            g = self.losses(state, weighed)[1](at["e"])
             moved = {name: p - a[name] * g[name] for name, p in theta.items()}  # (1)
-            return default_loss(self.predict({"theta": moved}, trusted.x), trusted.y)
+            return default_loss(self.predict({"theta": moved}, trusted.x), trusted.y), ()
 
-        u = -grad(ahead)(torch.zeros_like(losses))  # (2)
+        e = next(iter(theta.values())).new_zeros(len(weighed))
+        u = -gradient_of(ahead, {"e": e})[0]["e"]  # (2)
         positive = u.clamp(min=0)
         total = positive.sum()
         return positive / (total + (total == 0).to(total.dtype))  # (3)
@@ -198,6 +199,6 @@ class LearningToReweight(LearnedTraining, rules=False):
                 do="Put the examples to be weighed before the trusted ones, or lower `trusted`.",
             )
         device = support.y.device
-        others = counted_order(seed, n, stream=2 * step, device=device)[: self.batch_size or n]
-        own = counted_order(seed, self.trusted, stream=2 * step + 1, device=device)[: self.trusted_batch_size or self.trusted]
+        others = stateless_order(seed, n, stream=2 * step, device=device)[: self.batch_size or n]
+        own = stateless_order(seed, self.trusted, stream=2 * step + 1, device=device)[: self.trusted_batch_size or self.trusted]
         return support.map(lambda leaf: leaf[torch.cat([others, n + own])])

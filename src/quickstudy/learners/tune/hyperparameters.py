@@ -23,12 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.counted import counted_uniform
 from quickstudy.episode import is_labels
 from quickstudy.errors import ArgumentError, LabelError, UnsupportedError
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.tune.parts import ExampleLoss, default_each, logit
-from quickstudy.network import Parameters
-from quickstudy.rules import Rules
+from quickstudy.random import stateless_uniform
 
 # ---- weight decay ------------------------------------------------------------------------------------------------------
 
@@ -190,9 +190,9 @@ class ConcreteDropout(nn.Module):
         """p of every layer (layers,)."""
         return self.logit.sigmoid()
 
-    def rules(self, rules: Rules) -> Rules:
-        """The rules of a forward pass, with these dropouts."""
-        return _Concrete(self, rules)
+    def over(self, forward: Forward) -> Forward:
+        """A pass with these dropouts in the place of the student's own."""
+        return _Concrete(self, forward)
 
     def check(self, student: nn.Module) -> None:
         """Raise where the student has another number of dropouts."""
@@ -206,19 +206,18 @@ class ConcreteDropout(nn.Module):
             )
 
 
-class _Concrete(Rules):
-    """Rules under which F.dropout is (4)."""
+class _Concrete(Forward):
+    """A pass in which F.dropout is (4)."""
 
-    def __init__(self, dropout: ConcreteDropout, rules: Rules):
-        super().__init__(rules.norm, seed=rules.seed, step=rules.step)
-        self.own = dropout
+    def __init__(self, dropout: ConcreteDropout, forward: Forward):
+        super().__init__(forward.context, forward.source, forward.step)
+        self.dropout, self.dropouts = dropout, 0
 
     def __torch_function__(self, function: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is not F.dropout:
             return super().__torch_function__(function, types, args, kwargs)
-        x, seed = args[0], self.seed
-        assert seed is not None
-        phi, self.dropouts = self.own.logit[self.dropouts % self.own.layers], self.dropouts + 1
-        u = counted_uniform(seed + self.step, tuple(x.shape), stream=self.dropouts, dtype=x.dtype, device=x.device)
-        z = torch.sigmoid((phi + torch.logit(u)) / self.own.temperature)
+        x, seed = args[0], self.context.seed
+        phi, self.dropouts = self.dropout.logit[self.dropouts % self.dropout.layers], self.dropouts + 1
+        u = stateless_uniform(seed + self.step, tuple(x.shape), stream=self.dropouts, dtype=x.dtype, device=x.device)
+        z = torch.sigmoid((phi + torch.logit(u)) / self.dropout.temperature)
         return x * (1 - z) / (1 - phi.sigmoid())  # (4)

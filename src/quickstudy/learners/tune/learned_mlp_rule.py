@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import Parameters
 from quickstudy.learners.tune.parts import RuleState, UpdateRule
-from quickstudy.network import Parameters
 
 TIMES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # how old a run is, told by tanh(t / time)
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import Parameters
 from quickstudy.learners.tune.parts import RuleState, UpdateRule, logit
-from quickstudy.network import Parameters
 
 
 class LearnedMomentum(UpdateRule):

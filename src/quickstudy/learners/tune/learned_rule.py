@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import Parameters
 from quickstudy.learners.tune.parts import RuleState, UpdateRule
 from quickstudy.models.lstm_cell import LSTMCell
-from quickstudy.network import Parameters
 
 
 class LSTMRule(UpdateRule):

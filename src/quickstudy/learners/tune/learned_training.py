@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vjp
 
-from quickstudy.counted import Seed, counted_seed
 from quickstudy.episode import Examples
 from quickstudy.errors import NotFiniteError, UnsupportedError
-from quickstudy.learners.descend.hypergradient import stop
+from quickstudy.forward.call import Parameters, call, plain
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.derivatives import pullback, stop
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.rates import LearnedRates, Rates
 from quickstudy.learners.descend.rule import SGD, InnerRule
 from quickstudy.learners.learner import Loss, check_outputs, default_loss
+from quickstudy.learners.outcome import State
 from quickstudy.learners.tune.hyperparameters import ConcreteDropout, Decays, Schedule, WeightDecay
 from quickstudy.learners.tune.parts import ExampleLoss, ExampleWeights, UpdateRule, default_each
 from quickstudy.learners.tune.training_run import TrainingRun, hidden
-from quickstudy.network import Parameters, call, plain
-from quickstudy.rules import Normalisation, Rules
+from quickstudy.random import Seed, stateless_seed
 
 if TYPE_CHECKING:
     from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 TrainingState = dict[str, Any]  # theta; the rule's state; t, steps taken; seed, of what is drawn on the way
 
 
-class LearnedTraining(TrainingRun, rules=False):
+class LearnedTraining(TrainingRun):
     """The training of a student, parts of which are phi.
 
     Main arguments:
@@ -128,7 +129,7 @@ class LearnedTraining(TrainingRun, rules=False):
 
     def predict(self, state: TrainingState, x: Any) -> Tensor:
         """f_theta(x), without dropout."""
-        return call(self.student.module, state["theta"], x, Rules("batch"))
+        return call(self.student.module, state["theta"], x, Forward(Context()))
 
     # ---- its step ----
 
@@ -136,21 +137,21 @@ class LearnedTraining(TrainingRun, rules=False):
         """(3), where a weight is a number as the student differentiates, and a function of phi as the outer loop does."""
         losses, pull = self.losses(state, batch)
         w = torch.full_like(losses, 1 / max(len(losses), 1)) if self.weigh is None else self.weigh(losses, batch)
-        g = pull(w)[0]
+        g = pull(w)
         return g if self.decays is None else self.decays(g, state["theta"])
 
     def losses(self, state: TrainingState, batch: Examples) -> tuple[Any, ...]:
         """(2): l (examples,), and the function w -> sum_i w_i dl_i/dtheta."""
         x = batch.x
         if self.augmentation is not None:
-            x = self.augmentation(x, counted_seed(state["seed"], 1) + state["t"])  # (1)
+            x = self.augmentation(x, stateless_seed(state["seed"], 1) + state["t"])  # (1)
 
         def each(theta: Parameters) -> Tensor:
-            prediction = call(self.student.module, theta, x, self._rules(state))
+            prediction = call(self.student.module, theta, x, self._forward(state))
             check_outputs(prediction, batch)
             return self.each(prediction, batch.y)
 
-        return vjp(each, state["theta"])
+        return pullback(each, state["theta"])
 
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
         """The inner loss of every example (examples,)."""
@@ -160,11 +161,10 @@ class LearnedTraining(TrainingRun, rules=False):
         """The step size of every tensor at step t."""
         return dict.fromkeys(theta, self.rates(t)) if isinstance(self.rates, Schedule) else self.rates()
 
-    def _rules(self, state: TrainingState) -> Rules:
+    def _forward(self, state: TrainingState) -> Forward:
         # A student is trained with its dropout on, in `adapt` as in meta-training, and answers with it off.
-        seed = counted_seed(state["seed"], 2)
-        rules = Rules("batch", seed=seed, step=state["t"])  # type: ignore[arg-type]
-        return rules if self.dropout is None else self.dropout.rules(rules)
+        forward = Forward(Context(True, stateless_seed(state["seed"], 2)), "batch", state["t"])
+        return forward if self.dropout is None else self.dropout.over(forward)
 
     # ---- what it declares ----
 
@@ -185,9 +185,9 @@ class LearnedTraining(TrainingRun, rules=False):
         """The outer loss: plain, also where the inner one is learned."""
         return default_loss
 
-    def adapted(self, state: TrainingState) -> Parameters | None:
+    def adapted(self, state: State) -> Parameters | None:
         """With a learned start the student's weights by their names in phi."""
-        return {f"network.{name}": value for name, value in state["theta"].items()} if self.learned_start else None
+        return {f"network.{name}": value for name, value in state.values["theta"].items()} if self.learned_start else None
 
     def divergence(self, support: Examples) -> NotFiniteError:
         """The error that names the inner step at which the training diverged."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quickstudy.episode import Examples, is_labels
 from quickstudy.errors import UnsupportedError
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
 
 RuleState = dict[str, Any]
 

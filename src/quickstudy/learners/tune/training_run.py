@@ -17,20 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quickstudy.counted import Seed, counted_normal, counted_order, counted_uniform
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.forward.blueprint import Hidden
+from quickstudy.forward.call import Parameters, plain, run
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
 from quickstudy.learners.learner import Learner, State
-from quickstudy.network import Parameters, call, plain
-from quickstudy.rules import Normalisation, Rules, active
+from quickstudy.learners.outcome import Answered
+from quickstudy.random import Seed, stateless_normal, stateless_order, stateless_uniform
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
-class TrainingRun(Learner, rules=False):
+class TrainingRun(Learner):
     """The base of learners whose phi acts through a training run. One of them defines `begin`, `advance` and `predict`.
 
-        begin(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `counted_uniform(seed, shape)`
+        begin(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `stateless_uniform(seed, shape)`
         advance(state, batch) -> state   pure, differentiable, runs under vmap
         predict(state, x) -> Tensor
         objective(state, batch)          where it is not criterion(predict(state, batch.x), batch.y)
@@ -62,15 +65,15 @@ class TrainingRun(Learner, rules=False):
 
     # ---- what a run defines ----
 
-    def begin(self, task: Examples | None, seed: Seed) -> State:
+    def begin(self, task: Examples | None, seed: Seed) -> Any:
         """(1) The state before the first step. `task` is there for its shapes."""
         raise _undefined(self, "begin(task, seed) -> state")
 
-    def advance(self, state: State, batch: Examples) -> State:
+    def advance(self, state: Any, batch: Examples) -> Any:
         """(2)"""
         raise _undefined(self, "advance(state, batch) -> state")
 
-    def objective(self, state: State, batch: Examples) -> Tensor:
+    def objective(self, state: Any, batch: Examples) -> Tensor:
         """(3) The outer loss of a state, a scalar."""
         return self.criterion(self.predict(state, batch.x), batch.y)
 
@@ -81,26 +84,31 @@ class TrainingRun(Learner, rules=False):
         """Minibatches depend on the order of the support."""
         return self.batch_size is None
 
-    def learn(self, support: Examples, steps: int | None = None) -> State:
+    def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """A whole run on the support. In training every episode has initial weights of its own; else those of seed 0."""
-        outer = active()
-        seed: Seed = 0 if outer is None or outer.seed is None else outer.seed
-        state = self.begin(support, seed)
-        for step in range(self.steps if steps is None else steps):
-            state = self.advance(state, self.minibatch(support, seed, step))
-        return state
+        scope, seed = self.scope(context), context.seed if context.training else 0
+        with scope:
+            state = self.begin(support, seed)
+            for step in range(self.steps if steps is None else steps):
+                state = self.advance(state, self.minibatch(support, seed, step))
+        return State(state)
+
+    def answer(self, state: State, x: Any, context: Context) -> Answered:
+        """`predict` from the state of the run."""
+        forward = Forward(context, self.scope(context).source, -1)
+        with forward:
+            return Answered(self.predict(state.values, x), ({}, {}))
 
     def minibatch(self, support: Examples, seed: Seed, step: int) -> Examples:
         """The examples of one step of `learn`."""
         if self.batch_size is None or self.batch_size >= len(support):
             return support
-        chosen = counted_order(seed, len(support), stream=step, device=support.y.device)[: self.batch_size]
+        chosen = stateless_order(seed, len(support), stream=step, device=support.y.device)[: self.batch_size]
         return support.map(lambda leaf: leaf[chosen])
 
-    def run(self, theta: Mapping[str, Tensor], x: Any, step: int | Tensor = 0) -> Tensor:
-        """The student's output under the weights theta; in training its dropout draws the mask of `step`."""
-        outer = active()
-        return call(self.student.module, theta, x, Rules("batch", seed=outer.seed if outer else None, step=step))
+    def run(self, theta: Mapping[str, Tensor], x: Any) -> Tensor:
+        """The student's output under the weights theta, in the pass that is under way; in training with its dropout on."""
+        return run(self.student.module, theta, x, self.training)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> TrainingRun:
         """The student goes along to another dtype or device, though it is no part of phi."""
@@ -114,13 +122,6 @@ class TrainingRun(Learner, rules=False):
         return initial_parameters(
             self.student.module, seed, dtype=None if like is None else like.dtype, device=None if like is None else like.device
         )
-
-
-class Hidden:
-    """A network that is structure and not phi: no parameter of it is a parameter of the learner that holds this."""
-
-    def __init__(self, module: nn.Module):
-        self.module = module
 
 
 def hidden(network: nn.Module, normalisation: Normalisation = "support", argument: str = "network") -> Hidden:
@@ -161,9 +162,9 @@ def initial_parameters(
             shape = tuple(parameter.shape)
             if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
                 bound = module.weight[0].numel() ** -0.5
-                value = bound * (2 * counted_uniform(seed, shape, **options) - 1)  # type: ignore[arg-type]
+                value = bound * (2 * stateless_uniform(seed, shape, **options) - 1)  # type: ignore[arg-type]
             elif isinstance(module, nn.Embedding):
-                value = counted_normal(seed, shape, **options)  # type: ignore[arg-type]
+                value = stateless_normal(seed, shape, **options)  # type: ignore[arg-type]
             elif isinstance(module, NORMS):
                 value = torch.full(
                     shape,

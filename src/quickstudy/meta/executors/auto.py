@@ -65,7 +65,7 @@ def choose(
         return min(a_step * steps, seconds or float("inf"))
 
     allowance = max(SHARE * planned(times["loop"][0]), LEAST)
-    convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.modules())
+    convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.learner.modules())
     likely: list[Executor] = [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
     told, began = [], time.perf_counter()
     for candidate in (*likely, Compiled()):
@@ -105,7 +105,7 @@ def choose_by_values(
         if run is not None and hasattr(episodes, "carry"):
             return run(executor, episodes, seeds).losses
         members = {name: value.detach().expand(4, *value.shape) for name, value in problem.phi().items()}
-        return executor.values(problem, members, episodes, seeds)[0]
+        return executor.values(problem, members, episodes, seeds).loss
 
     times: dict[str, tuple[float, Executor]] = {}
     told: list[str] = []
@@ -149,8 +149,8 @@ def difference_from_loop(problem: Problem, candidate: Executor, episodes: Any, s
     """
     n = min(2, tasks_of(episodes))
     seeds = torch.zeros(n, dtype=torch.int64) if seeds is None else seeds[:n]
-    few, double = task(episodes, slice(0, n)), copy.deepcopy(problem).double()
-    double.precision = None
+    few = task(episodes, slice(0, n))
+    double = Problem(copy.deepcopy(problem.learner).double(), problem.estimator, problem.criterion)
     wide = pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, few)
     tolerance, wanted = TOLERANCE, "in float64"
     try:

@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
-from quickstudy.learners.learner import Learner, Measures
+from quickstudy.forward.call import Parameters
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels
 from quickstudy.meta.executors.vmap import Vmap
-from quickstudy.meta.problem import Answer, Problem, bare
-from quickstudy.network import Parameters
+from quickstudy.meta.problem import Answer, Problem
 
-Compiled_ = Callable[..., tuple[Parameters, tuple[Tensor, Any]]]
+Compiled_ = Callable[..., tuple[Parameters, tuple[Tensor, Outcome]]]
 
 
 class Compiled(Executor):
@@ -49,17 +50,15 @@ class Compiled(Executor):
             return self._vmap.gradient(problem, episodes, seeds)
         if key not in self._graphs:
             self._graphs[key] = problem, _compile(problem, structure)
-        phi = {name: parameter.detach() for name, parameter in problem.named_parameters() if parameter.requires_grad}
-        with differentiable_kernels(problem):
-            found, (_, (losses, measures)) = self._graphs[key][1](phi, problem.buffers_by_name(), leaves, seeds)
-        return Answer(losses, measures, bare(found))
+        phi = {name: parameter.detach() for name, parameter in problem.phi().items()}
+        with differentiable_kernels(problem.learner):
+            found, (_, outcome) = self._graphs[key][1](phi, problem.buffers(), leaves, seeds)
+        return Answer(outcome.loss, outcome.log, found, outcome.statistics, outcome.carry)
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         return self._vmap.map(function, learner, episodes)
 
-    def values(
-        self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None
-    ) -> tuple[Tensor, Measures]:
+    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
         return self._vmap.values(problem, members, episodes, seeds, own)
 
     def refusal(self, problem: Problem) -> str | None:
@@ -74,13 +73,13 @@ class Compiled(Executor):
 
 
 def _compile(problem: Problem, structure: pytree.TreeSpec) -> Compiled_:
-    f = problem.function()
+    f = problem.traceable()
 
-    def mean_loss(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> tuple[Tensor, Any]:
-        def one(leaves: list[Tensor], seed: Tensor) -> tuple[Tensor, Any]:
+    def mean_loss(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> tuple[Tensor, Outcome]:
+        def one(leaves: list[Tensor], seed: Tensor) -> Outcome:
             return f(phi, buffers, pytree.tree_unflatten(leaves, structure), seed)
 
-        losses, measures = vmap(one)(leaves, seeds)
-        return losses.mean(), (losses, measures)
+        outcome = vmap(one)(leaves, seeds)
+        return outcome.loss.mean(), outcome
 
     return torch.compile(grad_and_value(mean_loss, has_aux=True), fullgraph=True)

@@ -13,9 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import ConvergenceError, NotFiniteError
-from quickstudy.learners.learner import Learner, Measures
-from quickstudy.meta.problem import Answer, Problem, task, tasks_of
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.outcome import Outcome
+from quickstudy.meta.problem import Answer, Function, Problem, task, tasks_of
 
 
 class Executor(ABC):
@@ -25,16 +26,14 @@ class Executor(ABC):
 
     @abstractmethod
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        """Losses, measures and the mean gradient over the tasks of a batch."""
+        """Losses, what else the tasks of a batch return, and the mean gradient over them."""
 
     @abstractmethod
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         """function(learner, episode) for each task of a batch, stacked; without a graph."""
 
-    def values(
-        self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None
-    ) -> tuple[Tensor, Measures]:
-        """Losses (members, tasks) and measures of every task under every member of a population; without a graph.
+    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
+        """The outcome of every task under every member of a population, leaves (members, tasks, ...); without a graph.
 
         Here one after another; a task that fails in its inner loop has the loss NaN.
 
@@ -42,20 +41,18 @@ class Executor(ABC):
             members: values of phi by name, each with a leading axis `members`.
             own: what each member carries of each task, (members, tasks, ...), in the place of the windows' carry.
         """
-        f, buffers = problem.function(), problem.buffers_by_name()
-        rows = []
-        with torch.no_grad(), differentiable_kernels(problem):
+        f, buffers, rows, n = problem.function(), problem.buffers(), [], tasks_of(episodes)
+        with torch.no_grad(), differentiable_kernels(problem.learner):
             for i in range(next(iter(members.values())).shape[0]):
                 phi = {name: value[i] for name, value in members.items()}
                 mine = episodes if own is None else episodes._replace(carry=pytree.tree_map(lambda leaf: leaf[i], own))  # noqa: B023
-                rows += [_tried(f, phi, buffers, task(mine, t), seeds[t]) for t in range(tasks_of(episodes))]
-        good = next((measures for loss, measures in rows if measures is not None), {})
-        filled = [
-            {name: torch.full_like(one, torch.nan) if m is None else m[name] for name, one in good.items()} for _, m in rows
-        ]
-        like = next((loss for loss, measures in rows if measures is not None), seeds.new_zeros((), dtype=torch.float32))
-        losses = torch.stack([loss.to(like) for loss, _ in rows]).unflatten(0, (-1, tasks_of(episodes)))
-        return losses, {name: torch.stack([one[name] for one in filled]).unflatten(0, (-1, tasks_of(episodes))) for name in good}
+                rows += [_tried(f, phi, buffers, task(mine, t), seed) for t, seed in enumerate(seeds.tolist())]
+        good = next((row for row in rows if row is not None), None)
+        if good is None:
+            return Outcome(torch.full((len(rows) // n, n), torch.nan, device=seeds.device), {}, {}, ())
+        failed = pytree.tree_map(lambda leaf: torch.full_like(leaf, torch.nan) if leaf.is_floating_point() else leaf, good)
+        filled = [failed if row is None else row for row in rows]
+        return pytree.tree_map(lambda *leaves: torch.stack(leaves).unflatten(0, (-1, n)), *filled)
 
     def refusal(self, problem: Problem) -> str | None:
         """Why this executor cannot serve the problem; None where it can be tried."""
@@ -65,11 +62,11 @@ class Executor(ABC):
 FAILURES = (ConvergenceError, NotFiniteError, torch.linalg.LinAlgError)  # of an inner loop
 
 
-def _tried(f: Callable, phi: Parameters, buffers: Parameters, episode: Any, seed: Tensor) -> tuple[Tensor, Measures | None]:
+def _tried(f: Function, phi: Parameters, buffers: Parameters, episode: Any, seed: int) -> Outcome | None:
     try:
         return f(phi, buffers, episode, seed)
     except FAILURES:
-        return seed.new_full((), torch.nan, dtype=torch.float32), None
+        return None
 
 
 @contextmanager
@@ -81,12 +78,11 @@ def differentiable_kernels(learner: nn.Module) -> Iterator[None]:
         yield
 
 
-def gathered(parts: Sequence[tuple[Tensor, Measures, Parameters]]) -> Answer:
-    """The answers of single tasks as one, gradients summed in task order so that numbers repeat."""
-    losses = torch.stack([loss for loss, _, _ in parts])
-    measures = {name: torch.stack([one[name] for _, one, _ in parts]) for name in parts[0][1]}
-    total = {name: gradient.clone() for name, gradient in parts[0][2].items()}
-    for _, _, one in parts[1:]:
+def gathered(parts: Sequence[tuple[Outcome, Parameters]]) -> Answer:
+    """The outcomes of single tasks as one answer, gradients summed in task order so that numbers repeat."""
+    loss, log, statistics, carry = pytree.tree_map(lambda *leaves: torch.stack(leaves), *(one for one, _ in parts))
+    total = {name: gradient.clone() for name, gradient in parts[0][1].items()}
+    for _, one in parts[1:]:
         torch._foreach_add_(list(total.values()), list(one.values()))
     torch._foreach_div_(list(total.values()), len(parts))
-    return Answer(losses, measures, total)
+    return Answer(loss, log, total, statistics, carry)

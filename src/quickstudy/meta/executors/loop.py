@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.learners.learner import Learner, Measures
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.derivatives import stop
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels, gathered
-from quickstudy.meta.problem import Answer, Problem, bare, gradient, task, tasks_of
-from quickstudy.network import Parameters
+from quickstudy.meta.problem import Answer, Function, Problem, gradient, task, tasks_of
 
 
 class Loop(Executor):
@@ -20,17 +22,18 @@ class Loop(Executor):
     name = "loop"
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        with differentiable_kernels(problem):
-            return gathered([one_task(problem, task(episodes, t), seeds[t]) for t in range(tasks_of(episodes))])
+        f = problem.function()
+        with differentiable_kernels(problem.learner):
+            return gathered([one_task(problem, f, task(episodes, t), seed) for t, seed in enumerate(seeds.tolist())])
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         with torch.no_grad():
             return torch.stack([function(learner, task(episodes, t)) for t in range(tasks_of(episodes))])
 
 
-def one_task(problem: Problem, episode: Any, seed: Tensor) -> tuple[Tensor, Measures, Parameters]:
-    """Loss, measures and gradient of one task, by plain autograd outermost: it does not keep the graph of its own backward."""
+def one_task(problem: Problem, f: Function, episode: Any, seed: int) -> tuple[Outcome, Parameters]:
+    """Outcome and gradient of one task, by plain autograd outermost: it does not keep the graph of its own backward."""
     phi = problem.phi()
     with torch.enable_grad():
-        loss, measures = problem.function()(phi, problem.buffers_by_name(), episode, seed)
-        return loss.detach(), {name: value.detach() for name, value in measures.items()}, bare(gradient(loss, phi))
+        outcome = f(phi, {}, episode, seed)
+        return stop(outcome), gradient(outcome.loss, phi)

@@ -8,22 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels, gathered
 from quickstudy.meta.executors.loop import one_task
 from quickstudy.meta.problem import Answer, Problem, task, tasks_of
-from quickstudy.network import skeleton
 
 T = TypeVar("T")
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class Threads(Executor):
     """A loop over tasks in `threads` threads (as many as torch has intra-op threads where not given).
 
-    `functional_call` swaps tensors inside a module, so each thread has a skeleton of its own, which shares every tensor.
+    Every call runs on a copy of its own, so the threads share the learner and only read it.
     """
 
     name = "threads"
@@ -31,20 +29,19 @@ class Threads(Executor):
     def __init__(self, threads: int | None = None):
         self.threads = threads or torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="quickstudy", initializer=_single_threaded)
-        self._local = threading.local()
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        with differentiable_kernels(problem):
-            parts = self._each(lambda t: one_task(self._own(problem), task(episodes, t), seeds[t]), tasks_of(episodes))
+        f, numbers = problem.function(), seeds.tolist()
+        with differentiable_kernels(problem.learner):
+            parts = self._each(lambda t: one_task(problem, f, task(episodes, t), numbers[t]), len(numbers))
         return gathered(parts)
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         with torch.no_grad():
-            return torch.stack(self._each(lambda t: function(self._own(learner), task(episodes, t)), tasks_of(episodes)))
+            return torch.stack(self._each(lambda t: function(learner, task(episodes, t)), tasks_of(episodes)))
 
     def refusal(self, problem: Problem) -> str | None:
-        device = next((parameter.device for parameter in problem.parameters()), torch.device("cpu"))
-        if device.type != "cpu":
+        if problem.device.type != "cpu":
             return "threads serve a CPU; launches from several threads do not overlap on one accelerator"
         return None if self.threads > 1 else "there is one thread only"
 
@@ -60,12 +57,6 @@ class Threads(Executor):
             return list(self._pool.map(run, range(n)))
         finally:
             torch.set_num_threads(outside)  # the workers' setting is their own, but new threads would inherit it
-
-    def _own(self, module: Module) -> Module:
-        """This thread's skeleton of the module; made anew when another module comes."""
-        if getattr(self._local, "of", None) is not module:
-            self._local.of, self._local.skeleton = module, skeleton(module)
-        return self._local.skeleton
 
 
 class _CallerState:

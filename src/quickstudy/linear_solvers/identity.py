@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quickstudy.learners.descend.solver import Product, Solver, dot
-from quickstudy.network import Parameters
+from quickstudy.forward.call import Parameters
+from quickstudy.linear_solvers.solver import Product, Solver, dot, relative
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,4 @@ class Identity(Solver):
         u = {name: a * one for name, one in v.items()}
         Hu = H(u)  # for the residual alone
         left = {name: v[name] - Hu[name] for name in v}
-        vv = dot(v, v)
-        one = torch.ones_like(vv)
-        return u, torch.where(vv > 0, dot(left, left) / torch.where(vv > 0, vv, one), torch.zeros_like(vv)).sqrt()
+        return u, relative(dot(left, left), dot(v, v))

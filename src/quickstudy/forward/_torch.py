@@ -1,0 +1,73 @@
+"""Every private API of torch that a forward pass needs, in one file: what to look at first when torch changes.
+
+Beside it the package uses `torch.utils._pytree` and `torch._foreach_*`, which are private by name and used by everyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils.checkpoint import CheckpointFunction
+
+weight_norm = torch._weight_norm
+REENTRANT_CHECKPOINT = CheckpointFunction.forward.__code__
+
+
+def vmapped() -> bool:
+    """Whether this code runs inside vmap, or inside compile, which traces one."""
+    if torch.compiler.is_compiling():  # which cannot trace the next line
+        return True
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in levels)
+
+
+def transformed() -> bool:
+    """Whether this code runs inside a transform of torch.func or compile, where only torch.func takes derivatives."""
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def unreadable(tensor: Tensor) -> bool:
+    """Whether a tensor's value cannot be read here: inside vmap, grad or compile."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+@contextmanager
+def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Other tensors in the places of the module's own, by name, as `functional_call` has them; what compile can trace."""
+    with _reparametrize_module(module, dict(tensors), tie_weights=True):
+        yield
+
+
+def entered(function: Any) -> Callable:
+    """A copy of a composite Python function of torch that does not ask for function modes.
+
+    A mode is off while it answers, so what such a function calls would go unseen. Its copy runs with the mode entered again.
+    """
+    unasked = {name: (lambda *_: False) for name in function.__globals__ if name.startswith("has_torch_function")}
+    inner = FunctionType(function.__code__, {**function.__globals__, **unasked}, function.__name__, function.__defaults__)
+    inner.__kwdefaults__ = function.__kwdefaults__
+    return inner
+
+
+# ---- torch.utils.checkpoint ------------------------------------------------------------------------------------------
+
+
+def open_checkpoints() -> list[Any]:
+    """The frames of `torch.utils.checkpoint` (not reentrant) that are open now, the innermost first.
+
+    Their hooks on saved tensors stand on a stack of autograd's own; they are taken off to be looked at, and put back.
+    """
+    api, pairs = torch._C._autograd, []
+    while (pair := api._top_saved_tensors_default_hooks(True)) is not None:
+        pairs.append(pair)
+        api._pop_saved_tensors_default_hooks()
+    for pair in reversed(pairs):
+        api._push_saved_tensors_default_hooks(*pair)
+    hooks = (pack for pack, _ in pairs if pack.__qualname__ == "_checkpoint_hook.__init__.<locals>.pack_hook")
+    return [hook.__closure__[0].cell_contents for hook in hooks]

@@ -1,0 +1,102 @@
+"""The one way to run a network: what goes in, which tensors it holds, what comes out.
+
+    apply(network, x)                       network(x), or network(**x) where x is a mapping
+    call(network, tensors, x, forward)      network_tensors(x) under `forward`: other tensors, on a copy of its own
+
+An output that is a tensor is the answer. A tuple, a mapping or an object is read where someone says which part of it is meant:
+wrap the network as `quickstudy.models.Read(network, output="logits")`. Anything else is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from quickstudy.errors import UnsupportedError
+from quickstudy.forward._torch import swapped
+from quickstudy.forward.blueprint import Blueprint
+from quickstudy.forward.mode import Forward
+
+Parameters = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+
+
+def apply(network: Any, x: Any) -> Tensor:
+    """The network's answer for x; a mapping is spread over its keyword arguments.
+
+    Raises:
+        UnsupportedError: an output that is no tensor.
+    """
+    return tensor_of(network(**x) if isinstance(x, Mapping) else network(x), network)
+
+
+def tensor_of(output: Any, network: Any) -> Tensor:
+    """The output itself.
+
+    Raises:
+        UnsupportedError: it is no tensor.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        held = f"a {type(output).__name__} of {[str(key) for key in output][:6]}"
+    elif isinstance(output, tuple | list):
+        held = f"a {type(output).__name__} of {len(output)}"
+    else:
+        held = f"a {type(output).__name__} with {list(getattr(output, '__dict__', {}))[:6]}"
+    raise UnsupportedError(
+        "network",
+        expected="a network whose output is a tensor",
+        got=f"{type(network).__name__}, whose output is {held}",
+        do="Say which part is meant: quickstudy.models.Read(network, output='logits'), output=0 for the first of a tuple.",
+    )
+
+
+def run(network: nn.Module, tensors: Mapping[str, Tensor], x: Any, training: bool, plan: Blueprint | None = None) -> Tensor:
+    """network_tensors(x) on a copy that serves this call; `plan` is the network's blueprint where the caller has one."""
+    if torch.compiler.is_compiling():  # it cannot trace the copies, and what it compiles is a private copy already
+        args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else ((x,), {})
+        return tensor_of(functional_call(network, dict(tensors), args, kwargs), network)
+    return apply((plan or Blueprint(network, training))(tensors), x)
+
+
+def call(network: nn.Module, tensors: Mapping[str, Tensor], x: Any, forward: Forward, plan: Blueprint | None = None) -> Tensor:
+    """Run `network` on x with `tensors` by name (its own where one is not named; buffers too), under `forward`.
+
+    Nothing of the module is written to.
+    """
+    with forward:
+        return run(network, tensors, x, forward.context.training, plan)
+
+
+def with_tensors(module: M, tensors: Mapping[str, Tensor], function: Callable[[M], T]) -> T:
+    """function(copy), where the copy holds `tensors` (parameters or buffers, by name) in the place of the module's own."""
+    if torch.compiler.is_compiling():
+        with swapped(module, tensors):
+            return function(module)
+    return function(Blueprint(module)(tensors))
+
+
+def plain(argument: str, network: nn.Module) -> nn.Module:
+    """The network itself.
+
+    Raises:
+        UnsupportedError: it is compiled or wrapped, or no module.
+    """
+    wrapped = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+    name = type(network).__name__
+    if name in wrapped:
+        raise UnsupportedError(
+            argument,
+            expected="a plain nn.Module",
+            got=f"one wrapped by {name}",
+            do=f"Pass `{argument}.{wrapped[name]}`: quickstudy compiles and spreads the whole meta-step itself (executor=).",
+        )
+    if not isinstance(network, nn.Module):
+        raise UnsupportedError(argument, expected="an nn.Module", got=type(network).__name__, do="Pass the network itself.")
+    return network

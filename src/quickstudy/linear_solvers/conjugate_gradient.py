@@ -1,0 +1,85 @@
+"""Conjugate gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import Parameters
+from quickstudy.linear_solvers.solver import Product, Solver, dot, refuse, relative
+
+
+@dataclass(frozen=True)
+class ConjugateGradient(Solver):
+    """`steps` steps of conjugate gradient.
+
+        alpha = r'r / p'Hp,   u += alpha p,   r -= alpha H p,   p = r + (r'r / r'r_before) p           H + damping I for H
+
+    Args:
+        steps: how many; exact after as many as there are parameters, often good after 5.
+        tolerance: the relative residual that must be reached; None: whatever is reached is taken and recorded.
+        damping: added to every curvature. Above 0 the answer is that of another, stiffer inner objective.
+        at_negative: what to do in a direction of negative curvature, where there is no solution: "raise"; or "stop", and take
+            what was reached before it, or, if it is the first direction, a step v'v / |v'Hv| along v. The residual tells. Deep
+            networks, whose inner loop rests at no minimum, need it.
+
+    Raises:
+        ArgumentError: another at_negative.
+
+    Source: Hestenes & Stiefel 1952; for meta-gradients Rajeswaran et al., "Meta-Learning with Implicit Gradients", NeurIPS 2019.
+    """
+
+    steps: int = 5
+    tolerance: float | None = None
+    damping: float = 0.0
+    at_negative: str = "raise"
+
+    def __post_init__(self) -> None:
+        if self.at_negative not in ("raise", "stop"):
+            raise ArgumentError("at_negative", expected="'raise' or 'stop'", got=repr(self.at_negative), do="Take one of them.")
+
+    def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
+        u = {name: torch.zeros_like(b) for name, b in v.items()}
+        r, p = v, v
+        rr = vv = dot(v, v)
+        negative = torch.zeros_like(vv, dtype=torch.bool)
+        still = torch.finfo(vv.dtype).eps ** 2 * vv  # below it the residual is rounding: stand still
+        for step in range(self.steps):
+            Hp = {name: part + self.damping * p[name] for name, part in H(p).items()}
+            pHp = dot(p, Hp)
+            bad = (rr > still) & (pHp <= 0)
+            moving = (rr > still) & ~bad & ~negative
+            steps_on = moving | bad if step == 0 else moving
+            alpha = torch.where(steps_on, rr / torch.where(steps_on, pHp.abs(), torch.ones_like(pHp)), torch.zeros_like(rr))
+            negative = negative | bad
+            u = {name: u[name] + alpha * p[name] for name in u}
+            r = {name: r[name] - alpha * Hp[name] for name in u}
+            after = dot(r, r)
+            beta = torch.where(moving, after / torch.where(moving, rr, torch.ones_like(rr)), torch.zeros_like(rr))
+            p = {name: r[name] + beta * p[name] for name in u}
+            rr = torch.where(moving, after, rr)
+        residual = relative(dot(r, r), vv)
+        u = refuse(
+            negative & (self.at_negative == "raise"),
+            u,
+            residual,
+            "solver=ConjugateGradient(...)",
+            expected="an inner objective of positive curvature at rest",
+            got="a direction of negative curvature",
+            do="Take more inner steps, a larger `strength`, which adds to every curvature, or "
+            "ConjugateGradient(at_negative='stop').",
+        )
+        if self.tolerance is None:
+            return u, residual
+        return refuse(
+            residual > self.tolerance,
+            u,
+            residual,
+            "solver=ConjugateGradient(tolerance=...)",
+            expected=f"a relative residual of at most {self.tolerance:g} within {self.steps} steps",
+            got="{residual:.2g}",
+            do="Raise `steps`, raise `strength`, or leave `tolerance` out to take what is reached.",
+        ), residual

@@ -1,0 +1,46 @@
+"""Read: a network whose output is a tuple, a mapping or an object, as one whose output is a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError
+from quickstudy.forward.call import plain, tensor_of
+
+
+class Read(nn.Module):
+    """The part of a network's output that is meant: `Read(transformer, output="logits")`, `Read(two_headed, output=0)`.
+
+    Args:
+        network: any nn.Module.
+        output: the key of a mapping, the name of an object's attribute, or the place in a tuple.
+
+    Raises:
+        UnsupportedError: a compiled or wrapped network; at the call, a part that is no tensor.
+        ArgumentError: at the call, an output that has no such part.
+    """
+
+    def __init__(self, network: nn.Module, output: str | int):
+        super().__init__()
+        self.network, self.output = plain("network", network), output
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """That part of the network's output."""
+        whole = self.network(*args, **kwargs)
+        try:
+            part = whole[self.output] if isinstance(self.output, int) else _named(whole, self.output)
+        except (KeyError, IndexError, AttributeError, TypeError):
+            raise ArgumentError(
+                "output",
+                expected=f"a part of the output of {type(self.network).__name__}, a {type(whole).__name__}",
+                got=repr(self.output),
+                do="Name a key or attribute that it has, or give the place in a tuple.",
+            ) from None
+        return tensor_of(part, self.network)
+
+
+def _named(whole: Any, name: str) -> Any:
+    return whole[name] if isinstance(whole, Mapping) else getattr(whole, name)
