@@ -12,6 +12,7 @@ Source of h: Wellons, "Prospecting for Hash Functions", 2018, and the improved c
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ def stateless_bits(seed: Seed, shape: tuple[int, ...], stream: Seed = 0, device:
     device = seed.device if isinstance(seed, Tensor) and device is None else device
     key = mix(mix(seed) + 104729 * mix(stream + 0x2545F491))
     key = key.to(device) if isinstance(key, Tensor) else key
-    return mix((torch.arange(math.prod(shape), device=device) * 0x9E3779B9) ^ key).reshape(shape)
+    bits = mix((torch.arange(math.prod(shape), device=device) * 0x9E3779B9) ^ key)
+    return bits.reshape(shape)
 
 
 def stateless_uniform(
@@ -79,7 +81,7 @@ def normal_of(u_bits: Tensor, v_bits: Tensor, dtype: torch.dtype) -> Tensor:
     return (torch.sqrt(-2 * torch.log(u)) * torch.cos(2 * math.pi * v)).to(dtype)
 
 
-def mix(h: Seed) -> Seed:
+def mix(h: Any) -> Any:
     """lowbias32 of an int, or of every element of an int64 tensor. (In int32 it is wrong under inductor.)"""
     h = h & 0xFFFFFFFF
     h = ((h ^ (h >> 16)) * 0x21F0AAAD) & 0xFFFFFFFF

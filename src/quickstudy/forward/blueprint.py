@@ -107,7 +107,7 @@ class Blueprint:
                 if named:
                     self.tensors[dot + key] = tensor
                 if table is part._buffers and not norm:
-                    averages = getattr(tensor, "norm", path) if key == "running_mean" else None
+                    averages = getattr(tensor, "averages_of", path) if key == "running_mean" else None
                     self.buffers.append((tensor, averages))
         for key, child in part._modules.items():
             if child is not None:
@@ -157,7 +157,7 @@ class Blueprint:
             if id(buffer) not in given:
                 clone = memo[id(buffer)] = buffer.clone()
                 if averages is not None:
-                    clone.norm = averages  # type: ignore[attr-defined]
+                    clone.averages_of = averages  # type: ignore[attr-defined]
         memo.update(given)
         copies = []
         for part, fixed in zip(self.parts, self.fixed, strict=True):  # plain loops: this runs for every pass

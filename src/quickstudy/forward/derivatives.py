@@ -20,7 +20,8 @@ from quickstudy.forward.call import Parameters
 def gradient_of(objective: Callable[[Parameters], tuple[Tensor, Any]], at: Parameters) -> tuple[Parameters, Tensor, Any]:
     """(d value/d at, value, aux)  for  (value, aux) = objective(at),  value a scalar, aux a tree of tensors."""
     if transformed():
-        g, (value, aux) = torch.func.grad_and_value(objective, has_aux=True)(at)
+        found: Any = torch.func.grad_and_value(objective, has_aux=True)(at)
+        g, (value, aux) = found  # type: ignore[misc]
         return g, value, aux
     graph = torch.is_grad_enabled()
     with torch.enable_grad():

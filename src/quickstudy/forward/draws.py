@@ -297,8 +297,8 @@ ANSWERS: dict[Any, Callable] = {
             F.fractional_max_pool3d_with_indices,
         )
     },
-    F.fractional_max_pool2d: composite(F._fractional_max_pool2d),
-    F.fractional_max_pool3d: composite(F._fractional_max_pool3d),
+    F.fractional_max_pool2d: composite(F._fractional_max_pool2d),  # type: ignore[attr-defined]
+    F.fractional_max_pool3d: composite(F._fractional_max_pool3d),  # type: ignore[attr-defined]
     **{function: fresh(function) for function in (torch.empty, torch.zeros, torch.ones, torch.full)},
     torch.rand: factory(_uniform),
     torch.randn: factory(_normal),

@@ -34,7 +34,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """F.batch_norm with the statistics of `forward.source`; no average is written to."""
-    name = getattr(eps, "module", None) or getattr(running_mean, "norm", None)
+    name = getattr(eps, "module", None) or getattr(running_mean, "averages_of", None)
     key = forward.key(name)
     if forward.source == "running":
         return whiten(input, *_running(name, running_mean, running_var), eps, weight, bias)

@@ -115,7 +115,8 @@ class Contrastive(Estimator):
     def objective(self, learner: Learner, views: dict[str, Tensor], criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Pretrained)  # see check
         output, statistics = _pretext(learner, torch.cat([views["first"], views["second"]]), context)
-        return Outcome(nt_xent(*output.chunk(2), self.temperature), {}, statistics, ())
+        first, second = output.chunk(2)
+        return Outcome(nt_xent(first, second, self.temperature), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
         _check_pretext(self, learner, Projection)

@@ -149,7 +149,7 @@ class MetaTraining:
         """Under "running": move the running averages towards the mean over tasks of the batches' statistics."""
         with torch.no_grad():
             for name, statistics in answer.statistics.items():
-                norm = self.learner.get_submodule(name)
+                norm: Any = self.learner.get_submodule(name)
                 momentum = 0.1 if norm.momentum is None else norm.momentum
                 for average, values in zip((norm.running_mean, norm.running_var), statistics, strict=True):
                     if average is not None:

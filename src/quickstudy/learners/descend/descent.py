@@ -201,7 +201,8 @@ class Descent(Learner):
         self, theta: Parameters, t: int, support: Examples, context: Context
     ) -> tuple[Parameters, Tensor, Recorded]:
         """d/dtheta [ L(f_theta(support)) + strength/2 ||theta - phi||^2 ], that objective, and what norms recorded."""
-        norms, counts = self._norms(t), {}
+        norms = self._norms(t)
+        counts: dict[str, int] = {}
 
         def objective(theta: Parameters) -> tuple[Tensor, Any]:
             forward = Forward(context, self._inner_source(context), t)

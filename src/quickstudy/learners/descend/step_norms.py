@@ -43,7 +43,7 @@ class StepNorms(nn.Module):
             return recorded
         norms = self.steps[min(t, len(self.steps)) - 1]
         names = {
-            getattr(network.get_submodule(path).eps, "module", path): getattr(norm.eps, "module", path)  # type: ignore[union-attr]
+            getattr(network.get_submodule(path).eps, "module", path): getattr(norm.eps, "module", path)
             for path, norm in zip(self.paths, norms, strict=True)  # type: ignore[call-overload]
         }
         renamed = {key: "#".join([names.get(key.partition("#")[0], key), *key.split("#")[1:]]) for key in recorded[0]}
