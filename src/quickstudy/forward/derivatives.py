@@ -21,7 +21,7 @@ def gradient_of(objective: Callable[[Parameters], tuple[Tensor, Any]], at: Param
     """(d value/d at, value, aux)  for  (value, aux) = objective(at),  value a scalar, aux a tree of tensors."""
     if transformed():
         found: Any = torch.func.grad_and_value(objective, has_aux=True)(at)
-        g, (value, aux) = found  # type: ignore[misc]
+        g, (value, aux) = found
         return g, value, aux
     graph = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -34,8 +34,8 @@ def gradient_of(objective: Callable[[Parameters], tuple[Tensor, Any]], at: Param
 def pullback(function: Callable[[Parameters], Any], at: Parameters) -> tuple[Any, Callable[[Any], Parameters]]:
     """(value, u -> (d function/d at)' u)  for a function of a dict of tensors, whose value is a tree of tensors."""
     if transformed():
-        value, pull = torch.func.vjp(function, at)
-        return value, lambda u: pull(u)[0]
+        found: Any = torch.func.vjp(function, at)
+        return found[0], lambda u: found[1](u)[0]
     graph = torch.is_grad_enabled()
     with torch.enable_grad():
         leaves = _leaves(at, graph)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quickstudy.episode import is_labels
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import evaluate
 from quickstudy.learners.ensemble import Ensemble
@@ -51,6 +52,12 @@ class Keeper:
     def scored_by(self, executor: str) -> None:
         """Score with the run's own executor, so that a resumed run rounds as an unbroken one; "compiled" trains only."""
         self.executor = executor if executor in ("threads", "vmap") else "vmap" if executor == "compiled" else "loop"
+
+    def higher_is_better(self) -> bool | None:
+        """Whether the higher of two validation scores is the better one, as one task tells; None where nothing validates."""
+        if self.validation is None:
+            return None
+        return is_labels(self.validation.sample(1, generator=torch.Generator().manual_seed(VALIDATION_SEED)).query.y)
 
     def validate(self, record: dict[str, Any]) -> None:
         """Score now, and keep the weights where they are among the best so far (finite ones, where nothing scores them)."""

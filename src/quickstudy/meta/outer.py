@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
+from quickstudy.meta import optimizers
 from quickstudy.meta.estimator import Backprop, Estimator
 
 if TYPE_CHECKING:
@@ -38,22 +39,43 @@ class Outer(ABC):
 class Gradient(Outer):
     """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.
 
+    An optimizer whose step asks for a closure (`LBFGS`) gets one: the loss and the clipped gradient of the step's own tasks and
+    seeds at the present phi. What a step records, carries and averages is that of its first evaluation. `ReduceLROnPlateau` gets
+    the validation score at each validation; every other scheduler is stepped after each outer step.
+
     Args:
         estimator: how the gradient is estimated: `Backprop()`, `ReptileDirection()`, `Evolution()`, `PersistentEvolution()`,
             `ScoreFunction()`, `ForwardMode()`, and for training runs `Lookahead()` and `FixedPoint()`.
         optimizer: a function of the parameters, such as `functools.partial(torch.optim.SGD, lr=0.1)`; None: Adam, rate 1e-3.
-        scheduler: a function of the optimizer, such as `functools.partial(CosineAnnealingLR, T_max=2000)`, stepped after
-            each outer step; None: a constant rate.
+        scheduler: a function of the optimizer, such as `functools.partial(CosineAnnealingLR, T_max=2000)`; None: a constant
+            rate.
+
+    Raises:
+        ArgumentError, UnsupportedError: here, or before the first step: an optimizer or scheduler that is built already or that
+            torch does not build; `SparseAdam`, since gradients are dense; a closure beside an estimator that does not
+            differentiate; a scheduler that raises at one of the run's steps (`OneCycleLR` with too few); a `ReduceLROnPlateau`
+            without a validation, or whose `mode` is not the metric's ("max" for accuracy, "min" for mean squared error).
     """
 
     estimator: Estimator = Backprop()
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None
     scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None
 
+    def __post_init__(self) -> None:
+        optimizers.check_function("optimizer", self.optimizer, "parameters", torch.optim.Optimizer)
+        optimizers.check_function("scheduler", self.scheduler, "optimizer", LRScheduler)
+
     def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
         """The running method: its optimizer and scheduler over `parameters`."""
-        optimizer = (self.optimizer or adam)(list(parameters.values()))
-        return Descending(parameters, optimizer, None if self.scheduler is None else self.scheduler(optimizer))
+        over, make = list(parameters.values()), self.optimizer or adam
+        optimizer = optimizers.built("optimizer", make, over, torch.optim.Optimizer, "torch.optim.Adam")
+        optimizers.check_optimizer(optimizer, self.estimator)
+        optimizers.own_rates(optimizer)
+        if self.scheduler is None:
+            return Descending(parameters, optimizer, None)
+        scheduler = optimizers.built("scheduler", self.scheduler, optimizer, LRScheduler, "CosineAnnealingLR")
+        optimizers.check_scheduler(scheduler, optimizer)
+        return Descending(parameters, optimizer, scheduler)
 
 
 class LeftOut(Outer):
@@ -91,14 +113,53 @@ class Descending:
 
     def __init__(self, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, scheduler: LRScheduler | None):
         self.parameters, self.optimizer, self.scheduler = parameters, optimizer, scheduler
+        self.asks = optimizers.asks_for_closure(optimizer)
 
-    def step(self, gradient: Parameters) -> None:
-        """One step of the optimizer along `gradient`, by parameter name."""
-        for name, parameter in self.parameters.items():
-            parameter.grad = gradient[name]
-        self.optimizer.step()
-        if self.scheduler is not None:
+    def check(self, steps: int, higher_is_better: Callable[[], bool | None], done: int = 0) -> None:
+        """Raise where the scheduler cannot go through the steps after `done`, or not be told how validations come out."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            optimizers.check_plateau(self.scheduler, higher_is_better())
+        elif self.scheduler is not None:
+            optimizers.check_schedule(self.scheduler, steps, done)
+
+    def step(self, answer: Answer, again: Callable[[], Answer]) -> None:
+        """One step of the optimizer along the answer's gradient.
+
+        Args:
+            answer: at the present phi.
+            again: the answer of the same tasks and seeds at the phi of its call, for an optimizer that looks elsewhere.
+        """
+        self._point_along(answer.gradient)
+        if self.asks:
+            with optimizers.nothing_to_search(self.optimizer):
+                self.optimizer.step(self._closure(answer, again))  # type: ignore[arg-type]  # torch: float; LBFGS takes a scalar
+        else:
+            self.optimizer.step()
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
+
+    def validated(self, score: float) -> None:
+        """Hear the score of a validation, as the metric has it."""
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(score)
+
+    def _closure(self, answer: Answer, again: Callable[[], Answer]) -> Callable[[], Tensor]:
+        """Sets the gradients of the present phi and returns its loss; where phi has not moved, those of `answer`."""
+        here = [parameter.detach().clone() for parameter in self.parameters.values()]
+
+        def closure() -> Tensor:
+            unmoved = all(map(torch.equal, self.parameters.values(), here))
+            found = answer if unmoved else again()
+            self._point_along(found.gradient)
+            return found.losses.mean()
+
+        return closure
+
+    def _point_along(self, gradient: Parameters) -> None:
+        """Set the gradients: in the memory order of the parameters, or contiguous for one with a closure, which flattens them."""
+        for name, parameter in self.parameters.items():
+            one = gradient[name]
+            parameter.grad = one.contiguous() if self.asks else optimizers.laid_as(one, parameter)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimizer and scheduler, for a checkpoint."""
@@ -109,9 +170,11 @@ class Descending:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state` left off."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        optimizers.restore(self.optimizer, state["optimizer"])
+        if (self.scheduler is None) != (state["scheduler"] is None):
+            raise ValueError(f"{'no' if state['scheduler'] is None else 'a'} scheduler")
         if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
+            self.scheduler.load_state_dict(optimizers.recounted(state["scheduler"], self.scheduler.state_dict()))
 
 
 class Searching(ABC):
@@ -121,8 +184,14 @@ class Searching(ABC):
     def search(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         """Score candidates on a batch and move phi; the answer holds the losses of phi, and an empty gradient."""
 
-    def step(self, gradient: Parameters) -> None:
+    def check(self, steps: int, higher_is_better: Callable[[], bool | None], done: int = 0) -> None:
+        """Nothing: a search has no schedule."""
+
+    def step(self, answer: Answer, again: Callable[[], Answer]) -> None:
         """Nothing: `search` has moved phi."""
+
+    def validated(self, score: float) -> None:
+        """Nothing: a search scores candidates itself."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -153,7 +222,8 @@ def check_outer(outer: Outer, clip: float | None, chunk: int | None) -> None:
 
 def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Adam at rate 1e-3, the field's default; fused, one call for all parameters."""
-    return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    parameters = list(parameters)
+    return torch.optim.Adam(parameters, lr=1e-3, fused=not any(map(optimizers.has_gaps, parameters)))
 
 
 def clip_by_global_norm(gradient: Parameters, norm: float) -> None:

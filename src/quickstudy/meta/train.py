@@ -108,6 +108,7 @@ def meta_train(
     folder = None if out is None else RunFolder(out, resume)
     keeper = Keeper(learner, validation, validation_episodes, keep, folder)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
+    training.descending.check(steps, keeper.higher_is_better)
     title = f"meta-training {display_name(learner)}"
     with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
         loop = OuterLoop(training, keeper, folder, limits)
@@ -161,6 +162,8 @@ class OuterLoop:
             self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
             self.keeper.load_state_dict(state["keeper"])
             self.training.run.stopped, self.before = state["stopped"], state["seconds"]
+            if self.training.run.stopped not in EARLY:  # the checkpoint's own schedule
+                self.training.descending.check(self.limits.steps, self.keeper.higher_is_better, self.done)
         self.keeper.scored_by(self.training.run.executor)
         if self.folder is not None:
             self.training.run.history[:] = self.folder.history(until=self.done)
@@ -176,6 +179,8 @@ class OuterLoop:
         due = step % self.limits.validate_every == 0 or step == self.limits.steps or late
         if due:
             self.keeper.validate(record)
+            if "validation" in record:
+                self.training.descending.validated(record["validation"])
         if late or self.keeper.waited(self.limits.patience):
             self.training.run.stopped = "seconds" if late else "patience"
         if self.folder is not None:

@@ -69,18 +69,16 @@ class MetaTraining:
         seeds = episode_seeds(_length(episodes), self.generator, self.problem)
         if not self.run.history:
             check_dependence(self.problem, episodes, seeds)
-        search = self.descending if isinstance(self.descending, Searching) else None
-        answer = (
-            self._send(self.executor, episodes, seeds)
-            if search is None
-            else search.search(self.executor, self.problem, episodes, seeds)
-        )
-        check_gradient(self.problem, answer, episodes, seeds)
+        drawn = torch.get_rng_state()  # what a network of the user's own draws from: each evaluation of a step draws the same
+        answer = self._answer(episodes, seeds)
         if self.runs is not None:
             answer = self.runs.take(answer)
-        if self.clip is not None:
-            clip_by_global_norm(answer.gradient, self.clip)
-        self.descending.step(answer.gradient)
+
+        def again() -> Answer:
+            torch.set_rng_state(drawn)
+            return self._answer(episodes, seeds)
+
+        self.descending.step(answer, again)
         self._average_statistics(answer)
         log = {name: float(value.mean()) for name, value in answer.log.items()}
         record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
@@ -141,6 +139,20 @@ class MetaTraining:
         if self.runs is not None:
             return self.runs.draw(generator)
         return self.estimator.draw(self.train, self.tasks_per_step, generator)
+
+    def _answer(self, episodes: Any, seeds: Tensor) -> Answer:
+        """The answer at the present phi: finite, its gradient dense (an `nn.Embedding(sparse=True)` has another) and clipped."""
+        search = self.descending if isinstance(self.descending, Searching) else None
+        answer = (
+            self._send(self.executor, episodes, seeds)
+            if search is None
+            else search.search(self.executor, self.problem, episodes, seeds)
+        )
+        check_gradient(self.problem, answer, episodes, seeds)
+        answer = answer._replace(gradient={name: one.to_dense() for name, one in answer.gradient.items()})
+        if self.clip is not None:
+            clip_by_global_norm(answer.gradient, self.clip)
+        return answer
 
     def _send(self, executor: Executor, episodes: Any, seeds: Tensor) -> Answer:
         return in_chunks(executor, self.problem, episodes, seeds, self.chunk)
