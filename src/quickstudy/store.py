@@ -33,6 +33,7 @@ from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, default_loss
 from quickstudy.learners.predictor import Predictor
 from quickstudy.meta.outer import LeftOut, cosine
+from quickstudy.randomness import seeded
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
@@ -86,7 +87,8 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     tensors = _read_weights(path)
     if network is not None:
         foreign["network"] = network
-    learner = _decode(config.get("learner"), path, foreign)
+    with seeded(0):  # the first weights of its networks, which those that were saved replace
+        learner = _decode(config.get("learner"), path, foreign)
     if not isinstance(learner, Learner):
         raise _refused(path, f"a {type(learner).__name__}", "a learner")
     state = {key: tensors.pop(f"state.{key}") for key in _state_keys(tensors)}

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.episode import Episode
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.gradient import meta_gradient
+from quickstudy.randomness import seeded
 from quickstudy.testing.law import BrokenLaw, agree, difference, double, meta_learns, scaled
 
 
@@ -99,9 +100,8 @@ def check_changes_nothing(learner: Learner, episode: Episode) -> None:
 def check_determinism(learner: Learner, episode: Episode) -> None:
     """The same support gives the same answer, bit for bit, whatever torch's random state."""
     answers = []
-    with torch.random.fork_rng(devices=[]):
-        for seed in (0, 1):
-            torch.manual_seed(seed)
+    for seed in (0, 1):
+        with seeded(seed):
             answers.append(learner.adapt(episode.support)(episode.query.x))
     if not torch.equal(*answers):
         raise BrokenLaw(
