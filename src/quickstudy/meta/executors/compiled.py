@@ -3,13 +3,20 @@
 Only here does the outer derivative go inside, because torch.compile cannot be differentiated twice from outside. Each new
 structure (task count, shots, shapes) is a new graph that takes seconds to minutes, so after `structures` of them the rest
 go to vmap.
+
+Torch has a limit of its own. Dynamo keeps graphs on the *code object* of a function, `torch._dynamo.config.recompile_limit` of
+them (8), and then raises. All functions that one `def` makes have one code object. So learners of one structure share a graph, in
+sweeps and from call to call; but of learners that differ, the ninth of a process would find it full. It takes a copy of the code
+object for itself, and its limit is then its own: what reaches it again is a learner whose structure changes so often, and goes to
+vmap too.
 """
 
 from __future__ import annotations
 
 import shutil
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,14 +29,14 @@ from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Answer, Problem, bare
 from quickstudy.network import Parameters
 
-Compiled_ = Callable[..., tuple[Parameters, tuple[Tensor, Any]]]
+MeanLoss = Callable[..., tuple[Parameters, tuple[Tensor, Any]]]  # and its gradient
 
 
 class Compiled(Executor):
     """vmap and both derivatives, compiled.
 
     Args:
-        structures: how many graphs it compiles at most; episodes of a further structure are served by vmap.
+        structures: how many structures it compiles at most; episodes of a further one are served by vmap.
     """
 
     name = "compiled"
@@ -37,7 +44,7 @@ class Compiled(Executor):
     def __init__(self, structures: int = 8):
         self.structures = structures
         self.overflow = 0  # batches that went to vmap
-        self._graphs: dict[Any, tuple[Problem, Compiled_]] = {}
+        self._graphs: dict[Any, tuple[Problem, Graph]] = {}
         self._vmap = Vmap()
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
@@ -48,10 +55,14 @@ class Compiled(Executor):
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
         if key not in self._graphs:
-            self._graphs[key] = problem, _compile(problem, structure)
+            self._graphs[key] = problem, Graph(problem, structure)
         phi = {name: parameter.detach() for name, parameter in problem.named_parameters() if parameter.requires_grad}
         with differentiable_kernels(problem):
-            found, (_, (losses, measures)) = self._graphs[key][1](phi, problem.buffers_by_name(), leaves, seeds)
+            answer = self._graphs[key][1](phi, problem.buffers_by_name(), leaves, seeds)
+        if answer is None:
+            self.overflow += 1
+            return self._vmap.gradient(problem, episodes, seeds)
+        found, (_, (losses, measures)) = answer
         return Answer(losses, measures, bare(found))
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
@@ -73,7 +84,34 @@ class Compiled(Executor):
         return self._vmap.refusal(problem)
 
 
-def _compile(problem: Problem, structure: pytree.TreeSpec) -> Compiled_:
+class Graph:
+    """The compiled gradient of one structure. Called, it answers None once torch's limit of recompilations is reached."""
+
+    code: ClassVar[types.CodeType | None] = None  # what new ones share, after that of their `def` is full
+
+    def __init__(self, problem: Problem, structure: pytree.TreeSpec):
+        self.gradient: Any = _with_code(_gradient(problem, structure), Graph.code)
+        self.compiled: MeanLoss | None = _compile(self.gradient)
+        self.alone = False  # on a code object of its own
+
+    def __call__(self, *arguments: Any) -> tuple[Parameters, tuple[Tensor, Any]] | None:
+        from torch._dynamo.exc import FailOnRecompileLimitHit
+
+        while self.compiled is not None:
+            try:
+                return self.compiled(*arguments)
+            except FailOnRecompileLimitHit:
+                self.compiled = None if self.alone else self._on_its_own_code()
+        return None
+
+    def _on_its_own_code(self) -> MeanLoss:
+        full, self.alone = self.gradient.__code__, True
+        if Graph.code in (None, full):
+            Graph.code = full.replace()
+        return _compile(_with_code(self.gradient, full.replace()))
+
+
+def _gradient(problem: Problem, structure: pytree.TreeSpec) -> MeanLoss:
     f = problem.function()
 
     def mean_loss(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> tuple[Tensor, Any]:
@@ -83,4 +121,20 @@ def _compile(problem: Problem, structure: pytree.TreeSpec) -> Compiled_:
         losses, measures = vmap(one)(leaves, seeds)
         return losses.mean(), (losses, measures)
 
-    return torch.compile(grad_and_value(mean_loss, has_aux=True), fullgraph=True)
+    transformed = grad_and_value(mean_loss, has_aux=True)
+
+    def gradient(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> Any:
+        return transformed(phi, buffers, leaves, seeds)  # `transformed` has torch's own code object, that of every grad_and_value
+
+    return gradient
+
+
+def _compile(gradient: MeanLoss) -> MeanLoss:
+    return torch.compile(gradient, fullgraph=True, dynamic=False)  # one structure a graph
+
+
+def _with_code(function: Any, code: types.CodeType | None) -> Any:
+    """The same function with another code object; itself where none is given."""
+    if code is None:
+        return function
+    return types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
