@@ -23,6 +23,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.learners.learner import Learner, Loss, Measures, State
 from quickstudy.network import Parameters
 from quickstudy.tasks.distribution import TaskDistribution
+from quickstudy.weights import load_weights
 
 
 class Ensemble(Learner, rules=False):
@@ -52,7 +53,7 @@ class Ensemble(Learner, rules=False):
         """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself stays as it is."""
         ensemble = cls(copy.deepcopy(learner), len(weights))
         for member, own in zip(ensemble.members, weights, strict=True):
-            member.load_state_dict(own)
+            load_weights(member, own)
         return ensemble
 
     # ---- a learner: state and prediction ----
