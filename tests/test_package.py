@@ -2,13 +2,18 @@
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
+import tomllib
 import types
+from pathlib import Path
 
 import pytest
 
 import quickstudy as qs
+
+ROOT = Path(__file__).resolve().parents[1]
 
 LAZY = [
     "matplotlib",
@@ -86,3 +91,26 @@ def test_importing_has_no_side_effects(tmp_path):
     assert not found["dynamo"], "torch._dynamo takes a second to import and belongs where something is compiled"
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_clean_in_a_checkout_of_what_there_is(tmp_path):
+    """Folders that `clean` looks through are those of the repository: `find` breaks on one that is not there."""
+    for entry in filter(Path.is_dir, ROOT.iterdir()):
+        (tmp_path / entry.name).mkdir()
+    (tmp_path / "src" / "__pycache__").mkdir()
+    done = subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "src" / "__pycache__").exists()
+    assert (tmp_path / "tests").is_dir()
+
+
+def test_the_project_names_files_that_there_are():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = [
+        *settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"],
+        *settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"],
+        *settings["tool"]["ruff"]["lint"]["per-file-ignores"],
+        *settings["tool"]["mypy"]["files"],
+    ]
+    assert [name for name in named if not list(ROOT.glob(name))] == []

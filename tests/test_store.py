@@ -1,15 +1,19 @@
 """Saved learners: they come back whole, and nothing in a folder can run code."""
 
+import copy
 import json
 import pickle
 from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from torch.utils import _pytree as pytree
 
 import quickstudy as qs
 from quickstudy.errors import CheckpointError
+from quickstudy.export import export
 
 
 def maml():
@@ -177,3 +181,174 @@ def test_baselines_come_back(tmp_path, recipe):
     learner, task, x = recipe(qs.models.mlp(4, 6, hidden=(5,))), support(), torch.randn(5, 4)
     learner.save(tmp_path)
     torch.testing.assert_close(qs.load(tmp_path).adapt(task)(x), learner.adapt(task)(x), rtol=0, atol=0)
+
+
+# ---- dtypes and strides ------------------------------------------------------------------------------------------------
+
+
+def tensors(learner):
+    """Parameters and buffers, those that no state dict has as well."""
+    return {**dict(learner.named_parameters()), **dict(learner.named_buffers())}
+
+
+def assert_as_saved(back, learner):
+    own, kept = tensors(learner), tensors(back)
+    assert own.keys() == kept.keys()
+    for name, tensor in own.items():
+        assert kept[name].dtype == tensor.dtype, name
+        assert kept[name].stride() == tensor.stride(), name
+        assert torch.equal(kept[name], tensor), name
+
+
+DTYPES = [torch.float64, torch.bfloat16, torch.float16, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("when", ["built so", "made so later", "by default"])
+def test_a_learner_and_a_predictor_keep_their_dtype(tmp_path, dtype, when):
+    """0.1 of float32 is another number than 0.1 of float64: the rate too comes back as it was."""
+    if when == "by default":
+        torch.set_default_dtype(dtype)
+    network = qs.models.mlp(4, 3, hidden=(5,))
+    learner = qs.MAML(network.to(dtype) if when == "built so" else network, inner_lr=0.1, inner_steps=2).to(dtype)
+    torch.set_default_dtype(torch.float32)
+    task = support().map(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf)
+    predictor, x = learner.adapt(task), torch.randn(5, 4).to(dtype)
+    learner.save(tmp_path / "learner")
+    predictor.save(tmp_path / "predictor")
+    back, answers = qs.load(tmp_path / "learner"), qs.load(tmp_path / "predictor")
+    assert_as_saved(back, learner)
+    assert_as_saved(answers.learner, learner)
+    assert predictor(x).dtype == dtype
+    assert torch.equal(back.adapt(task)(x), predictor(x))
+    assert torch.equal(answers(x), predictor(x))
+
+
+def test_every_tensor_keeps_its_own_dtype(tmp_path):
+    """Running averages of float32 in a network of float64, and one layer of bfloat16."""
+
+    def build():
+        return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+
+    learner = qs.Prototypical(build().double())
+    learner.embed[1].float()
+    learner.embed[2].bfloat16()
+    learner.save(tmp_path)
+    assert_as_saved(qs.load(tmp_path, embed=build()), learner)
+
+
+def test_tied_weights_stay_tied_in_another_dtype(tmp_path):
+    def build():
+        network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+        network[2].weight = network[0].weight
+        return network
+
+    learner = qs.Prototypical(build()).double()
+    learner.save(tmp_path)
+    back = qs.load(tmp_path, embed=build())
+    assert back.embed[2].weight is back.embed[0].weight
+    assert_as_saved(back, learner)
+
+
+class Shifted(nn.Module):
+    """With a buffer of its own that no state dict has."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.register_buffer("shift", torch.full((3,), 0.1), persistent=False)
+
+    def forward(self, x):
+        return self.linear(x + 0 * self.shift.sum()) + self.shift
+
+
+def test_a_foreign_buffer_that_is_not_saved_takes_on_the_dtype(tmp_path):
+    learner = qs.Prototypical(Shifted()).double()
+    learner.save(tmp_path)
+    assert_as_saved(qs.load(tmp_path, embed=Shifted()), learner)
+    assert not any("shift" in name for name in load_file(tmp_path / "weights.safetensors"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_predictor_lies_in_memory_as_it_did(tmp_path, dtype):
+    """`linalg.solve` leaves the weights column by column, a hypernetwork slices them; BLAS adds in another order row by row."""
+    network = qs.models.mlp(40, 7, hidden=(50,)).to(dtype)
+    task = qs.Examples(torch.randn(60, 40, dtype=dtype), torch.arange(6).repeat(10))
+    for name, learner in {
+        "ridge": qs.Ridge(network, intercept=True),
+        "hypernetwork": qs.Hypernetwork(network, features=7, width=8).to(dtype),
+        "maml": qs.MAML(network, inner_lr=0.1),
+    }.items():
+        predictor, x = learner.adapt(task), torch.randn(33, 40, dtype=dtype)
+        predictor.save(tmp_path / name)
+        back = qs.load(tmp_path / name)
+        leaves = [pytree.tree_leaves(one.state) for one in (back, predictor)]
+        assert [leaf.stride() for leaf in leaves[0]] == [leaf.stride() for leaf in leaves[1]]
+        assert torch.equal(back(x), predictor(x))
+    assert any(not leaf.is_contiguous() for leaf in pytree.tree_leaves(qs.Ridge(network).adapt(task).state))
+
+
+def test_a_learner_lies_in_memory_as_it_did(tmp_path):
+    """Conv4 lies channels last as it is built; here it was brought to rows."""
+    learner = qs.Prototypical(qs.models.conv4(channels=4, size=16))
+    learner.save(tmp_path / "last")
+    assert_as_saved(qs.load(tmp_path / "last"), learner)
+    learner.to(memory_format=torch.contiguous_format)
+    learner.save(tmp_path / "rows")
+    assert_as_saved(qs.load(tmp_path / "rows"), learner)
+
+
+def test_a_folder_that_says_nothing_of_strides_is_read(tmp_path):
+    learner, task, x = qs.Prototypical(qs.models.conv4(channels=4, size=16)), support_of_images(), torch.randn(3, 1, 16, 16)
+    learner.adapt(task).save(tmp_path)
+    rewritten(tmp_path, lambda config: config.pop("strides"))
+    assert_as_saved(qs.load(tmp_path).learner, learner)
+    torch.testing.assert_close(qs.load(tmp_path)(x), learner.adapt(task)(x))
+
+
+def support_of_images():
+    return qs.Examples(torch.randn(6, 1, 16, 16), torch.arange(3).repeat(2))
+
+
+@pytest.mark.parametrize(
+    "strides",
+    [
+        [],
+        {"nothing": [1]},
+        {"state.0": [1]},
+        {"state.0": [1, 1]},
+        {"state.0": [10**9, 1]},
+        {"state.0": ["a", 1]},
+        {"state.0": [-1, 3]},
+    ],
+)
+def test_strides_that_do_not_fit_are_refused(tmp_path, strides):
+    qs.Prototypical(nn.Linear(4, 3)).adapt(support()).save(tmp_path)
+    rewritten(tmp_path, lambda config: config.update(strides=strides))
+    with pytest.raises(CheckpointError, match=r"expected strides .*, got .*strides"):
+        qs.load(tmp_path, embed=nn.Linear(4, 3))
+
+
+def test_a_state_whose_leaves_are_one_tensor_is_saved(tmp_path):
+    class Twice(qs.Prototypical):
+        def learn(self, support):
+            state = super().learn(support)
+            return {**state, "again": next(iter(state.values())), "spread": torch.ones(1).expand(4)}
+
+    predictor = Twice(nn.Linear(4, 3)).adapt(support())
+    predictor.save(tmp_path)
+    state = load_file(tmp_path / "weights.safetensors")
+    assert torch.equal(state["state.0"], state["state.1"]) or torch.equal(state["state.1"], state["state.2"])
+
+
+def test_copies_modules_and_programs_keep_their_dtype(tmp_path):
+    learner = qs.Ridge(qs.models.mlp(4, 3, hidden=(5,))).double()
+    task, x = support().map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf), torch.randn(5, 4).double()
+    predictor = learner.adapt(task)
+    assert_as_saved(copy.deepcopy(learner), learner)
+    assert torch.equal(copy.deepcopy(learner).adapt(task)(x), predictor(x))
+    assert torch.equal(predictor.to_module()(x), predictor(x))
+    export(predictor, tmp_path / "p.pt2", x)
+    found = torch.export.load(tmp_path / "p.pt2").module()(x)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, predictor(x), rtol=1e-12, atol=1e-12)

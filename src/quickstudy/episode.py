@@ -19,18 +19,19 @@ from quickstudy.errors import LabelError, NotFiniteError, ShapeError
 
 
 class Examples:
-    """Labelled examples of one task.
+    """Labelled examples of one task, or of a batch of tasks.
 
     Args:
-        x: a tensor, or a pytree of tensors, (examples, *feature). A mapping whose keys are the network's argument names
-            is spread over them.
-        y: class labels 0..ways-1 as int64 (examples,), or targets (examples, *target).
-        ways: number of classes. Read from integer labels when it is not given (then they must skip no number);
-            None for targets.
+        x: a tensor, or a pytree of tensors, (examples, *feature); of a batch (tasks, examples, *feature). A mapping whose keys
+            are the network's argument names is spread over them.
+        y: class labels 0..ways-1 as int64 (examples,), of a batch (tasks, examples); or targets (examples, *target).
+        ways: number of classes. Read from integer labels when it is not given (then they must skip no number, in no task);
+            None for targets. Integers of two axes are labels of a batch where x has the same two; integers of another shape are
+            taken only with `ways`.
 
     Raises:
         ShapeError: x and y differ in their number of examples.
-        LabelError: integer labels that are negative, skip a number or reach `ways`.
+        LabelError: integer labels that are negative or skip a number, or of a shape that is no task's and no batch's.
     """
 
     __slots__ = ("x", "y", "ways")
@@ -38,8 +39,8 @@ class Examples:
     def __init__(self, x: Any, y: Tensor, ways: int | None = None):
         self.x, self.y, self.ways = x, y, ways
         self._check_lengths()
-        if is_labels(y) and y.ndim == 1:
-            self.ways = _count_ways(y) if ways is None else ways
+        if ways is None and is_labels(y):
+            self.ways = _count_ways(y) if y.ndim == 1 else _count_ways_of_tasks(x, y)
 
     def _check_lengths(self) -> None:
         for leaf in pytree.tree_leaves(self.x):
@@ -87,6 +88,13 @@ class Episode:
                 got=f"{_shapes(_features(support, axes[0]))} and {_shapes(_features(query, axes[0]))}",
                 do="Bring both through the same preprocessing.",
             )
+        if is_labels(support.y) and is_labels(query.y) and support.y.shape[:-1] != query.y.shape[:-1]:
+            raise ShapeError(
+                "Episode(support, query)",
+                expected="support and query of one task, or of the same tasks",
+                got=f"labels of shape {tuple(support.y.shape)} and {tuple(query.y.shape)}",
+                do="Give both (examples,), or both (tasks, examples) with one support and one query for every task.",
+            )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Episode:
         """The same episode with `function` applied to every tensor."""
@@ -110,8 +118,15 @@ def is_labels(y: Tensor) -> bool:
 
 
 def stack(episodes: list[Episode]) -> Episode:
-    """Episodes of one structure as a batch, with a leading axis `tasks`."""
-    return pytree.tree_map(lambda *leaves: torch.stack(leaves), *episodes)
+    """Episodes of one structure as a batch, with a leading axis `tasks`.
+
+    Raises:
+        ShapeError: there are none; they differ in ways, in the structure of x or in a shape.
+    """
+    try:
+        return pytree.tree_map(lambda *leaves: torch.stack(leaves), *episodes)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unlike(episodes) or error from error
 
 
 def check_finite(argument: str, examples: Examples) -> None:
@@ -139,6 +154,61 @@ def _count_ways(y: Tensor) -> int:
             do="Number the classes of the task from 0 without a gap (torch.unique(y, return_inverse=True)[1]), or pass `ways`.",
         )
     return len(present)
+
+
+def _count_ways_of_tasks(x: Any, y: Tensor) -> int:
+    """The number of classes of a batch, y (tasks, examples): every task has all of them."""
+    if y.ndim != 2 or any(leaf.shape[:2] != y.shape for leaf in pytree.tree_leaves(x)):
+        raise LabelError(
+            "y",
+            expected="labels, int64 (examples,), or of a batch of tasks (tasks, examples) where x is (tasks, examples, *feature)",
+            got=f"int64 of shape {tuple(y.shape)} beside x of shape {_shapes([leaf.shape for leaf in pytree.tree_leaves(x)])}",
+            do="Give targets as floating-point numbers, y.float(); integers of another meaning need `ways`.",
+        )
+    if y.numel() == 0:
+        return 0
+    ways = int(y.max()) + 1
+    right = ways <= y.shape[1] and int(y.min()) >= 0
+    if right:
+        right = bool(y.new_zeros(len(y), ways, dtype=torch.bool).scatter_(1, y, True).all())
+    if right:
+        return ways
+    present = [torch.unique(labels).tolist() for labels in y]
+    gaps = [t for t, one in enumerate(present) if one != list(range(len(one)))]
+    most = max(map(len, present))
+    t = gaps[0] if gaps else next(t for t, one in enumerate(present) if len(one) < most)
+    raise LabelError(
+        "y",
+        expected=f"the labels 0..{most - 1} in every task of the batch, each at least once",
+        got=f"the labels {present[t][:10]} in task {t}",
+        do="Number the classes of each task from 0 without a gap, or pass `ways`.",
+    )
+
+
+def _unlike(episodes: list[Episode]) -> ShapeError | None:
+    """The error that says how one of the episodes differs from the first; None where none does."""
+    if not episodes:
+        return ShapeError("episodes", expected="at least one", got="none", do="Give a list of episodes, or a batch of them.")
+    first = episodes[0]
+    for index, episode in enumerate(episodes):
+        for name, own, other in (("support", first.support, episode.support), ("query", first.query, episode.query)):
+            (got, structure), (want, of_first) = pytree.tree_flatten([other.x, other.y]), pytree.tree_flatten([own.x, own.y])
+            if own.ways != other.ways:
+                differ = f"{other.ways} ways in the {name} of episode {index}, {own.ways} in that of episode 0"
+            elif structure != of_first:
+                differ = f"an x of another structure in the {name} of episode {index} than in that of episode 0"
+            elif any(a.shape != b.shape for a, b in zip(got, want, strict=True)):
+                shapes = [_shapes([leaf.shape for leaf in leaves]) for leaves in (got, want)]
+                differ = f"x and y of shapes {shapes[0]} in the {name} of episode {index}, {shapes[1]} in that of episode 0"
+            else:
+                continue
+            return ShapeError(
+                "episodes",
+                expected="episodes of one structure: the same ways, shots and features",
+                got=differ,
+                do="Batch those that are alike, or take them one by one.",
+            )
+    return None
 
 
 def _leading_axes(support: Examples, query: Examples) -> list[int]:

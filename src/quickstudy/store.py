@@ -1,6 +1,7 @@
 """A saved learner is a folder: config.json (what it is) and weights.safetensors (what it has learned).
 
-    config.json   {"format": 1, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}}}
+    config.json   {"format": 1, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
+                   "strides": {...}}         how tensors lay that did not lie row by row
 
 Nothing in it can run code. config.json names only classes of quickstudy, and losses, optimizers and schedulers of torch, looked
 up in a table; every other name is refused. A network or function of the user's own is marked as foreign and handed in when
@@ -33,9 +34,12 @@ from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, default_loss
 from quickstudy.learners.predictor import Predictor
 from quickstudy.meta.outer import LeftOut, cosine
+from quickstudy.randomness import seeded
+from quickstudy.weights import is_layout, laid_out, load_unlisted, load_weights, strides_of, unlisted_buffers
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+STATE, HIDDEN = "state.", "buffer."  # prefixes: leaves of a predictor's state, buffers that no state dict has
 FUNCTIONS: dict[str, Callable] = {
     "default_loss": default_loss,
     **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
@@ -65,7 +69,7 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
         "features": predictor.features,
         "state": pytree.treespec_dumps(structure),
     }
-    tensors = _tensors(predictor.learner) | {f"state.{index}": leaf.contiguous() for index, leaf in enumerate(leaves)}
+    tensors = _tensors(predictor.learner) | {f"{STATE}{index}": leaf for index, leaf in enumerate(leaves)}
     _write(Path(path), config, tensors)
 
 
@@ -86,12 +90,18 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     tensors = _read_weights(path)
     if network is not None:
         foreign["network"] = network
-    learner = _decode(config.get("learner"), path, foreign)
+    with seeded(0):  # the first weights of its networks, which those that were saved replace
+        learner = _decode(config.get("learner"), path, foreign)
     if not isinstance(learner, Learner):
         raise _refused(path, f"a {type(learner).__name__}", "a learner")
-    state = {key: tensors.pop(f"state.{key}") for key in _state_keys(tensors)}
+    strides = _strides(config, tensors, path)
+    state, hidden = _taken(tensors, STATE), _taken(tensors, HIDDEN)
+    dtypes = {tensor.dtype for tensor in (*tensors.values(), *hidden.values()) if tensor.is_floating_point()}
+    if len(dtypes) == 1:
+        learner.to(dtypes.pop())  # what it holds beside its tensors too: a student that is drawn anew, buffers that are not saved
     try:
-        learner.load_state_dict(tensors)
+        load_weights(learner, tensors, strides)
+        load_unlisted(learner, hidden)
     except RuntimeError as error:
         raise CheckpointError(
             str(path),
@@ -102,7 +112,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     if config.get("kind") != "predictor":
         return learner
     structure = pytree.treespec_loads(config["state"])
-    values = [state[str(index)] for index in range(structure.num_leaves)]
+    values = [laid_out(state[str(index)], (strides or {}).get(f"{STATE}{index}")) for index in range(structure.num_leaves)]
     return _predictor(learner, pytree.tree_unflatten(values, structure), config)
 
 
@@ -156,15 +166,17 @@ def _encode(value: Any) -> Any:
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """The state dict; a tensor that stands in it under two names (tied weights) is written once for each."""
-    return {name: tensor.detach().clone().contiguous() for name, tensor in learner.state_dict().items()}
+    """The state dict, and what else the answers depend on: our buffers that it leaves out."""
+    hidden = {f"{HIDDEN}{name}": buffer for name, buffer, ours in unlisted_buffers(learner) if ours}
+    return {**learner.state_dict(), **hidden}
 
 
 def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     from quickstudy import __version__
 
     path.mkdir(parents=True, exist_ok=True)
-    config = {"format": FORMAT, "library": __version__, **config}
+    config = {"format": FORMAT, "library": __version__, **config, "strides": strides_of(tensors)}
+    tensors = {name: laid_out(tensor.detach(), None) for name, tensor in tensors.items()}  # tied weights once for each name
     weights, text = path / (WEIGHTS + ".part"), path / (CONFIG + ".part")
     save_file(tensors, weights)
     text.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -280,8 +292,22 @@ def _storable(cls: type) -> bool:
     return cls.__module__.startswith("quickstudy.") and (issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls))
 
 
-def _state_keys(tensors: dict[str, Tensor]) -> list[str]:
-    return [name.removeprefix("state.") for name in tensors if name.startswith("state.")]
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, taken out, by what follows."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in [name for name in tensors if name.startswith(prefix)]}
+
+
+def _strides(config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> dict[str, list[int]] | None:
+    """How the tensors lay, by name; None in a folder of before that was written down."""
+    strides = config.get("strides")
+    if strides is None:
+        return None
+    if not isinstance(strides, dict):
+        raise _refused(path / CONFIG, f"strides {strides!r}", "strides by the names of tensors")
+    for name, one in strides.items():
+        if name not in tensors or not isinstance(one, list) or not is_layout(tensors[name].shape, one):
+            raise _refused(path / CONFIG, f"the strides {one!r} of {name!r}", f"strides that fit its shape in {WEIGHTS}")
+    return strides
 
 
 def _predictor(learner: Learner, state: Any, config: dict[str, Any]) -> Predictor:

@@ -338,3 +338,35 @@ def test_without_scikit_learn_it_says_what_to_install():
 def test_importing_quickstudy_does_not_import_it():
     code = "import sys, quickstudy; assert not any(name.startswith('sklearn') for name in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("estimator", [FewShotClassifier, FewShotRegressor])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float32], ids=str)
+def test_an_estimator_answers_as_it_did_in_the_precision_of_its_learner(estimator, dtype, tmp_path):
+    """From its own folder, from its learner's and from its predictor's."""
+    X, names = birds()
+    y = names if estimator is FewShotClassifier else X.sum(1)
+    learner = qs.MAML(qs.models.mlp(4, 3 if estimator is FewShotClassifier else 1, hidden=(5,)), inner_lr=0.1).to(dtype)
+    fitted = estimator(learner).fit(X, y)
+    ask = lambda one: one.predict_proba(X) if estimator is FewShotClassifier else one.predict(X)
+    want = ask(fitted)
+    fitted.save(tmp_path / "estimator")
+    learner.save(tmp_path / "learner")
+    fitted.predictor_.save(tmp_path / "predictor")
+    for again in (
+        estimator.load(tmp_path / "estimator"),
+        estimator.load(tmp_path / "learner").fit(X, y),
+        estimator.load(tmp_path / "predictor"),
+    ):
+        assert {tensor.dtype for tensor in again.predictor_.learner.parameters()} == {dtype}
+        assert np.array_equal(ask(again).reshape(want.shape), want)
+
+
+def test_a_table_that_lies_column_by_column_is_learned_as_one_that_lies_row_by_row(tmp_path):
+    """As a data frame's does; the folder keeps rows, and BLAS adds in another order column by column."""
+    (X, y), columns = birds(shots=50), np.asfortranarray(birds(shots=50)[0])
+    fitted = FewShotClassifier().fit(columns, y)
+    assert fitted.support_x_.is_contiguous()
+    fitted.save(tmp_path)
+    for other in (FewShotClassifier.load(tmp_path), FewShotClassifier().fit(X, y)):
+        assert np.array_equal(other.predict_proba(X), fitted.predict_proba(columns))

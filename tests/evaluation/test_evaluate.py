@@ -1,6 +1,9 @@
 """evaluate and compare: the interval covers, the tasks are the same for everyone, the protocol says what was done."""
 
 import math
+import subprocess
+import sys
+import types
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
+from quickstudy.evaluation import evaluate as evaluate_module
 from quickstudy.evaluation.evaluate import interval
 
 GAUSSIAN = {"ways": 3, "dim": 6, "separation": 2.0, "shots": 1, "queries": 10}
@@ -104,3 +108,27 @@ def test_a_prediction_that_is_not_finite():
     broken = qs.MAML(qs.models.mlp(), inner_lr=1e30, inner_steps=5)
     with pytest.raises(NotFiniteError, match="`evaluate`: expected finite predictions, got NaN or infinity in"):
         qs.evaluate(broken, qs.tasks.Sinusoid().test, 5, executor="loop")
+
+
+WITHOUT_RESOURCE = """
+import sys
+sys.modules["resource"] = None  # as on Windows
+import quickstudy as qs
+print(qs.evaluate(qs.NearestCentroid(), qs.tasks.GaussianClasses(ways=3, dim=6).test, 4).peak_mb)
+"""
+
+
+def test_peak_memory_is_none_where_the_system_does_not_say():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_RESOURCE], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() in ("None", "0.0"), done.stderr  # an accelerator's is known without
+    assert (done.stdout.strip() == "None") != torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(("system", "unit"), [("linux", 2**10), ("darwin", 1)])
+def test_the_unit_of_peak_memory_is_that_of_the_system(system, unit, monkeypatch):
+    """ru_maxrss: KiB on Linux, bytes on macOS."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "platform", system)
+    used = types.SimpleNamespace(ru_maxrss=3 * 2**20)
+    monkeypatch.setitem(sys.modules, "resource", types.SimpleNamespace(getrusage=lambda who: used, RUSAGE_SELF=0))
+    assert evaluate_module._peak_mb() == 3 * unit

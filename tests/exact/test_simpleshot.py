@@ -1,10 +1,13 @@
 """SimpleShot: centred by the base data's mean, length 1, nearest centroid (the paper's CL2N)."""
 
+import re
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.recipes import simpleshot
 from quickstudy.recipes.simpleshot import BATCH, SimpleShot
 
 
@@ -46,3 +49,12 @@ def test_the_network_is_left_as_it_was():
     SimpleShot(embed, tasks)
     assert embed.training
     assert all(torch.equal(before[name], value) for name, value in embed.state_dict().items())
+
+
+def test_the_programme_of_its_page_runs():
+    """What stands indented in the docstring, with a step for the dots."""
+    programme = re.search(r"(?m)^    (learner = (?:.*\n    )+.*)$", simpleshot.__doc__)[1]
+    assert programme.count("\n") == 2
+    names = {**vars(qs), "embed": network(), "tasks": qs.tasks.GaussianClasses(ways=3, dim=6)}
+    exec(re.sub(r"\n    ", "\n", programme).replace("...", "steps=1, tasks_per_step=1, validation_episodes=2"), names)
+    assert names["simple"].embed is names["learner"].embedding

@@ -14,6 +14,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.meta.executors import Compiled
+from quickstudy.meta.executors.compiled import Graph
 
 pytestmark = [
     pytest.mark.compiled,
@@ -69,3 +70,73 @@ def test_no_structures_at_all():
     learner, compiled = qs.MAML(nn.Linear(8, 3).double()), Compiled(structures=0)
     assert_same(qs.meta_gradient(learner, episodes(2), executor=compiled)[1], qs.meta_gradient(learner, episodes(2))[1])
     assert compiled.overflow == 1
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Graphs are traced and run as they are; one entry each."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(Graph, "code", None)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    return graphs
+
+
+def test_learners_of_one_process_have_limits_of_their_own(traced):
+    """Dynamo keeps 8 graphs on a code object; 12 learners that differ are compiled all the same, and its settings stay."""
+    settings = torch._dynamo.config.save_config_portable()
+    assert settings["recompile_limit"] == 8
+    for width in range(12):
+        learner, compiled = qs.Prototypical(nn.Linear(8, 2 + width).double()), Compiled()
+        _, got = qs.meta_gradient(learner, episodes(2), executor=compiled)
+        assert_same(got, qs.meta_gradient(learner, episodes(2))[1])
+        assert compiled.overflow == 0
+        assert len(traced) == width + 1
+    assert torch._dynamo.config.save_config_portable() == settings
+
+
+def test_a_program_of_the_users_own_has_its_limit_for_itself(traced):
+    """The code object of what `grad_and_value` returns is torch's, and all programs share it: ours takes no place on it."""
+    with torch._dynamo.config.patch(recompile_limit=1):
+        qs.meta_gradient(qs.Prototypical(nn.Linear(8, 2).double()), episodes(2), executor="compiled")
+        theirs = torch.compile(torch.func.grad_and_value(lambda x: (x**2).sum()), fullgraph=True)
+        torch.testing.assert_close(theirs(torch.ones(3))[0], 2 * torch.ones(3))
+
+
+def test_learners_of_one_structure_share_a_graph(traced):
+    """From call to call, and in a sweep; the learners may be gone."""
+    for lr in (0.1, 0.1, 0.2, 0.3):
+        learner = qs.MAML(nn.Linear(8, 3).double(), inner_lr=lr)
+        for _ in range(2):
+            assert_same(qs.meta_gradient(learner, episodes(2), executor="compiled")[1], qs.meta_gradient(learner, episodes(2))[1])
+    assert len(traced) == 1
+
+
+class Powers(qs.Prototypical):
+    """A learner whose structure changes: x ** power."""
+
+    power = 1
+
+    def loss(self, episode, criterion=None):
+        return super().loss(episode, criterion) ** self.power
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_what_reaches_torchs_limit_goes_to_vmap(traced, limit):
+    """A learner that changes its structure is traced `limit` times on the code that all share, `limit` times on its own, and
+    no more: the rest goes to vmap, counted. Another learner is compiled even so."""
+    learner, compiled = Powers(nn.Linear(8, 2).double()), Compiled()
+    with torch._dynamo.config.patch(recompile_limit=limit):
+        for power in range(1, 8):
+            learner.power = power
+            _, got = qs.meta_gradient(learner, episodes(2), executor=compiled)
+            assert_same(got, qs.meta_gradient(learner, episodes(2))[1])
+        assert len(traced) == 2 * limit
+        assert compiled.overflow == 7 - 2 * limit
+        qs.meta_gradient(qs.Prototypical(nn.Linear(8, 5).double()), episodes(2), executor="compiled")
+        assert len(traced) == 2 * limit + (limit > 0)

@@ -246,11 +246,12 @@ def test_law_catches(name):
 
 
 def test_law_of_saving_catches_what_arguments_do_not_rebuild():
-    """A rate changed after the learner was built stands in no argument and in no saved buffer."""
+    """A number of steps changed after the learner was built stands in no argument and in no buffer; a rate does."""
     torch.manual_seed(0)
     learner, episode = qs.MAML(network(1), inner_lr=0.1), targets()
-    testing.check_save_and_load(learner, episode)
     learner.rates.rate.fill_(0.4)
+    testing.check_save_and_load(learner, episode)
+    learner.inner_steps = 3
     with pytest.raises(testing.BrokenLaw, match="the saved learner answers otherwise when it is read back"):
         testing.check_save_and_load(learner, episode)
 

@@ -222,3 +222,29 @@ def test_half_a_line_of_metrics_is_cut_off(tmp_path):
     assert folder.history(until=5) == [{"step": 1, "loss": 2.0}]
     folder.append({"step": 2, "loss": 1.0})
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 2]
+
+
+def test_a_run_in_float64_is_resumed_and_saved_in_float64(tmp_path):
+    tasks = qs.tasks.Quadratic(dtype=torch.float64)
+
+    def build(seed=0):
+        torch.manual_seed(seed)
+        return qs.MAML(qs.models.mlp(4, 1, hidden=(6,)), inner_lr=0.01).double()
+
+    whole, again = build(), build(seed=1)
+    expected = qs.meta_train(whole, tasks, **SETTINGS)
+    with pytest.raises(Killed):
+        qs.meta_train(build(), tasks, out=tmp_path, track=killer(6), keep=2, **SETTINGS)
+    run = qs.meta_train(again, tasks, out=tmp_path, resume=True, keep=2, **SETTINGS)
+    assert numbers(run) == numbers(expected)
+    saved = qs.load(tmp_path)
+    for name, tensor in {**whole.state_dict(), **dict(whole.named_buffers())}.items():
+        for other in (again, saved):
+            found = {**other.state_dict(), **dict(other.named_buffers())}[name]
+            assert found.dtype == tensor.dtype
+            assert torch.equal(found, tensor)
+    torch.manual_seed(0)
+    fresh = qs.MAML(qs.models.mlp(4, 1, hidden=(6,)), inner_lr=0.01)
+    for ensemble in (qs.Ensemble.of(whole, run.kept), qs.Ensemble.of(fresh, run.kept), qs.load(tmp_path / "ensemble")):
+        assert {parameter.dtype for parameter in ensemble.parameters()} == {torch.float64}
+    assert {parameter.dtype for parameter in fresh.parameters()} == {torch.float32}

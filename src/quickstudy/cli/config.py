@@ -28,6 +28,7 @@ from jsonargparse import ArgumentParser, Namespace
 import quickstudy as qs
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.errors import ArgumentError
+from quickstudy.randomness import seeded
 from quickstudy.tasks.size import largest
 from quickstudy.tracking import TRACKERS
 
@@ -148,10 +149,10 @@ def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
     arguments, network_arguments = dict(config["learner"]), dict(config["network"])
     recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
     network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
-    torch.manual_seed(config["train"].get("seed", 0))
     takes = inspect.signature(recipe).parameters
-    built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
-    return tasks, recipe(*built, **arguments, **_shape(tasks, takes, built))
+    with seeded(config["train"].get("seed", 0)):
+        built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
+        return tasks, recipe(*built, **arguments, **_shape(tasks, takes, built))
 
 
 def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -> dict[str, int]:

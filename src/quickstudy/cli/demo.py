@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.randomness import seeded
 from quickstudy.tasks import TaskFamily
 
 CHANNELS = 32  # of Conv4: half of the usual, so that a minute of meta-training on two cores goes far
@@ -25,8 +27,12 @@ def demo(argv: list[str]) -> int:
     made.add_argument("--out", type=str, default="runs/demo", help="where the learners are saved")
     made.add_argument("--seed", type=int, default=0)
     options = made.parse_args(argv)
+    with seeded(options.seed):  # initial weights
+        return _compared(options)
 
-    torch.manual_seed(options.seed)  # initial weights
+
+def _compared(options: Any) -> int:
+    """Train, score and save; the exit code."""
     _say(f"drawing {options.characters + 300} characters, 20 times each ...")
     tasks = qs.tasks.Strokes(ways=5, shots=1, queries=15, classes=(options.characters, 100, 200), seed=options.seed)
     rows = [_score(qs.NearestCentroid(), tasks, options, "nearest centroid on pixels")]

@@ -15,6 +15,7 @@ from torch import Tensor
 import quickstudy as qs
 from quickstudy.errors import UnsupportedError
 from quickstudy.meta.executors import EXECUTORS
+from quickstudy.randomness import seeded
 
 EXTRAS = ("sklearn", "datasets", "onnx", "onnxruntime", "tensorboard", "wandb", "mlflow")
 STEP = 1e-6  # of the finite differences
@@ -62,8 +63,8 @@ def versions() -> dict[str, str]:
 def self_check(executor: str) -> float:
     """The relative gap between <gradient, v> by `executor` and the same by central differences, for a random direction v."""
     generator = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)
-    learner = qs.MAML(qs.models.mlp(1, 1, hidden=(8, 8)).double(), inner_lr=0.1, inner_steps=2)
+    with seeded(0):
+        learner = qs.MAML(qs.models.mlp(1, 1, hidden=(8, 8)).double(), inner_lr=0.1, inner_steps=2)
     episodes = qs.tasks.Sinusoid().train.sample(3, generator=generator).map(lambda leaf: leaf.double())
     _, gradient = qs.meta_gradient(learner, episodes, executor=executor)
     direction = {name: torch.randn(value.shape, generator=generator, dtype=torch.float64) for name, value in gradient.items()}

@@ -38,7 +38,8 @@ from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns, carries
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.evolution import Evolution, PersistentEvolution
-from quickstudy.meta.executors import Executor, Loop, Vmap
+from quickstudy.meta.executors import Executor, Loop, Vmap, executor_named
+from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.fixed_point import FixedPoint
 from quickstudy.meta.forward_mode import ForwardMode
 from quickstudy.meta.gradient import episode_seeds, in_chunks
@@ -154,7 +155,7 @@ def diagnose(
         batches: r, 2 or more.
         tasks_per_batch: in each.
         estimators: by name; an `Estimator`, or for a learner that descends a hypergradient. None: all that may serve.
-        executor: "loop" or "vmap"; "auto": vmap where it serves.
+        executor: "loop" or "vmap"; "auto": vmap where it serves and its gradient of two tasks equals the loop's.
 
     Raises:
         ArgumentError: fewer than 2 batches; no estimator serves.
@@ -168,8 +169,9 @@ def diagnose(
         )
     train = tasks.train if isinstance(tasks, TaskFamily) else tasks
     exact = _with(learner, Unrolled()) if isinstance(learner, Descent) else learner
-    served = _executor(executor, exact)
-    source: Callable[..., tuple[Tensor, float]] = _over_runs if carries(learner, train) else _over_batches
+    over_runs = carries(learner, train)
+    served = _executor(executor, exact, None if over_runs else train, seed)
+    source: Callable[..., tuple[Tensor, float]] = _over_runs if over_runs else _over_batches
     shape = (train, batches, tasks_per_batch, seed, served)
     truth, seconds = source(exact, None, *shape)
     G = truth.mean(0)
@@ -185,7 +187,7 @@ def diagnose(
         rows.append(_row(name, found, truth, G, took, BUDGET * seconds))
     if not rows:
         raise ArgumentError("estimators", expected="one that serves", got=str(refused), do="Leave it out to try all.")
-    layers = () if carries(learner, train) else _layers(learner, train, tasks_per_batch, seed)
+    layers = () if over_runs else _layers(learner, train, tasks_per_batch, seed)
     return Diagnosis(display_name(learner), tuple(rows), layers, refused)
 
 
@@ -275,13 +277,18 @@ def _with(learner: Learner, hypergradient: Hypergradient) -> Learner:
     return other
 
 
-def _executor(executor: str | Executor, learner: Learner) -> Executor:
+def _executor(executor: str | Executor, learner: Learner, tasks: TaskDistribution | None, seed: int) -> Executor:
     if isinstance(executor, Executor):
         return executor
     if executor not in ("auto", "loop", "vmap"):
         raise ArgumentError("executor", expected="'auto', 'loop' or 'vmap'", got=repr(executor), do="Leave it out.")
-    loop = executor == "loop" or (executor == "auto" and Vmap().refusal(Problem(learner, Backprop())) is not None)
-    return Loop() if loop else Vmap()
+    if executor != "auto":
+        return executor_named(executor, Problem(learner, Backprop()))
+    problem = Problem(learner, Backprop())
+    reason = Vmap().refusal(problem)
+    if reason is None and tasks is not None:
+        reason = difference_from_loop(problem, Vmap(), tasks.sample(2, generator=torch.Generator().manual_seed(seed)))
+    return Vmap() if reason is None else Loop()
 
 
 # ---- layers ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ mean = 1/n sum_i s_i,      ci95 = 1.96 std(s) / sqrt(n)         s_i: accuracy (o
 from __future__ import annotations
 
 import math
-import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Evaluation:
         per_episode: the score of every episode.
         protocol: metric, ways, shots, queries, episodes, seed, normalisation, transductive, inner steps, executor.
         seconds: per episode, adaptation and prediction together.
-        peak_mb: growth of the process's peak resident memory during the evaluation, in MB.
+        peak_mb: growth of the process's peak resident memory during the evaluation, in MB; None where the system does not say.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class Evaluation:
     per_episode: list[float]
     protocol: dict[str, Any]
     seconds: float
-    peak_mb: float
+    peak_mb: float | None
     name: str = field(default="")
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ def evaluate(
             mapper = mapper or mapper_for(executor, function, learner, batch)
             scores += mapper.map(function, learner, batch).tolist()
             advance(len(batch))
-    seconds = (time.perf_counter() - started) / episodes
+    seconds, after = (time.perf_counter() - started) / episodes, _peak_mb()
     check_scores(scores)
     mean, ci95 = interval(scores)
     labels = is_labels(batch.query.y)
@@ -118,7 +118,8 @@ def evaluate(
         "steps": steps if steps is not None else getattr(learner, "inner_steps", None),
         "executor": mapper.name if mapper else "loop",
     }
-    return Evaluation(mean, ci95, scores, protocol, seconds, _peak_mb() - before, display_name(learner))
+    grown = None if before is None or after is None else after - before
+    return Evaluation(mean, ci95, scores, protocol, seconds, grown, display_name(learner))
 
 
 def score(learner: Learner, episode: Episode, steps: int | None = None) -> Tensor:
@@ -179,7 +180,12 @@ def display_name(learner: Learner) -> str:
     return getattr(learner, "name", type(learner).__name__)
 
 
-def _peak_mb() -> float:
+def _peak_mb() -> float | None:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

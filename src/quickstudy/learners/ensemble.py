@@ -25,6 +25,7 @@ from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss, State
 from quickstudy.learners.outcome import Answered, Outcome
 from quickstudy.tasks.distribution import TaskDistribution
+from quickstudy.weights import load_weights
 
 
 class Ensemble(Learner):
@@ -54,7 +55,7 @@ class Ensemble(Learner):
         """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself stays as it is."""
         ensemble = cls(copy.deepcopy(learner), len(weights))
         for member, own in zip(ensemble.members, weights, strict=True):
-            member.load_state_dict(own)
+            load_weights(member, own)
         return ensemble
 
     # ---- a learner: state and prediction ----

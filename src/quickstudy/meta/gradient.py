@@ -15,6 +15,7 @@ from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.tune.training_run import TrainingRun
 from quickstudy.meta.estimator import Backprop, Estimator
 from quickstudy.meta.executors import Executor, executor_named
+from quickstudy.meta.executors.auto import choose_for_one
 from quickstudy.meta.executors.executor import differentiable_kernels
 from quickstudy.meta.executors.loop import one_task
 from quickstudy.meta.problem import Answer, Problem, task, tasks_of
@@ -39,7 +40,8 @@ def meta_gradient(
         episodes: a batch with a leading axis `tasks`, or a list of episodes of one structure.
         loss: the outer criterion; None: the learner's own.
         estimator: what is differentiated; None: `Backprop()`.
-        executor: "loop" (the reference), "threads", "vmap" or "compiled".
+        executor: "loop" (the reference), "threads", "vmap" or "compiled"; "auto": the loop, unless that takes half a second or
+            more and another is likely faster.
         chunk: tasks that are differentiated at once; memory is bounded by it.
         seed: of the dropout masks.
 
@@ -56,7 +58,8 @@ def meta_gradient(
     problem = Problem(learner, estimator, loss)
     episodes = stack(episodes) if isinstance(episodes, list) else episodes
     seeds = episode_seeds(tasks_of(episodes), torch.Generator().manual_seed(seed), problem)
-    answer = in_chunks(executor_named(executor, problem), problem, episodes, seeds, chunk)
+    served = choose_for_one(problem, episodes, seeds).executor if executor == "auto" else executor_named(executor, problem)
+    answer = in_chunks(served, problem, episodes, seeds, chunk)
     check_gradient(problem, answer, episodes, seeds)
     return answer.losses.mean(), answer.gradient
 

@@ -6,7 +6,7 @@ The embedding is trained before, on all meta-training classes at once:
 
     learner = PretrainFineTune(embed)
     meta_train(learner, tasks, ...)
-    simple = SimpleShot(learner.embed, tasks.train)
+    simple = SimpleShot(learner.embedding, tasks.train)
 
 Source: Wang, Chao, Weinberger & van der Maaten, "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning",
 2019, section 3. The paper's classifier is linear; PretrainFineTune's is of cosines.

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import ArgumentError
+from quickstudy.randomness import numpy_kept
 from quickstudy.select.extras import one_thread, package
 from quickstudy.select.inputs import as_table, folds
 
@@ -259,7 +260,7 @@ def from_pymfe(Z: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -
     """
     MFE = package("pymfe.mfe", f"groups=['{PYMFE}{groups[0]}']", ", or use our own groups").MFE
     found: Features = {}
-    with warnings.catch_warnings():
+    with numpy_kept(), warnings.catch_warnings():  # it seeds NumPy's own generator
         warnings.simplefilter("ignore")  # of a package that we do not keep; what it cannot compute is NaN
         for group in groups:
             names, values = MFE(groups=[group], random_state=seed, suppress_warnings=True).fit(Z, y).extract()

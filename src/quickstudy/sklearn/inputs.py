@@ -25,14 +25,14 @@ def as_array(values: Any) -> Any:
 
 
 def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Preprocessing | None = None) -> Tensor:
-    """A copy of x (examples, *feature) in the learner's dtype and on its device.
+    """A copy of x (examples, *feature), row by row, in the learner's dtype and on its device.
 
     uint8 images become numbers in [0, 1], as `LabelledTasks` makes them; other integers become floating-point numbers, unless
     they are `tokens`: integers that came as a tensor and that an embedding looks up. Images are normalised by `preprocessing`.
     """
     own = next((t for t in chain(learner.parameters(), learner.buffers()) if t.is_floating_point()), None)
     dtype = torch.get_default_dtype() if own is None else own.dtype
-    tensor = torch.from_numpy(np.array(x)).to("cpu" if own is None else own.device)
+    tensor = torch.from_numpy(np.array(x, order="C")).to("cpu" if own is None else own.device)
     if tokens:
         return tensor
     if preprocessing is not None:

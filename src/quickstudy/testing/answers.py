@@ -12,6 +12,7 @@ from quickstudy.episode import Episode
 from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.gradient import meta_gradient
+from quickstudy.randomness import seeded
 from quickstudy.testing.law import BrokenLaw, agree, difference, double, meta_learns, scaled
 
 
@@ -100,9 +101,8 @@ def check_changes_nothing(learner: Learner, episode: Episode) -> None:
 def check_determinism(learner: Learner, episode: Episode) -> None:
     """The same support gives the same answer, bit for bit, whatever torch's random state."""
     answers = []
-    with torch.random.fork_rng(devices=[]):
-        for seed in (0, 1):
-            torch.manual_seed(seed)
+    for seed in (0, 1):
+        with seeded(seed):
             answers.append(learner.adapt(episode.support)(episode.query.x))
     if not torch.equal(*answers):
         raise BrokenLaw(

@@ -16,20 +16,25 @@ from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.store import load
-from quickstudy.testing.law import BrokenLaw, agree
+from quickstudy.testing.law import BrokenLaw, agree, double
 
 
 def check_save_and_load(learner: Learner, episode: Episode) -> None:
-    """A learner, and an adapted predictor, read back from their folder answer bit for bit as they did.
+    """A learner, and an adapted predictor, read back from their folder answer bit for bit as they did, in float64 too.
 
     Networks and functions of your own are handed to `load` as copies with other weights. A learner whose class is not
     quickstudy's own cannot be read back by name; for it this law passes.
     """
     if not type(learner).__module__.startswith("quickstudy."):
         return
+    foreign = _handed_in(learner)
+    _check(learner, episode, foreign)
+    _check(*double(learner, episode), foreign)  # into networks of the precision that they were built in
+
+
+def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
     predictor = learner.adapt(episode.support)
     answer = predictor(episode.query.x)
-    foreign = _handed_in(learner)
     with tempfile.TemporaryDirectory() as folder:
         for name, one in (("learner", learner), ("predictor", predictor)):
             path = Path(folder) / name
@@ -44,6 +49,14 @@ def check_save_and_load(learner: Learner, episode: Episode) -> None:
                     "What its arguments do not rebuild must be in its state_dict.",
                 ) from error
             adapted = again if isinstance(again, Predictor) else again.adapt(episode.support)
+            for kept, own in zip(adapted.learner.state_dict().items(), learner.state_dict().items(), strict=True):
+                if (kept[0], kept[1].dtype) != (own[0], own[1].dtype):
+                    raise BrokenLaw(
+                        "save_and_load",
+                        learner,
+                        f"`{own[0]}` of {own[1].dtype} comes back as `{kept[0]}` of {kept[1].dtype}",
+                        "Build what it holds in the same order, whatever its arguments.",
+                    )
             agree(
                 "save_and_load",
                 learner,

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from quickstudy import randomness
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.learner import Learner
 
@@ -16,8 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def seeded(build: Callable[[], Module], generator: torch.Generator) -> Module:
     """`build()`, the random numbers of its first weights drawn from `generator`; torch's global state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+    with randomness.seeded(int(torch.randint(2**31, (), generator=generator))):
         return build()
 
 

@@ -14,21 +14,21 @@ EXECUTORS: dict[str, type[Executor]] = {"loop": Loop, "threads": Threads, "vmap"
 
 
 def executor_named(executor: str | Executor, problem: Problem) -> Executor:
-    """The executor itself, or one made by its name, that serves the problem.
+    """The executor itself, or one made by its name, that serves the problem. "auto" is no name of one: see `auto`.
 
     Raises:
         ArgumentError: there is no such executor.
         UnsupportedError: it cannot serve this learner.
     """
-    if isinstance(executor, str):
-        if executor not in EXECUTORS:
-            raise ArgumentError(
-                "executor",
-                expected="one of " + ", ".join(repr(name) for name in (*EXECUTORS, "auto")),
-                got=repr(executor),
-                do="'auto', in meta_train, measures and takes the fastest.",
-            )
+    if isinstance(executor, str) and executor in EXECUTORS:
         executor = EXECUTORS[executor]()
+    if not isinstance(executor, Executor):
+        raise ArgumentError(
+            "executor",
+            expected="one of " + ", ".join(repr(name) for name in (*EXECUTORS, "auto")),
+            got=repr(executor),
+            do="'auto' takes a fast one whose gradients equal the loop's; one with arguments is an object, Threads(4).",
+        )
     reason = executor.refusal(problem)
     if reason is not None:
         raise UnsupportedError(

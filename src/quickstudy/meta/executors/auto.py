@@ -4,6 +4,8 @@
 2. From the fastest on: the gradient of two tasks in float64 must equal the loop's, else the next is taken
    (threads run the loop's own function, task by task, and need no such check).
 3. `compiled` is tried only where its estimated compilation fits into the time that may be spent: 5 % of the planned run.
+
+A single gradient is not worth that: `choose_for_one` goes by what one task takes in the loop.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from quickstudy.meta.problem import Problem, task, tasks_of
 SHARE = 0.05  # of the planned run that the choice may cost
 LEAST = 0.5  # seconds that it may cost even so: a run of a few steps should not be timed for nothing
 SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task: a rough guess
+CHECKED = 8  # tasks of a single gradient from which vmap is worth its comparison with the loop, which costs about six
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
 ROUGH = 1e-3  # the same where float64 is not to be had
 
@@ -65,10 +68,8 @@ def choose(
         return min(a_step * steps, seconds or float("inf"))
 
     allowance = max(SHARE * planned(times["loop"][0]), LEAST)
-    convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.learner.modules())
-    likely: list[Executor] = [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
     told, began = [], time.perf_counter()
-    for candidate in (*likely, Compiled()):
+    for candidate in (*_likely(problem), Compiled()):
         reason = candidate.refusal(problem)
         if reason is None and times.keys() != {"loop"} and time.perf_counter() - began > allowance:
             reason = f"not tried, since the choice has had its {allowance:.1f} s"
@@ -93,6 +94,29 @@ def choose(
             break
         told.append(f"{name}: {reason}")
     return Choice(executor, "; ".join([f"{name} is the fastest of {measured}", *told]))
+
+
+def choose_for_one(problem: Problem, episodes: Any, seeds: Tensor) -> Choice:
+    """The executor for a single gradient: the loop where that takes no time, else by rule.
+
+    Threads where the networks convolve on a CPU, vmap elsewhere, where its gradient of two tasks equals the loop's.
+    """
+    if not problem.estimator.differentiates:
+        return choose_by_values(problem, episodes, seeds, 1)
+    n, loop = tasks_of(episodes), Loop()
+    one = task(episodes, slice(0, 1))
+    seconds = n * _seconds(lambda: loop.gradient(problem, one, seeds[:1]), 0.0, most=1) if n > 1 else 0.0
+    if seconds < LEAST:
+        return Choice(loop, f"the loop takes about {1000 * seconds:.3g} ms for these {n} tasks")
+    told: list[str] = []
+    for candidate in _likely(problem):
+        reason = candidate.refusal(problem)
+        if reason is None and isinstance(candidate, Vmap):
+            reason = difference_from_loop(problem, candidate, episodes, seeds) if n >= CHECKED else f"{n} tasks are too few"
+        if reason is None:
+            return Choice(candidate, "; ".join([f"{candidate.name} by rule, the loop takes about {seconds:.1f} s", *told]))
+        told.append(f"{candidate.name}: {reason}")
+    return Choice(loop, "; ".join(["no other serves", *told]))
 
 
 def choose_by_values(
@@ -127,6 +151,12 @@ def choose_by_values(
     name = min(times, key=lambda name: times[name][0])
     measured = ", ".join(f"{name} {1000 * seconds:.3g} ms" for name, (seconds, _) in times.items())
     return Choice(times[name][1], "; ".join([f"{name} is the fastest of {measured}", *told]))
+
+
+def _likely(problem: Problem) -> list[Executor]:
+    """The quickest first, as a rule."""
+    convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.learner.modules())
+    return [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
 
 
 def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> float:

@@ -3,19 +3,27 @@
 Only here does the outer derivative go inside, because torch.compile cannot be differentiated twice from outside. Each new
 structure (task count, shots, shapes) is a new graph that takes seconds to minutes, so after `structures` of them the rest
 go to vmap.
+
+Torch has a limit of its own. Dynamo keeps graphs on the *code object* of a function, `torch._dynamo.config.recompile_limit` of
+them (8), and then raises. All functions that one `def` makes have one code object. So learners of one structure share a graph, in
+sweeps and from call to call; but of learners that differ, the ninth of a process would find it full. It takes a copy of the code
+object for itself, and its limit is then its own: what reaches it again is a learner whose structure changes so often, and goes to
+vmap too.
 """
 
 from __future__ import annotations
 
 import shutil
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
+from quickstudy.forward.blueprint import Blueprint
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import Outcome
@@ -23,14 +31,14 @@ from quickstudy.meta.executors.executor import Executor, differentiable_kernels
 from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Answer, Problem
 
-Compiled_ = Callable[..., tuple[Parameters, tuple[Tensor, Outcome]]]
+MeanLoss = Callable[..., tuple[Parameters, tuple[Tensor, Outcome]]]  # and its gradient
 
 
 class Compiled(Executor):
     """vmap and both derivatives, compiled.
 
     Args:
-        structures: how many graphs it compiles at most; episodes of a further structure are served by vmap.
+        structures: how many structures it compiles at most; episodes of a further one are served by vmap.
     """
 
     name = "compiled"
@@ -38,21 +46,28 @@ class Compiled(Executor):
     def __init__(self, structures: int = 8):
         self.structures = structures
         self.overflow = 0  # batches that went to vmap
-        self._graphs: dict[Any, tuple[Problem, Compiled_]] = {}
+        self._graphs: dict[Any, Graph] = {}
         self._vmap = Vmap()
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         leaves, structure = pytree.tree_flatten(episodes)
         of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph
         key = (of, str(structure), tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+        plan = Blueprint(problem.learner, training=True)
+        if key in self._graphs and not self._graphs[key].plan.same_structure(plan):
+            del self._graphs[key]  # the learner has changed otherwise than in its numbers: another phase, another inner rate
         if key not in self._graphs and len(self._graphs) >= self.structures:
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
         if key not in self._graphs:
-            self._graphs[key] = problem, _compile(problem, structure)
+            self._graphs[key] = Graph(problem, structure, plan)
         phi = {name: parameter.detach() for name, parameter in problem.phi().items()}
         with differentiable_kernels(problem.learner):
-            found, (_, outcome) = self._graphs[key][1](phi, problem.buffers(), leaves, seeds)
+            answer = self._graphs[key](phi, problem.buffers(), leaves, seeds)
+        if answer is None:
+            self.overflow += 1
+            return self._vmap.gradient(problem, episodes, seeds)
+        found, (_, outcome) = answer
         return Answer(outcome.loss, outcome.log, found, outcome.statistics, outcome.carry)
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
@@ -72,7 +87,35 @@ class Compiled(Executor):
         return self._vmap.refusal(problem)
 
 
-def _compile(problem: Problem, structure: pytree.TreeSpec) -> Compiled_:
+class Graph:
+    """The compiled gradient of one structure. Called, it answers None once torch's limit of recompilations is reached."""
+
+    code: ClassVar[types.CodeType | None] = None  # what new ones share, after that of their `def` is full
+
+    def __init__(self, problem: Problem, structure: pytree.TreeSpec, plan: Blueprint):
+        self.problem, self.plan = problem, plan
+        self.gradient: Any = _with_code(_gradient(problem, structure), Graph.code)
+        self.compiled: MeanLoss | None = _compile(self.gradient)
+        self.alone = False  # on a code object of its own
+
+    def __call__(self, *arguments: Any) -> tuple[Parameters, tuple[Tensor, Outcome]] | None:
+        from torch._dynamo.exc import FailOnRecompileLimitHit
+
+        while self.compiled is not None:
+            try:
+                return self.compiled(*arguments)
+            except FailOnRecompileLimitHit:
+                self.compiled = None if self.alone else self._on_its_own_code()
+        return None
+
+    def _on_its_own_code(self) -> MeanLoss:
+        full, self.alone = self.gradient.__code__, True
+        if Graph.code in (None, full):
+            Graph.code = full.replace()
+        return _compile(_with_code(self.gradient, full.replace()))
+
+
+def _gradient(problem: Problem, structure: pytree.TreeSpec) -> MeanLoss:
     f = problem.traceable()
 
     def mean_loss(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> tuple[Tensor, Outcome]:
@@ -82,4 +125,20 @@ def _compile(problem: Problem, structure: pytree.TreeSpec) -> Compiled_:
         outcome = vmap(one)(leaves, seeds)
         return outcome.loss.mean(), outcome
 
-    return torch.compile(grad_and_value(mean_loss, has_aux=True), fullgraph=True)
+    transformed = grad_and_value(mean_loss, has_aux=True)
+
+    def gradient(phi: Parameters, buffers: Parameters, leaves: list[Tensor], seeds: Tensor) -> Any:
+        return transformed(phi, buffers, leaves, seeds)  # `transformed` has torch's own code object, that of every grad_and_value
+
+    return gradient
+
+
+def _compile(gradient: MeanLoss) -> MeanLoss:
+    return torch.compile(gradient, fullgraph=True, dynamic=False)  # one structure a graph
+
+
+def _with_code(function: Any, code: types.CodeType | None) -> Any:
+    """The same function with another code object; itself where none is given."""
+    if code is None:
+        return function
+    return types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
