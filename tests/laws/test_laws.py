@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import random
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.func import functional_call, grad
 
 import quickstudy as qs
 from quickstudy import testing
+from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner
 
 
@@ -77,10 +79,10 @@ class WrongShape(Means):
 
 
 class TwoWays(Means):
-    """What it answers by `learner(support, x)` is not what its predictor answers."""
+    """What it answers by `learner(support, x)` is not what its predictor answers, which keeps no graph."""
 
-    def forward(self, support, x):
-        return 2 * super().forward(support, x)
+    def predict(self, state, x):
+        return (1 + torch.is_grad_enabled()) * super().predict(state, x)
 
 
 class Remembers(Means):
@@ -92,6 +94,21 @@ class Remembers(Means):
 
     def predict(self, state, x):
         return super().predict({"means": self.means}, x)
+
+
+class Overwrites(Means):
+    """What was learned stands in a place that it had from the beginning, and is gone with the call."""
+
+    def __init__(self):
+        super().__init__()
+        self.means = torch.zeros(3, 4)
+
+    def learn(self, support):
+        self.means = super().learn(support)["means"]
+        return {"nothing": torch.zeros(1)}
+
+    def predict(self, state, x):
+        return super().predict({"means": self.means.to(x.dtype)}, x)
 
 
 class KeepsObjects(Means):
@@ -110,8 +127,7 @@ class Writes(Means):
 
 class Random(Means):
     def predict(self, state, x):
-        answer = super().predict(state, x)
-        return answer + 0.01 * torch.randn_like(answer)
+        return super().predict(state, x) + random.random()
 
 
 class Ordered(Means):
@@ -208,7 +224,8 @@ class Detached(Means):
 BROKEN = {
     "answer: shape": (WrongShape, testing.check_answer, r"answers 6 queries with a tensor of shape \(3, 6\), not \(6, 3\)"),
     "answer: two ways": (TwoWays, testing.check_answer, r"learner\(support, x\) and learner\.adapt\(support\)\(x\) differ by"),
-    "state: kept on the learner": (Remembers, testing.check_state, "answers otherwise after its learner has adapted to another"),
+    "state: kept on the learner": (Remembers, testing.check_state, "`predict` asks for `means`, which `learn` has left"),
+    "answer: kept on the learner": (Overwrites, testing.check_answer, r"learner\(support, x\) and learner\.adapt"),
     "state: an int": (KeepsObjects, testing.check_state, "its state holds an object of type int"),
     "changes nothing": (Writes, testing.check_changes_nothing, "`embed.weight` is not what it was before adapt"),
     "determinism": (Random, testing.check_determinism, "two runs on one support differ"),
@@ -262,3 +279,11 @@ def test_law_of_saving_catches_a_folder_that_does_not_load():
     learner.temperature = nn.Parameter(torch.ones(()))
     with pytest.raises(testing.BrokenLaw, match=r"the saved learner does not load: .*temperature"):
         testing.check_save_and_load(learner, classes())
+
+
+@pytest.mark.parametrize("name", ["adapt", "forward", "loss", "copied"])
+def test_what_belongs_to_the_base_is_refused_by_name(name):
+    """A learner that overrides a final method would leave the scope of norms and draws unopened."""
+    kind = type("Mine", (Means,), {name: lambda self, *args: None})
+    with pytest.raises(UnsupportedError, match=rf"`Mine\.{name}`: expected a learner that leaves it to the base.*Define "):
+        kind()

@@ -14,7 +14,6 @@ Every float `eps` of a module carries the module's qualified name in the copy (`
 from __future__ import annotations
 
 import copy
-import dataclasses
 import enum
 import functools
 import threading
@@ -36,6 +35,9 @@ SHARED |= {torch.dtype, torch.device, torch.Size, torch.memory_format, torch.Gen
 SHARED |= {type(threading.Lock()), type(threading.RLock())}
 
 OF_EVERY_MODULE = set(vars(nn.Module()))  # hooks and the like
+TABLES = {"_parameters", "_buffers", "_modules"}
+COUNTER = "num_batches_tracked"
+FLAT = (tuple, list, dict, set)
 OURS = (nn.Module, Tensor, types.MethodType, types.FunctionType)  # what a closure may hold of a module
 
 
@@ -50,6 +52,9 @@ class Named(float):
 
     __slots__ = ("module",)
     module: str
+
+
+SHARED.add(Named)
 
 
 class Hidden:
@@ -112,8 +117,8 @@ class Blueprint:
         for key, child in part._modules.items():
             if child is not None:
                 self._visit(child, dot + key, parts, named)
-        for key, value in vars(part).items():
-            if key in OF_EVERY_MODULE:
+        for key, value in part.__dict__.items():
+            if key in OF_EVERY_MODULE or type(value) in SHARED:
                 continue
             if isinstance(value, Hidden):
                 self._visit(value.module, dot + key, parts, named=False)
@@ -125,20 +130,24 @@ class Blueprint:
     def _read(self, index: int, part: nn.Module, path: str, training: bool | None) -> None:
         """Sort a part's attributes into those that copies share and those that each has of its own."""
         fixed: dict[str, Any] = {}
-        for key, value in vars(part).items():
-            if key in ("_parameters", "_buffers", "_modules"):
-                # A norm counts its batches in a tensor of its own, which nothing here reads.
-                self.tables.append((index, key, [(k, id(None if k == COUNTER else one)) for k, one in value.items()]))
-            elif isinstance(value, Blueprint):
+        for key, value in part.__dict__.items():  # plain loops and early ends: this runs for every task
+            kind = type(value)
+            if kind in SHARED:
+                fixed[key] = value
+            elif key in TABLES:
+                table = []
+                for name, one in value.items():
+                    # A norm counts its batches in a tensor of its own, which nothing here reads.
+                    table.append((name, id(None if name == COUNTER else one)))
+                self.tables.append((index, key, table))
+            elif not value and key in OF_EVERY_MODULE:
+                fixed[key] = kind()
+            elif kind is Blueprint:
                 fixed[key] = None  # a copy makes its own
             elif constant(value):
                 fixed[key] = value
-            elif key in OF_EVERY_MODULE and not value:
-                fixed[key] = type(value)()
             else:
-                kind = type(value)
-                held = value.values() if kind is dict else value if kind in (tuple, list) else (value,)
-                flat = kind in (tuple, list, dict) and all(constant(one) for one in held)
+                flat = kind in FLAT and _flat(value.values() if kind is dict else value)
                 self.own.append((index, key, value, kind if flat else None))
         if training is not None:
             fixed["training"] = training
@@ -194,24 +203,27 @@ class Blueprint:
         )
 
 
-COUNTER = "num_batches_tracked"
-
-
 def constant(value: Any) -> bool:
     """Whether a value cannot change and holds neither module nor tensor."""
     kind = type(value)
-    if kind in SHARED or isinstance(value, enum.Enum | numpy.generic | Named):
+    if kind in SHARED:
         return True
     if kind is tuple or kind is frozenset:
-        return all(constant(one) for one in value)
+        return _flat(value)
     if kind is types.FunctionType:
+        if value.__closure__ is None and value.__defaults__ is None:
+            return True
         return not any(isinstance(one, OURS) for one in _held(value))
     if kind is functools.partial:
-        return constant(value.func) and all(constant(one) for one in (*value.args, *value.keywords.values()))
+        return constant(value.func) and _flat(value.args) and _flat(value.keywords.values())
     parameters = getattr(kind, "__dataclass_params__", None)
-    if parameters is not None and parameters.frozen:
-        return all(constant(getattr(value, field.name, None)) for field in dataclasses.fields(value))
-    return False
+    if parameters is not None:
+        return parameters.frozen and _flat([value.__dict__.get(name) for name in kind.__dataclass_fields__])
+    return isinstance(value, enum.Enum | numpy.generic)
+
+
+def _flat(values: Any) -> bool:
+    return SHARED.issuperset(map(type, values)) or all(map(constant, values))
 
 
 def replica(value: Any, memo: dict[int, Any]) -> Any:
