@@ -95,7 +95,7 @@ class Descending:
     def step(self, gradient: Parameters) -> None:
         """One step of the optimizer along `gradient`, by parameter name."""
         for name, parameter in self.parameters.items():
-            parameter.grad = gradient[name]
+            parameter.grad = laid_as(parameter, gradient[name])
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
@@ -110,8 +110,21 @@ class Descending:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state` left off."""
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self.optimizer.state.items():
+            kept.update({name: laid_as(parameter, value) for name, value in kept.items() if isinstance(value, Tensor)})
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+
+
+def laid_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` in the memory layout of its parameter.
+
+    A fused optimizer of torch walks the memory of parameter, gradient and averages side by side and does not look at strides.
+    vmap's gradient of channels-last weights, and averages from a checkpoint, lie otherwise: each weight would take another's.
+    """
+    if value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 class Searching(ABC):
