@@ -259,9 +259,10 @@ def main() -> int:
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all where none is named")
     made.add_argument("--rounds", type=int, default=7)
+    made.add_argument("--page", action="store_true", help="write RESULTS.md from what is there, and measure nothing")
     options = made.parse_args()
     kept = json.loads(JSON.read_text(encoding="utf-8")) if JSON.is_file() else {}
-    for name in options.sections or SECTIONS:
+    for name in [] if options.page else options.sections or SECTIONS:
         load = os.getloadavg()[0]
         rows = SECTIONS[name](options.rounds)
         stamp = f"*{hardware()}, torch {torch.__version__}, {datetime.now(UTC).date()}, load before: {load:.1f}*"

@@ -41,7 +41,7 @@ Found = dict[str, Any]
 def main() -> int:
     """The command."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--device", default="cuda", help="cuda, or cpu to try the script")
+    made.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cuda, or cpu to try the script")
     made.add_argument("--small", action="store_true", help="cut down to what a test has time for")
     made.add_argument("--seconds", type=float, default=SECONDS, help="of all sections")
     made.add_argument("--out", type=Path, default=Path("runs/gpu"), help="where gpu.json and gpu.md go")

@@ -102,8 +102,10 @@ def jobs(names: Sequence[str], compiled: Sequence[str]) -> list[Job]:
 
 def summary(learners: int, found: dict[str, dict[str, Answer]], asked: list[Job]) -> dict[str, Any]:
     """The findings, from each learner's answers."""
-    ways = {}
+    ways: dict[str, Any] = {}
+    without = {name for name, answers in found.items() if answers.get("loop") == {}}  # nothing of them is meta-trained
     for way in WAYS:
+        wanted = [job["name"] for job in asked if way in job["ways"]]
         own = {name: answers[way] for name, answers in found.items() if way in answers}
         gaps = {name: one["gap"] for name, one in own.items() if "fault" not in one and "gap" in one}
         worst = max(gaps, key=gaps.__getitem__, default=None)
@@ -113,7 +115,7 @@ def summary(learners: int, found: dict[str, dict[str, Answer]], asked: list[Job]
             "of": worst,
             "faults": {name: one["fault"] for name, one in own.items() if "fault" in one},
             "refused": {name: one["refused"] for name, one in own.items() if "refused" in one},
-            "not reached": [job["name"] for job in asked if way in job["ways"] and way not in found.get(job["name"], {})],
+            "not reached": [name for name in wanted if name not in own and name not in without],
         }
     return {"learners": learners, "tolerance": TOLERANCE, "ways": ways}
 

@@ -141,6 +141,8 @@ def lived(name: str, own: Section, folder: Path, environment: dict[str, str]) ->
     killed = until_step(running["killed"], KILL_AFTER)
     os.kill(running["killed"].pid, signal.SIGKILL)
     status = running["killed"].wait()
+    if own.left() <= 0:
+        return [{"life": name, "check": "a life within its time", "got": f"{len(killed)} steps in it", "ok": False}]
     running["resumed"] = begun("killed", "--resume")
     resumed = until_step(running["resumed"], STEPS)
     for process in running.values():

@@ -62,7 +62,7 @@ def page(found: Found) -> str:
     lines = failures(found)
     verdict = ["", "No check of a gradient or of a run's life failed." if not lines else f"**{len(lines)} checks failed:**", ""]
     verdict += [f"* {line}" for line in lines]
-    verdict += [f"Out of time before its end: {name}." for name in found.get("cut short", [])]
+    verdict += [f"* out of time before its end: {name}" for name in found.get("cut short", [])]
     parts = [
         *head,
         *verdict,

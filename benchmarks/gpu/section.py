@@ -46,7 +46,7 @@ class Section:
 def options(description: str) -> argparse.ArgumentParser:
     """The arguments of every section; the script hands them on."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--device", default="cuda", help="cuda, or cpu to try the script")
+    made.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cuda, or cpu to try the script")
     made.add_argument("--small", action="store_true", help="a few learners, tiny tasks: what a test has time for")
     made.add_argument("--seconds", type=float, default=150.0, help="the time that it has")
     made.add_argument("--out", type=Path, required=True, help="the JSON of its findings")
