@@ -1,5 +1,6 @@
 # quickstudy: one command per habit. Needs python3 (3.11 or newer), pip and make; everything else goes into .venv.
-#   make demo   make test   make test-all   make fuzz   make docs   make bench   make reproduce   make lint   make types   make format   make wheel   make clean
+#   make demo   make test   make test-all   make fuzz   make docs   make bench   make gpu   make reproduce   make lint   make types   make format   make wheel   make clean
+# make gpu needs no network, only a Python with torch: PYTHON_GPU=, DEVICE=cpu to try it, OUT= for the figures; make gpu-wheels before it.
 # ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
 
 .DEFAULT_GOAL := help
@@ -12,10 +13,16 @@ ARGS   ?=
 ENTRY  ?=
 BUDGET ?=
 
-.PHONY: help setup demo test test-all fuzz docs bench reproduce lint format types wheel clean
+PYTHON_GPU ?= python3
+DEVICE     ?= cuda
+OUT        ?= runs/gpu
+WHEELS     ?= .wheels
+PATH_GPU   := PYTHONPATH=src:$(WHEELS)/site
+
+.PHONY: help setup demo test test-all fuzz docs bench gpu gpu-wheels reproduce lint format types wheel clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -3
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
 
 setup: $(VENV)/.setup
 
@@ -64,6 +71,15 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
+# On the machine with the GPU, as it is: nothing is set up, and nothing fetched.
+gpu:
+	@$(PATH_GPU) $(PYTHON_GPU) -m benchmarks.gpu.wheels install --folder $(WHEELS)
+	@$(PATH_GPU) $(PYTHON_GPU) -m benchmarks.gpu --device $(DEVICE) --out $(OUT) $(ARGS)
+
+# Here, before: what that machine may lack, for its Python (ARGS="--python 3.12").
+gpu-wheels:
+	@$(PYTHON) -m benchmarks.gpu.wheels download --folder $(WHEELS) $(ARGS)
+
 reproduce: setup
 	@$(BIN)/python -m benchmarks.reproduce $(ENTRY) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
@@ -83,5 +99,5 @@ wheel: setup
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WHEELS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

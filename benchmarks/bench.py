@@ -1,6 +1,6 @@
 """make bench: speed and memory beside higher, torchopt and JAX, in one run on one machine; writes benchmarks/RESULTS.md.
 
-python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes methods outer gpu
+python -m benchmarks.bench [SECTION ...] [--rounds N]      sections: sinusoid conv memory flat episodes methods outer
 """
 
 from __future__ import annotations
@@ -237,28 +237,10 @@ def outer_section(rounds: int) -> Rows:
     ]
 
 
-def gpu_section(rounds: int) -> Rows:
-    """Conv4 on a GPU beside higher's loop there."""
-    title = "## GPU: Conv4-64, 32 tasks, 5 inner steps"
-    if not torch.cuda.is_available():
-        return [title, "", "* not run: no GPU here"]
-
-    def synchronised(step: Step) -> Step:
-        def timed() -> tuple[float, list[torch.Tensor] | None]:
-            answer = step()
-            torch.cuda.synchronize()
-            return answer
-
-        return timed
-
-    ms = race(
-        {
-            "higher, loop": lambda: synchronised(conv.higher_loop(5, 32, "cuda")),
-            "quickstudy, vmap": lambda: synchronised(conv.ours("vmap", 5, 32, "cuda")),
-        },
-        rounds,
-    )
-    return [title, "", *_table(ms), "", f"* {ms['higher, loop'] / ms['quickstudy, vmap']:.1f} times higher's loop (target 10)"]
+def gpu() -> Rows:
+    """Where the figures of `make gpu` stand, which another machine has made."""
+    there = (HERE / "gpu.md").is_file()
+    return ["## GPU", "", "* in [gpu.md](gpu.md), by `make gpu`" if there else "* not run: no GPU was lent (`make gpu`)"]
 
 
 SECTIONS: dict[str, Callable[[int], Rows]] = {
@@ -269,7 +251,6 @@ SECTIONS: dict[str, Callable[[int], Rows]] = {
     "episodes": episodes_section,
     "methods": methods_section,
     "outer": outer_section,
-    "gpu": gpu_section,
 }
 
 
@@ -278,19 +259,25 @@ def main() -> int:
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all where none is named")
     made.add_argument("--rounds", type=int, default=7)
+    made.add_argument("--page", action="store_true", help="write RESULTS.md from what is there, and measure nothing")
     options = made.parse_args()
     kept = json.loads(JSON.read_text(encoding="utf-8")) if JSON.is_file() else {}
-    for name in options.sections or SECTIONS:
+    for name in [] if options.page else options.sections or SECTIONS:
         load = os.getloadavg()[0]
         rows = SECTIONS[name](options.rounds)
         stamp = f"*{hardware()}, torch {torch.__version__}, {datetime.now(UTC).date()}, load before: {load:.1f}*"
         kept[name] = [rows[0], "", stamp, *rows[1:]]
         print("\n".join(kept[name]), flush=True)
         JSON.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    pages = [kept[name] for name in SECTIONS if name in kept]
-    head = ["# Benchmarks", "", "Made by `make bench`; medians of rounds taken in turns, one run a section."]
-    RESULTS.write_text("\n".join([*head, *(line for page in pages for line in ["", *page])]) + "\n", encoding="utf-8")
+    RESULTS.write_text(results(kept), encoding="utf-8")
     return 0
+
+
+def results(kept: dict[str, Rows]) -> str:
+    """The page, from what every section last found."""
+    pages = [*(kept[name] for name in SECTIONS if name in kept), gpu()]
+    head = ["# Benchmarks", "", "Made by `make bench`; medians of rounds taken in turns, one run a section."]
+    return "\n".join([*head, *(line for page in pages for line in ["", *page])]) + "\n"
 
 
 def _table(ms: dict[str, float]) -> Rows:

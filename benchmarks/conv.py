@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 import quickstudy as qs
-from benchmarks import peers
-from quickstudy.meta.executors import executor_named
-from quickstudy.meta.problem import Problem
+from benchmarks import jax_peer, peers
+from benchmarks.meta_step import Step, meta_step
 
 LR = 0.4
-Step = Callable[[], tuple[float, list[torch.Tensor] | None]]
 Network = Callable[[str], torch.nn.Module]
 
 
@@ -38,21 +37,12 @@ def published_network(device: str = "cpu") -> torch.nn.Module:
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), net.head).to(memory_format=torch.contiguous_format)
 
 
-def ours(executor: str, steps: int, tasks: int, device: str = "cpu") -> Step:
+def ours(
+    executor: str, steps: int, tasks: int, device: str = "cpu", precision: torch.dtype | None = None, pieces: int = 1
+) -> Step:
     """A meta-step of quickstudy."""
     learner = qs.MAML(network(), inner_lr=LR, inner_steps=steps, normalisation="transductive").to(device)
-    batch = episodes(tasks).map(lambda leaf: leaf.to(device))
-    problem = Problem(learner, qs.Backprop())
-    run, outer = executor_named(executor, problem), qs.Gradient().start(dict(learner.named_parameters()))
-    seeds = torch.zeros(tasks, dtype=torch.int64, device=device)
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        answer = run.gradient(problem, batch, seeds)
-        gradients = list(answer.gradient.values())
-        outer.step(answer.gradient)
-        return float(answer.losses.mean()), gradients
-
-    return step
+    return meta_step(learner, episodes(tasks).map(lambda leaf: leaf.to(device)), executor, precision, pieces)
 
 
 def higher_loop(steps: int, tasks: int, device: str = "cpu", net: Network = published_network) -> Step:
@@ -80,15 +70,31 @@ def gap_to_higher(steps: int, tasks: int = 2) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(mine, theirs, strict=True)) / max(float(b.abs().max()) for b in theirs)
 
 
-def supervised(tasks: int, channels_last: bool) -> Step:
+def supervised(tasks: int, channels_last: bool, device: str = "cpu") -> Step:
     """A plain forward and backward over the same images in one batch: what no meta-step can beat."""
-    batch = episodes(tasks)
+    batch = episodes(tasks).map(lambda leaf: leaf.to(device))
     x, y = torch.cat([batch.support.x, batch.query.x], 1).flatten(0, 1), torch.cat([batch.support.y, batch.query.y], 1).flatten()
-    net = network() if channels_last else published_network()
+    return peers.supervised(network(device) if channels_last else published_network(device), x, y, F.cross_entropy)
 
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        loss = F.cross_entropy(net(x), y)
-        torch.autograd.grad(loss, list(net.parameters()))
-        return float(loss.detach()), None
 
-    return step
+def jax_jit(steps: int, tasks: int, precision: str = "float32") -> Step:
+    """A meta-step of JAX: the same network, its images channels last, pooled before the ReLU as ours."""
+    import jax
+    import jax.numpy as jnp
+
+    def forward(p: Any, x: Any, low: Callable[[Any], Any]) -> Any:
+        x = jnp.moveaxis(x, 1, -1)
+        for block in (f"blocks.{index}" for index in range(4)):
+            kernel = low(p[f"{block}.conv.weight"])
+            z = jax.lax.conv_general_dilated(low(x), kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "OIHW", "NHWC"))
+            z = z.astype(jnp.float32) + p[f"{block}.conv.bias"]
+            mean, variance = z.mean((0, 1, 2)), z.var((0, 1, 2))
+            z = low((z - mean) / jnp.sqrt(variance + 1e-5) * p[f"{block}.norm.weight"] + p[f"{block}.norm.bias"])
+            x = jax.nn.relu(jax.lax.reduce_window(z, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"))
+        features = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)
+        return low(features) @ low(p["head.weight"]).T + p["head.bias"]
+
+    def loss(prediction: Any, y: Any) -> Any:
+        return -jnp.take_along_axis(jax.nn.log_softmax(prediction), y[:, None], 1).mean()
+
+    return jax_peer.jitted(network(), episodes(tasks), forward, loss, LR, steps, precision)

@@ -42,9 +42,9 @@ from torch import Tensor, nn
 import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
-from quickstudy.random import stateless_normal
 from quickstudy.episode import Examples
 from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.random import stateless_normal
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "influence.json", HERE.parent / "docs" / "pictures" / "influence.png"

@@ -1,6 +1,6 @@
 """A meta-step as the peers document it: a plain loop over tasks, then one step of outer Adam.
 
-Each function returns step() -> (mean loss, gradients).
+Each function returns step() -> (mean loss, gradients or None), on the device where its network and data lie.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import quickstudy as qs
+from benchmarks.meta_step import Step
 
-Step = Callable[[], tuple[float, list[Tensor] | None]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -24,7 +24,7 @@ def higher_loop(net: nn.Module, batch: qs.Episode, criterion: Loss, lr: float, s
 
     def step() -> tuple[float, list[Tensor] | None]:
         outer.zero_grad()
-        total = 0.0
+        total = torch.zeros((), device=batch.query.y.device)  # read once, at the end: a GPU is not waited for after each task
         for t in range(len(batch)):
             episode = batch[t]
             with higher.innerloop_ctx(net, inner, copy_initial_weights=False) as (fast, diffopt):
@@ -32,10 +32,10 @@ def higher_loop(net: nn.Module, batch: qs.Episode, criterion: Loss, lr: float, s
                     diffopt.step(criterion(fast(episode.support.x), episode.support.y))
                 loss = criterion(fast(episode.query.x), episode.query.y) / len(batch)
                 loss.backward()
-                total += float(loss.detach())
+                total += loss.detach()
         gradients = [parameter.grad.clone() for parameter in net.parameters()]
         outer.step()
-        return total, gradients
+        return float(total), gradients
 
     return step
 
@@ -63,5 +63,16 @@ def torchopt_loop(net: nn.Module, batch: qs.Episode, criterion: Loss, lr: float,
         gradients = [parameter.grad.clone() for parameter in parameters]
         outer.step()
         return total, gradients
+
+    return step
+
+
+def supervised(net: nn.Module, x: Tensor, y: Tensor, criterion: Loss) -> Step:
+    """No meta-learning at all: a plain forward and backward over one batch."""
+
+    def step() -> tuple[float, list[Tensor] | None]:
+        loss = criterion(net(x), y)
+        torch.autograd.grad(loss, list(net.parameters()))
+        return float(loss.detach()), None
 
     return step

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.hardware import hardware as hardware
 from benchmarks.results_page import ENTRIES, RESULTS, page, read
 from benchmarks.studies import PAGE, STUDIES, is_done, pages
 
@@ -109,17 +109,6 @@ def run_one(name: str, budget: float, seed: int) -> None:
     RESULTS.write_text(json.dumps({key: results[key] for key in ENTRIES if key in results}, indent=1) + "\n", encoding="utf-8")
     score = f"{record['mean']:.4g} +- {record['ci95']:.2g} {record['unit']}"
     print(f"{name}: {score} ({record['steps']} steps, {record['wall_seconds']:.0f} s)")
-
-
-def hardware() -> str:
-    """The machine in words."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{os.cpu_count()} cores of {model}{gpu}"
 
 
 if __name__ == "__main__":

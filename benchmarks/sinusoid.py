@@ -12,17 +12,15 @@ import torch
 import torch.nn.functional as F
 
 import quickstudy as qs
-from benchmarks import peers
-from quickstudy.meta.executors import executor_named
-from quickstudy.meta.problem import Problem
+from benchmarks import jax_peer, peers
+from benchmarks.meta_step import Step, meta_step
 
 TASKS, STEPS, LR = 25, 5, 0.01
-Step = Callable[[], tuple[float, list[torch.Tensor] | None]]
 
 
-def episodes() -> qs.Episode:
+def episodes(tasks: int = TASKS) -> qs.Episode:
     """One batch, sampled beforehand."""
-    return qs.tasks.Sinusoid().train.sample(TASKS, generator=torch.Generator().manual_seed(0))
+    return qs.tasks.Sinusoid().train.sample(tasks, generator=torch.Generator().manual_seed(0))
 
 
 def network() -> torch.nn.Module:
@@ -31,75 +29,42 @@ def network() -> torch.nn.Module:
     return qs.models.mlp()
 
 
-def ours(executor: str) -> Step:
+def ours(executor: str, tasks: int = TASKS, device: str = "cpu", precision: torch.dtype | None = None) -> Step:
     """A meta-step of quickstudy: gradient, then fused Adam."""
-    learner, batch = qs.MAML(network(), inner_lr=LR, inner_steps=STEPS), episodes()
-    problem = Problem(learner, qs.Backprop())
-    run, outer = executor_named(executor, problem), qs.Gradient().start(dict(learner.named_parameters()))
-    seeds = torch.zeros(TASKS, dtype=torch.int64)
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        answer = run.gradient(problem, batch, seeds)
-        gradients = list(answer.gradient.values())
-        outer.step(answer.gradient)
-        return float(answer.losses.mean()), gradients
-
-    return step
+    learner = qs.MAML(network(), inner_lr=LR, inner_steps=STEPS).to(device)
+    return meta_step(learner, episodes(tasks).map(lambda leaf: leaf.to(device)), executor, precision)
 
 
-def jax_jit() -> Step:
-    """The same step in JAX, jitted whole, with Adam written out."""
+def higher_loop(tasks: int = TASKS, device: str = "cpu") -> Step:
+    """A meta-step of `higher`."""
+    batch = episodes(tasks).map(lambda leaf: leaf.to(device))
+    return peers.higher_loop(network().to(device), batch, F.mse_loss, LR, STEPS)
+
+
+def supervised(tasks: int = TASKS, device: str = "cpu") -> Step:
+    """A plain forward and backward over the same points in one batch."""
+    batch = episodes(tasks).map(lambda leaf: leaf.to(device))
+    x, y = (torch.cat(parts, 1).flatten(0, 1) for parts in ((batch.support.x, batch.query.x), (batch.support.y, batch.query.y)))
+    return peers.supervised(network().to(device), x, y, F.mse_loss)
+
+
+def jax_jit(tasks: int = TASKS, precision: str = "float32") -> Step:
+    """A meta-step of JAX."""
     import jax
-    import jax.numpy as jnp
 
-    state = {name: jnp.asarray(value.detach().numpy()) for name, value in network().named_parameters()}
-    names = list(state)  # jit returns mappings sorted by key
-    batch = episodes()
-    data = [jnp.asarray(part.numpy()) for part in (batch.support.x, batch.support.y, batch.query.x, batch.query.y)]
     layers = ("body.0", "body.2", "head")
 
-    def predict(p: Any, x: Any) -> Any:
+    def forward(p: Any, x: Any, low: Callable[[Any], Any]) -> Any:
         for index, layer in enumerate(layers):
-            x = x @ p[f"{layer}.weight"].T + p[f"{layer}.bias"]
+            x = low(x) @ low(p[f"{layer}.weight"]).T + p[f"{layer}.bias"]
             x = x if index == 2 else jax.nn.relu(x)
         return x
 
-    def mse(p: Any, x: Any, y: Any) -> Any:
-        return ((predict(p, x) - y) ** 2).mean()
-
-    def task(p: Any, xs: Any, ys: Any, xq: Any, yq: Any) -> Any:
-        q = p
-        for _ in range(STEPS):
-            g = jax.grad(mse)(q, xs, ys)
-            q = {name: q[name] - LR * g[name] for name in q}
-        return mse(q, xq, yq)
-
-    def loss(p: Any) -> Any:
-        return jax.vmap(task, (None, 0, 0, 0, 0))(p, *data).mean()
-
-    @jax.jit
-    def update(p: Any, m: Any, v: Any, t: Any) -> Any:
-        value, g = jax.value_and_grad(loss)(p)
-        m = {name: 0.9 * m[name] + 0.1 * g[name] for name in g}
-        v = {name: 0.999 * v[name] + 0.001 * g[name] ** 2 for name in g}
-        scale = {name: (m[name] / (1 - 0.9**t), v[name] / (1 - 0.999**t)) for name in g}
-        return {name: p[name] - 1e-3 * a / (jnp.sqrt(b) + 1e-8) for name, (a, b) in scale.items()}, m, v, value, g
-
-    zeros = {name: jnp.zeros_like(value) for name, value in state.items()}
-    carried = [state, zeros, zeros, 1.0]
-
-    def step() -> tuple[float, list[torch.Tensor] | None]:
-        p, m, v, value, g = update(*carried)
-        carried[:] = [p, m, v, carried[3] + 1.0]
-        value = float(value.block_until_ready())
-        first = [torch.tensor(g[name].tolist()) for name in names] if carried[3] == 2.0 else None
-        return value, first
-
-    return step
+    return jax_peer.jitted(network(), episodes(tasks), forward, lambda p, y: ((p - y) ** 2).mean(), LR, STEPS, precision)
 
 
 CONTENDERS: dict[str, Callable[[], Step]] = {
-    "higher, loop": lambda: peers.higher_loop(network(), episodes(), F.mse_loss, LR, STEPS),
+    "higher, loop": higher_loop,
     "torchopt, loop": lambda: peers.torchopt_loop(network(), episodes(), F.mse_loss, LR, STEPS),
     "quickstudy, loop": lambda: ours("loop"),
     "quickstudy, vmap": lambda: ours("vmap"),

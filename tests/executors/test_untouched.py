@@ -60,6 +60,32 @@ def test_the_control_of_it():
         assert_untouched(network, before)
 
 
+class Sees(nn.Module):
+    """A linear layer that notes the settings of cuDNN in whose reach it runs; beside it a recurrent one, where asked for."""
+
+    def __init__(self, recurrent=False):
+        super().__init__()
+        self.head, self.beside = nn.Linear(8, 3), nn.GRU(8, 3) if recurrent else nn.Identity()
+        self.seen = []
+
+    def forward(self, x):
+        cudnn = torch.backends.cudnn
+        self.seen.append((cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_the_users_settings_of_cudnn(recurrent, monkeypatch):
+    """An executor keeps them: tf32 stays off where it was put off. It takes cuDNN itself away from recurrent networks alone."""
+    cudnn = torch.backends.cudnn
+    for name, value in (("allow_tf32", False), ("deterministic", True), ("benchmark", True)):
+        monkeypatch.setattr(cudnn, name, value)
+    network = Sees(recurrent).double()
+    qs.meta_gradient(qs.MAML(network), episodes())
+    assert set(network.seen) == {(not recurrent, False, True, True)}
+    assert (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, True, True)
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_graphs(name):
     """adapt keeps none, whatever the caller's mode; learner(support, x) keeps one, and none under no_grad."""

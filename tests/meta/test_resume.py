@@ -60,6 +60,21 @@ def test_resumed_numbers_are_those_of_an_unbroken_run(tmp_path, at):
     assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), whole.parameters(), strict=True))
 
 
+def test_a_network_that_lies_channels_last_is_resumed(tmp_path):
+    """Its optimizer's averages lie so too, and a checkpoint keeps values alone."""
+    tasks = qs.tasks.Strokes(ways=3, shots=1, queries=2, classes=(5, 5, 5))
+    settings = SETTINGS | {"steps": 4, "validate_every": 2}
+
+    def learner():
+        torch.manual_seed(0)
+        return qs.Prototypical(qs.models.conv4(channels=4))
+
+    expected = qs.meta_train(learner(), tasks, **settings)
+    with pytest.raises(Killed):
+        qs.meta_train(learner(), tasks, out=tmp_path, track=killer(3), **settings)
+    assert numbers(qs.meta_train(learner(), tasks, out=tmp_path, resume=True, **settings)) == numbers(expected)
+
+
 def test_a_resume_that_forgets_the_optimizer_gives_other_numbers(tmp_path, monkeypatch):
     """The control."""
     from quickstudy.meta.outer import Descending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -73,9 +73,19 @@ def _tried(f: Function, phi: Parameters, buffers: Parameters, episode: Any, seed
 def differentiable_kernels(learner: nn.Module) -> Iterator[None]:
     """Only kernels that have a second derivative: plain attention, and recurrent nets without cuDNN."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in learner.modules())
-    cudnn = torch.backends.cudnn
-    with sdpa_kernel(SDPBackend.MATH), cudnn.flags(enabled=cudnn.enabled and not recurrent, benchmark=cudnn.benchmark):
+    with sdpa_kernel(SDPBackend.MATH), _without_cudnn() if recurrent else nullcontext():
         yield
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """cuDNN off, and none of its other settings touched: `cudnn.flags` would set those that it is not told, tf32 on."""
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = enabled
 
 
 def gathered(parts: Sequence[tuple[Outcome, Parameters]]) -> Answer:
