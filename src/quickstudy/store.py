@@ -67,6 +67,7 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
         "learner": _encode_learner(predictor.learner),
         "ways": predictor.ways,
         "features": predictor.features,
+        "seed": predictor.seed,
         "state": pytree.treespec_dumps(structure),
     }
     tensors = _tensors(predictor.learner) | {f"{STATE}{index}": leaf for index, leaf in enumerate(leaves)}
@@ -313,7 +314,8 @@ def _strides(config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> 
 def _predictor(learner: Learner, state: Any, config: dict[str, Any]) -> Predictor:
     shapes = [tuple(shape) for shape in config["features"]]
     x: Any = [torch.zeros(1, *shape) for shape in shapes]
-    predictor = Predictor(learner, state, Examples(x, torch.zeros(1), config["ways"]))
+    predictor = Predictor(learner, state, Examples(x, torch.zeros(1), config["ways"]), config.get("seed", 0))
+    predictor.features = shapes
     return predictor
 
 

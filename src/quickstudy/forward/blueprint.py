@@ -140,7 +140,7 @@ class Blueprint:
                     # A norm counts its batches in a tensor of its own, which nothing here reads.
                     table.append((name, id(None if name == COUNTER else one)))
                 self.tables.append((index, key, table))
-            elif not value and key in OF_EVERY_MODULE:
+            elif key in OF_EVERY_MODULE and not value:
                 fixed[key] = kind()
             elif kind is Blueprint:
                 fixed[key] = None  # a copy makes its own

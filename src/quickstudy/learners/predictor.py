@@ -29,7 +29,7 @@ class Predictor:
 
     def __init__(self, learner: Learner, state: State, support: Examples, seed: int = 0):
         self.learner, self.state, self.ways, self.seed = learner, state, support.ways, seed
-        self.features = [tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(support.x)]
+        self.features = [shape[1:] for shape in _shapes(support.x)]
 
     def __call__(self, x: Any) -> Tensor:
         """Logits (examples, ways), or targets (examples, *target).
@@ -70,12 +70,12 @@ class Predictor:
         save_predictor(self, path)
 
     def _check_features(self, x: Any) -> None:
-        features = [tuple(leaf.shape[1:]) for leaf in pytree.tree_leaves(x)]
+        features = [shape[1:] for shape in _shapes(x)]
         if features != self.features and self.learner.query_like_support:
             raise ShapeError(
                 "predictor(x)",
                 expected=f"x with a leading axis of examples and features of shape {_one(self.features)}, as the support had",
-                got=_one([tuple(leaf.shape) for leaf in pytree.tree_leaves(x)]),
+                got=_one(_shapes(x)),
                 do="Bring x through the same preprocessing; one example alone is x[None].",
             )
 
@@ -97,6 +97,12 @@ class AdaptedModule(nn.Module):
         learner = self.learner if torch.compiler.is_compiling() else self.learner.copied()
         state = pytree.tree_unflatten(leaves, self.structure)
         return learner.answer(state, x, Context(False, self.seed)).prediction
+
+
+def _shapes(x: Any) -> list[tuple[int, ...]]:
+    """The shapes of x's tensors, a mapping's by its keys in their order: in which they were written does not matter."""
+    leaves = pytree.tree_flatten_with_path(x)[0]
+    return [tuple(leaf.shape) for _, leaf in sorted(leaves, key=lambda one: pytree.keystr(one[0]))]
 
 
 def _one(shapes: list[tuple[int, ...]]) -> str:

@@ -53,7 +53,7 @@ class Problem:
         learner: F_phi.
         estimator: which scalar of a task is differentiated.
         criterion: the outer loss; None: the learner's own. Its parameters are no part of phi.
-        precision: of an autocast for forwards; None: as the caller has it.
+        precision: of an autocast for forwards; None: the caller's own.
     """
 
     def __init__(

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.forward.autocast import under_this_autocast
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.derivatives import gradient_of, pullback, stop
 from quickstudy.learners.descend.hypergradient import Hypergradient, without_graph
 from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
-from quickstudy.learners.descend.recompute import under_this_autocast
 from quickstudy.learners.outcome import Log
 from quickstudy.linear_solvers import ConjugateGradient, Solver, dot
 

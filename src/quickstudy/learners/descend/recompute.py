@@ -11,13 +11,13 @@ torch.func's transforms, and keeps more: of 20 steps of Conv4 0.6 of the memory,
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.forward.autocast import under_this_autocast
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.derivatives import pullback
 from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
@@ -63,20 +63,3 @@ class _Recomputed(torch.autograd.Function):
 
         found = pullback(outputs, wanted)[1]([one for one in g if one is not None and one.is_floating_point()])
         return None, *(found.get(str(i)) for i in range(len(leaves)))
-
-
-def under_this_autocast(function: Callable) -> Callable:
-    """The function under the autocast state of now, whenever it runs: a backward pass has none."""
-    states = [
-        torch.autocast(device, dtype=torch.get_autocast_dtype(device))
-        for device in ("cpu", "cuda")
-        if torch.is_autocast_enabled(device)
-    ]
-
-    def run(*args: Any) -> Any:
-        with ExitStack() as stack:
-            for state in states:
-                stack.enter_context(state)
-            return function(*args)
-
-    return run

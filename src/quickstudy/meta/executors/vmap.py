@@ -49,6 +49,15 @@ class Vmap(Executor):
             return super().values(problem, members, episodes, seeds, own)
 
     def refusal(self, problem: Problem) -> str | None:
+        if refused := autocast_refusal(problem.device):
+            return refused
         parts = problem.learner.modules()
         recurrent = [type(module).__name__ for module in parts if isinstance(module, nn.RNNBase | nn.RNNCellBase)]
         return f"{recurrent[0]} has no vmap rule in torch" if recurrent else None
+
+
+def autocast_refusal(device: torch.device) -> str | None:
+    """Why vmap does not serve where the caller has an autocast on: torch does not bring it to every operator inside."""
+    if not torch.is_autocast_enabled(device.type):
+        return None
+    return "torch.autocast around it does not reach all of what is vmapped; meta_train has precision='bf16'"

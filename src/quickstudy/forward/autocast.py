@@ -1,0 +1,28 @@
+"""The caller's autocast, taken along to where it does not reach by itself: into vmap, and into a backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+
+def under_this_autocast(function: Callable) -> Callable:
+    """The function under the autocast state of now, whenever and wherever it runs."""
+    states = [
+        torch.autocast(device, dtype=torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+        if torch.is_autocast_enabled(device)
+    ]
+    if not states:
+        return function
+
+    def run(*args: Any) -> Any:
+        with ExitStack() as stack:
+            for state in states:
+                stack.enter_context(state)
+            return function(*args)
+
+    return run
