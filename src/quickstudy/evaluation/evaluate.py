@@ -153,13 +153,19 @@ def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tens
     """The executor asked for, or with "auto" the fastest of loop, threads and vmap on a few episodes whose scores agree."""
     if isinstance(executor, Executor):
         return executor
+    device = next(iter(torch.utils._pytree.tree_leaves(batch))).device
+    refused = autocast_refusal(device)
     if executor != "auto":
         if executor not in EXECUTORS:
             raise ArgumentError("executor", expected=f"'auto' or one of {list(EXECUTORS)}", got=repr(executor), do="Use 'auto'.")
+        if executor in ("vmap", "compiled") and refused is not None:
+            raise UnsupportedError(
+                "executor", expected="one that serves this learner", got=f"{executor!r}: {refused}", do="Use executor='loop'."
+            )
         return EXECUTORS[executor]()
     few = task(batch, slice(0, min(4, len(batch))))
-    on_cpu = next(iter(torch.utils._pytree.tree_leaves(batch))).device.type == "cpu"
-    candidates: list[Executor] = [Loop(), Vmap()] + ([Threads()] if on_cpu and torch.get_num_threads() > 1 else [])
+    threads = [Threads()] if device.type == "cpu" and torch.get_num_threads() > 1 else []
+    candidates: list[Executor] = [Loop(), *([] if refused else [Vmap()]), *threads]
     want = candidates[0].map(function, learner, few)
     best, fastest = candidates[0], math.inf
     for candidate in candidates:

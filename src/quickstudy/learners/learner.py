@@ -298,9 +298,9 @@ def check_ways(argument: str, support: Examples) -> int:
     if support.ways is None:
         raise LabelError(
             argument,
-            expected="class labels, integers 0..ways-1",
-            got=f"y of dtype {support.y.dtype}",
-            do="Convert labels with y.long(); for targets take a learner that regresses, such as MAML.",
+            expected="class labels, int64 (examples,) or, of a batch, (tasks, examples)",
+            got=f"y of dtype {support.y.dtype} and shape {tuple(support.y.shape)}",
+            do="Convert class labels with y.long(); for targets take a learner that regresses, such as MAML.",
         )
     return support.ways
 
