@@ -20,6 +20,7 @@ from quickstudy.episode import Episode, is_labels
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.executors import EXECUTORS, Executor, Loop, Threads, Vmap
+from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
 
 if TYPE_CHECKING:
