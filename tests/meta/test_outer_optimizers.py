@@ -451,7 +451,9 @@ def test_a_step_does_not_depend_on_how_memory_is_laid_out(name, order):
         parameter = nn.Parameter(start.clone(**like) if like else start.clone())
         descending = qs.Gradient(optimizer=OPTIMIZERS[name]).start({"w": parameter})
         for one in gradient:
-            answer = Answer(torch.ones(1), {}, {"w": one.contiguous(memory_format=order if like else torch.contiguous_format)})
+            answer = Answer(
+                torch.ones(1), {}, {"w": one.contiguous(memory_format=order if like else torch.contiguous_format)}, {}, ()
+            )
             descending.step(answer, lambda one=answer: one)
         found.append(parameter.detach())
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
@@ -489,7 +491,7 @@ def test_a_fused_optimizer_refuses_memory_with_gaps():
         "`optimizer`: expected one that heeds the strides of a parameter with gaps in its memory, of shape (4, 3), "
         "got SGD(fused=True). Leave `fused` out, or make the parameter contiguous."
     )
-    answer = Answer(torch.ones(1), {}, {"w": torch.ones(4, 3)})
+    answer = Answer(torch.ones(1), {}, {"w": torch.ones(4, 3)}, {}, ())
     qs.Gradient().start({"w": parameter}).step(answer, lambda: answer)
     torch.testing.assert_close(parameter.detach(), torch.full((4, 3), -1e-3))
 
@@ -586,7 +588,7 @@ def test_an_optimizer_under_every_scheduler(optimizer):
     """Only momentum is refused, by torch, where there is none to cycle; the rest runs through."""
     for scheduler, schedule in SCHEDULERS.items():
         parameters = dict(learner(optimizer).named_parameters())
-        answer = Answer(torch.ones(1), {}, {name: torch.ones_like(parameter) for name, parameter in parameters.items()})
+        answer = Answer(torch.ones(1), {}, {name: torch.ones_like(parameter) for name, parameter in parameters.items()}, {}, ())
         outer = qs.Gradient(optimizer=OPTIMIZERS[optimizer], scheduler=schedule)
         settings = OPTIMIZERS[optimizer]([nn.Parameter(torch.zeros(2, 2))]).defaults
         if scheduler.split(",")[0] in ("CyclicLR", "OneCycleLR") and not {"momentum", "betas"} & set(settings):
