@@ -90,17 +90,23 @@ def on(batch: qs.Episode, device: str) -> qs.Episode:
 
 
 def line(error: Exception) -> str:
-    """The first line of what it says."""
-    return (str(error).strip().splitlines() or [""])[0][:240]
+    """What it says, in one line."""
+    return " ".join(str(error).split())[:240]
 
 
 def jobs(names: Sequence[str], compiled: Sequence[str]) -> list[Job]:
-    """What takes no compilation first; then the learners of that name; last their variants, whose names have a comma."""
+    """What takes no compilation first; then one of each learner; last their further variants."""
     cheap = [{"name": name, "ways": [SUPPORT, "loop", "vmap"]} for name in names]
-    return cheap + [{"name": name, "ways": ["compiled"]} for name in sorted(compiled, key=lambda name: "," in name)]
+    first = list({kind(name): name for name in reversed(compiled)}.values())[::-1]
+    return cheap + [{"name": name, "ways": ["compiled"]} for name in (*first, *(name for name in compiled if name not in first))]
 
 
-def summary(learners: int, found: dict[str, dict[str, Answer]], asked: list[Job]) -> dict[str, Any]:
+def kind(name: str) -> str:
+    """The learner of a case: "area: MAML, running" is a variant of "area: MAML"."""
+    return name.partition(",")[0]
+
+
+def summary(found: dict[str, dict[str, Answer]], asked: list[Job]) -> dict[str, Any]:
     """The findings, from each learner's answers."""
     ways: dict[str, Any] = {}
     without = {name for name, answers in found.items() if answers.get("loop") == {}}  # nothing of them is meta-trained
@@ -111,13 +117,15 @@ def summary(learners: int, found: dict[str, dict[str, Answer]], asked: list[Job]
         worst = max(gaps, key=gaps.__getitem__, default=None)
         ways[way] = {
             "compared": len(gaps),
+            "learners": len({kind(name) for name in gaps}),
             "largest gap": None if worst is None else gaps[worst],
             "of": worst,
             "faults": {name: one["fault"] for name, one in own.items() if "fault" in one},
             "refused": {name: one["refused"] for name, one in own.items() if "refused" in one},
             "not reached": [name for name in wanted if name not in own and name not in without],
         }
-    return {"learners": learners, "tolerance": TOLERANCE, "ways": ways}
+    named = {job["name"] for job in asked}
+    return {"variants": len(named), "learners": len({kind(name) for name in named}), "tolerance": TOLERANCE, "ways": ways}
 
 
 def run(own: Section) -> None:
@@ -132,7 +140,7 @@ def run(own: Section) -> None:
         for way, answer in answers.items():
             if "fault" in answer:
                 own.say(f"{way}: {job['name']}: {answer['fault']}")
-        own.write(summary(len({job["name"] for job in asked}), found, asked))
+        own.write(summary(found, asked))
 
 
 def poisoned(answers: dict[str, Answer]) -> bool:

@@ -194,14 +194,14 @@ def equal(folder: Path, twins: bool) -> list[Found]:
 
 def outcome(folder: Path) -> dict[str, torch.Tensor]:
     """What a run came to."""
-    saved = torch.load(folder / "answers.pt")
+    saved = torch.load(folder / "answers.pt", weights_only=True)
     return {"weights": weights(folder / "learner"), "losses": saved["losses"], "score": torch.tensor(saved["score"])}
 
 
 def loaded(folder: Path) -> list[Found]:
     """What was saved on the device, here on a CPU, beside its answers there."""
     assert not torch.cuda.is_available(), "this process must see no GPU"
-    saved = torch.load(folder / "answers.pt")
+    saved = torch.load(folder / "answers.pt", weights_only=True)
     learner, query = qs.load(folder / "learner"), asked().query.x
     score = qs.evaluate(learner, tasks().test, episodes=20).mean
     answer = qs.load(folder / "predictor")(query)

@@ -79,17 +79,18 @@ def gradients(found: Found) -> list[str]:
         return []
     rows = [
         "",
-        f"## {found['learners']} learners and variants beside a CPU, in float64",
+        f"## {found['learners']} learners in {found['variants']} variants beside a CPU, in float64",
         "",
-        f"| | compared | largest gap (goal: at most {found['tolerance']:.0e}) | faults | not served | not reached |",
-        "|---|---|---|---|---|---|",
+        f"| | compared | learners | largest gap (goal: {found['tolerance']:.0e}) | faults | refused | not reached |",
+        "|---|---|---|---|---|---|---|",
     ]
     for way, own in found["ways"].items():
         gap = "" if own["largest gap"] is None else f"{own['largest gap']:.1e} ({own['of']})"
         rows.append(
-            f"| {way} | {own['compared']} | {gap} | {len(own['faults'])} | {len(own['refused'])} | {len(own['not reached'])} |"
+            f"| {way} | {own['compared']} | {own['learners']} | {gap} | {len(own['faults'])} | {len(own['refused'])} "
+            f"| {len(own['not reached'])} |"
         )
-    for title, key in (("Not served", "refused"), ("Not reached", "not reached")):
+    for title, key in (("Refused", "refused"), ("Not reached", "not reached")):
         named = [f"* {title}, {way}: {', '.join(own[key])}" for way, own in found["ways"].items() if own[key]]
         rows += ["", *named] if named else []
     return rows

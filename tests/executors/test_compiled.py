@@ -10,6 +10,8 @@ import shutil
 import pytest
 import torch
 from tests.executors.networks import assert_same, episodes
+from tests.laws.every import CASES
+from tests.laws.executors import three_tasks
 from torch import nn
 
 import quickstudy as qs
@@ -52,6 +54,24 @@ def test_descent_and_what_happens_after_the_last_structure(traced_only):
         assert compiled.overflow == overflow
         with torch.no_grad():
             network[0].weight.add_(0.01)
+
+
+def one_of_each():
+    """A case of every learner, its first; all but one are traced in `make test-all` alone, a few seconds each."""
+    first = {name.partition(",")[0]: name for name in reversed(CASES)}.values()
+    fast = "learners_tune: augmentation"
+    return [name if name == fast else pytest.param(name, marks=pytest.mark.thorough) for name in first]
+
+
+@pytest.mark.parametrize("name", one_of_each())
+def test_every_learner_compiles(name, traced_only):
+    learner, episode = CASES[name]()
+    if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
+        return  # it has no gradient
+    learner, batch = learner.double(), three_tasks(episode)
+    torch.compiler.reset()  # dynamo counts the graphs of one code over all tests
+    got = qs.meta_gradient(learner, batch, executor="compiled", seed=5)[1]
+    assert_same(got, qs.meta_gradient(learner, batch, seed=5)[1], 1e-8)
 
 
 def test_implicit(traced_only):

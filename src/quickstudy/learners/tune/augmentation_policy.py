@@ -126,7 +126,7 @@ def apply(x: Tensor, m: dict[str, Tensor], seed: Seed) -> Tensor:
     """(4): images (n, channels, height, width) under magnitudes (n,) each; one that is not named is 0."""
     zero = x.new_zeros(len(x))
     of = lambda name: m.get(name, zero)[:, None, None, None]  # noqa: E731
-    if not m.keys().isdisjoint(("translate_x", "translate_y", "rotate", "scale", "shear")):
+    if any(name in m for name in ("translate_x", "translate_y", "rotate", "scale", "shear")):  # `isdisjoint` does not compile
         x = warp(x, affine({name: m.get(name, zero) for name in ("translate_x", "translate_y", "rotate", "scale", "shear")}))
     if "brightness" in m:
         x = x + of("brightness")
