@@ -62,7 +62,7 @@ class Points(nn.Module):
         return torch.einsum("nij,nj->ni", W, self.theta)
 
 
-class Gaussian(LearnedTraining, rules=False):
+class Gaussian(LearnedTraining):
     """theta_0 ~ N(0, 1), as the problems have it."""
 
     def initial(self, seed: Any) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ SEEDS = {  # every way to set a generator that all share
     *("random.seed", "random.setstate"),
 }
 ALLOWED = {
-    "randomness.py": {"np.random.set_state"},  # gives back what it took
+    "randomness.py": {"np.random.set_state", "random.setstate"},  # gives back what it took
     "meta/training.py": {"torch.set_rng_state"},  # a resumed run goes on as the unbroken one, with a network that draws from it
 }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -22,6 +20,7 @@ from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import EXECUTORS, Compiled, Loop, Threads, Vmap
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.problem import Problem
+from quickstudy.randomness import numpy_kept, python_kept, seeded
 
 
 @dataclass
@@ -107,15 +106,11 @@ def look(network: nn.Module, x: Any) -> tuple[list[str], Tensor | None]:
         with torch.enable_grad(), forward:
             return apply(Blueprint(network, training=True)(theta), x)
 
-    generators = random.getstate(), numpy.random.get_state(), torch.get_rng_state()  # noqa: NPY002  the state of whatever the network draws from
     try:
-        output, again = once(), once()
+        with seeded(0), numpy_kept(), python_kept():
+            output, again = once(), once()
     except UnsupportedError as error:
         return [str(error)], None
-    finally:
-        random.setstate(generators[0])
-        numpy.random.set_state(generators[1])  # noqa: NPY002  the state of whatever the network draws from
-        torch.set_rng_state(generators[2])
     notes = [
         f"forward reads the module's own `{name}`, through a global, a class or native code: other weights do not reach it"
         for name in _own_leaves(network, output)

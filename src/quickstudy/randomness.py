@@ -6,6 +6,7 @@ layers, pymfe's samples), it does so in one of the blocks below, which gives the
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,3 +40,13 @@ def numpy_kept() -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
+
+
+@contextmanager
+def python_kept() -> Iterator[None]:
+    """Python's own generator is, after this block, as it was before."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

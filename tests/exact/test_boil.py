@@ -60,7 +60,7 @@ def test_gradient_by_hand():
 
 def test_head_stands_still_and_body_moves():
     learner = BOIL(qs.models.mlp(6, 3, hidden=(8,)).double(), inner_lr=0.5, inner_steps=2)
-    state = learner.adapt(qs.Examples(torch.randn(6, 6), torch.arange(3).repeat(2))).state
+    state = learner.adapt(qs.Examples(torch.randn(6, 6), torch.arange(3).repeat(2))).state.values
     assert all(name.startswith("body.") for name in state["theta"])
     assert all(not torch.equal(value, dict(learner.network.named_parameters())[name]) for name, value in state["theta"].items())
 

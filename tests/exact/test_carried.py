@@ -306,7 +306,7 @@ def test_a_run_begins_anew_at_its_end_and_where_it_diverges():
         starts.append(window.carry["s"].clone())
         answer = Loop().gradient(Problem(run, Backprop()), window, torch.zeros(TASKS, dtype=torch.int64))
         if i == 2:
-            answer.measures["carry/0000"][1] = torch.nan
+            answer.carry["s"][1] = torch.nan
         runs.take(answer)
     assert torch.equal(numbers[0], numbers[1])
     assert not (numbers[1] == numbers[2]).any()

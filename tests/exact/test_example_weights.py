@@ -185,7 +185,7 @@ def test_weights_are_inner_products_of_gradients():
     truth = torch.tensor([1.0, -2.0, 0.5])
     run, support, state, (weighed, trusted) = reweighted(truth, wrong=3)
     state["theta"]["weight"] = 0.5 * truth[None]  # between the two truths
-    got = run.example_weights(state, weighed, trusted)
+    got = run.example_weights(state, weighed, trusted).detach()
     theta = state["theta"]["weight"][0]
     each = 2 * (weighed.x @ theta - weighed.y[:, 0])[:, None] * weighed.x  # (6, 3)
     own = 2 * ((trusted.x @ theta - trusted.y[:, 0])[:, None] * trusted.x).mean(0)

@@ -63,10 +63,12 @@ def test_the_control_of_it():
 class Sees(nn.Module):
     """A linear layer that notes the settings of cuDNN in whose reach it runs; beside it a recurrent one, where asked for."""
 
+    seen = []  # of the class: what a copy notes on itself is gone with it
+
     def __init__(self, recurrent=False):
         super().__init__()
         self.head, self.beside = nn.Linear(8, 3), nn.GRU(8, 3) if recurrent else nn.Identity()
-        self.seen = []
+        self.seen.clear()
 
     def forward(self, x):
         cudnn = torch.backends.cudnn

@@ -76,7 +76,7 @@ def test_the_reliability_is_that_of_the_evaluated_queries(measured):
     assert measures.scaled is None
 
 
-class Overconfident(qs.Learner, rules=False):
+class Overconfident(qs.Learner):
     """Right in 6 of 10 and always sure: its expected calibration error is 0.4, and 0 at the temperature that says 0.6."""
 
     meta_learns = False

@@ -5,8 +5,8 @@ Beside it the package uses `torch.utils._pytree` and `torch._foreach_*`, which a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
 
@@ -37,11 +37,9 @@ def unreadable(tensor: Tensor) -> bool:
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
-@contextmanager
-def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:
     """Other tensors in the places of the module's own, by name, as `functional_call` has them; what compile can trace."""
-    with _reparametrize_module(module, dict(tensors), tie_weights=True):
-        yield
+    return _reparametrize_module(module, dict(tensors), tie_weights=True)
 
 
 def entered(function: Any) -> Callable:

@@ -28,7 +28,8 @@ class State:
     __slots__ = ("values", "statistics", "counts")
 
     def __init__(self, values: Any, statistics: Mapping[str, Any] | None = None, counts: Mapping[str, int] | None = None):
-        self.values, self.statistics, self.counts = values, dict(statistics or {}), dict(counts or {})
+        self.values, self.counts = values, dict(counts or {})
+        self.statistics = {norm: tuple(one) for norm, one in (statistics or {}).items()}
 
     def __repr__(self) -> str:
         shapes = pytree.tree_map(lambda leaf: tuple(leaf.shape) if isinstance(leaf, Tensor) else leaf, self.values)

@@ -85,9 +85,10 @@ class Problem:
     def traceable(self) -> Function:
         """The same for torch.compile, which cannot trace the copies: one private copy, in which tensors are swapped."""
         copy = Blueprint(self.learner, training=True)()
+        held = {name for name, _ in copy.named_buffers()}  # not what a norm counts its batches in
 
         def f(phi: Parameters, buffers: Parameters, episode: Any, seed: Any) -> Outcome:
-            clones = {name: buffer.clone() for name, buffer in buffers.items()}
+            clones = {name: buffer.clone() for name, buffer in buffers.items() if name in held}
             with swapped(copy, {**phi, **clones}):
                 return self.outcome(copy, episode, seed)
 

@@ -46,24 +46,24 @@ class Compiled(Executor):
     def __init__(self, structures: int = 8):
         self.structures = structures
         self.overflow = 0  # batches that went to vmap
-        self._graphs: dict[Any, Graph] = {}
+        self._graphs: list[Graph] = []
         self._vmap = Vmap()
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         leaves, structure = pytree.tree_flatten(episodes)
         of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph
         key = (of, str(structure), tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        plan = Blueprint(problem.learner, training=True)
-        if key in self._graphs and not self._graphs[key].plan.same_structure(plan):
-            del self._graphs[key]  # the learner has changed otherwise than in its numbers: another phase, another inner rate
-        if key not in self._graphs and len(self._graphs) >= self.structures:
+        plan = Blueprint(problem.learner, training=True)  # a learner may change otherwise than in its numbers: another phase
+        graph = next((one for one in self._graphs if one.key == key and one.plan.same_structure(plan)), None)
+        if graph is None and len(self._graphs) >= self.structures:
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
-        if key not in self._graphs:
-            self._graphs[key] = Graph(problem, structure, plan)
+        if graph is None:
+            graph = Graph(problem, structure, key, plan)
+            self._graphs.append(graph)
         phi = {name: parameter.detach() for name, parameter in problem.phi().items()}
         with differentiable_kernels(problem.learner):
-            answer = self._graphs[key](phi, problem.buffers(), leaves, seeds)
+            answer = graph(phi, problem.buffers(), leaves, seeds)
         if answer is None:
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
@@ -92,8 +92,8 @@ class Graph:
 
     code: ClassVar[types.CodeType | None] = None  # what new ones share, after that of their `def` is full
 
-    def __init__(self, problem: Problem, structure: pytree.TreeSpec, plan: Blueprint):
-        self.problem, self.plan = problem, plan
+    def __init__(self, problem: Problem, structure: pytree.TreeSpec, key: Any, plan: Blueprint):
+        self.problem, self.key, self.plan = problem, key, plan
         self.gradient: Any = _with_code(_gradient(problem, structure), Graph.code)
         self.compiled: MeanLoss | None = _compile(self.gradient)
         self.alone = False  # on a code object of its own
