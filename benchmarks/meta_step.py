@@ -30,10 +30,13 @@ def meta_step(
 
     def step() -> tuple[float, list[torch.Tensor] | None]:
         answers = [run.gradient(problem, *part) for part in parts]
-        mean = {name: sum(one.gradient[name] for one in answers) / pieces for name in answers[0].gradient}
-        gradient = mean if pieces > 1 else answers[0].gradient
-        gradients = list(gradient.values())
-        outer.step(gradient)
+        whole = answers[0]
+        if pieces > 1:
+            whole = whole._replace(
+                gradient={name: sum(one.gradient[name] for one in answers) / pieces for name in whole.gradient}
+            )
+        gradients = list(whole.gradient.values())
+        outer.step(whole, lambda: whole)
         return float(torch.cat([one.losses for one in answers]).mean()), gradients
 
     return step

@@ -21,6 +21,7 @@ from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.transfer.standardised import Standardised
 from quickstudy.meta.executors import Compiled, Threads
+from quickstudy.meta.problem import Answer
 from quickstudy.meta.training import MetaTraining
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus
 from quickstudy.tasks import TaskDistribution
@@ -189,7 +190,7 @@ def test_running_averages_of_each_step(executor):
 
     variances = [norm.running_var.clone() for norm in norms]
     training = MetaTraining(learner, Drawn(batch), qs.Gradient(optimizer=freeze), None, None, 3, None, None, 0)
-    training.take_executor(Threads(2) if executor == "threads" else executor, 1, None)
+    training.take_executor(Threads(2) if executor == "threads" else executor, 1, lambda: None)
     training.step(1)
     for t, norm in enumerate(norms):
         mean = torch.stack([one for one, _ in seen[t]]).mean(0)
@@ -371,7 +372,8 @@ def test_outer_rate_falls_as_a_cosine_to_its_last_value():
     rates = []
     for _ in range(13):
         rates.append(descending.optimizer.param_groups[0]["lr"])
-        descending.step({name: torch.zeros_like(p) for name, p in learner.named_parameters()})
+        still = {name: torch.zeros_like(p) for name, p in learner.named_parameters()}
+        descending.step(Answer(torch.zeros(1), {}, still, {}, ()), lambda: None)
     assert rates[0] == pytest.approx(1e-2)
     assert rates[5] == pytest.approx((1e-2 + 1e-4) / 2)
     assert rates[10:] == pytest.approx([1e-4] * 3)

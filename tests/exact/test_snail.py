@@ -173,7 +173,7 @@ def test_state_is_the_places_and_the_head_of_the_classes_at_hand():
     learner = a_learner()
     channels = learner.W.shape[0]
     assert channels == FEATURES + WAYS + 1 + 3 + 4 * 4 + 2
-    state = learner.adapt(an_episode(shots=4).support).state
+    state = learner.adapt(an_episode(shots=4).support).state.values
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert shapes == {"places": (12, channels), "weight": (channels, 3), "bias": (3,)}
 

@@ -18,7 +18,7 @@ from quickstudy.forward.mode import Forward
 from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.outer import Descending
-from quickstudy.meta.problem import Problem
+from quickstudy.meta.problem import Answer, Problem
 
 NORMS = {
     "batch_norm": lambda h, w, b: F.batch_norm(h, None, None, w, b, True),
@@ -173,7 +173,7 @@ def stepped(optimizer, layout, lies, way):
             made = optimizer([parameter])
             ours = Descending({"w": parameter}, made, None)
             ours.load_state_dict(kept)
-        ours.step({"w": gradient})
+        ours.step(Answer(torch.zeros(1), {}, {"w": gradient}, {}, ()), lambda: None)
     return parameter.detach()
 
 
@@ -201,7 +201,7 @@ def test_channels_last_networks_are_trained_by_their_own_gradients(executor):
         outer = qs.Gradient().start(dict(learner.named_parameters()))
         wide = batch.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf)
         for _ in range(2):
-            outer.step(qs.meta_gradient(learner, wide, executor=executor)[1])
+            outer.step(Answer(torch.zeros(1), {}, qs.meta_gradient(learner, wide, executor=executor)[1], {}, ()), lambda: None)
         named = learner.named_parameters()
         ends.append({name: one.detach() for name, one in named if "conv.bias" not in name})  # of which a norm leaves rounding
     torch.testing.assert_close(*ends, rtol=1e-8, atol=1e-10)

@@ -72,7 +72,7 @@ def test_a_tensor_and_a_mapping_describe_alike_and_several_descriptions_are_aver
     plain, mapped = (learner.adapt(qs.Examples(one, y)) for one in (v, {"description": v}))
     assert torch.equal(plain(x), mapped(x))
     c = nn.functional.normalize(describe(v).detach())
-    torch.testing.assert_close(plain.state["prototypes"], torch.stack([c[1], c[[0, 2, 3]].mean(0)]))
+    torch.testing.assert_close(plain.state.values["prototypes"], torch.stack([c[1], c[[0, 2, 3]].mean(0)]))
 
 
 def test_gradient_by_finite_differences():

@@ -124,6 +124,7 @@ class Learner(nn.Module):
         from quickstudy.learners.predictor import Predictor
 
         check_support(self, support)
+        support = support.map(lambda leaf: leaf.to(self.device))
         with torch.no_grad(), shapes_explained("support.x", support.x):
             state = pytree.tree_map(_own, self.copied().state(support, Context(False, seed)))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
@@ -187,6 +188,12 @@ class Learner(nn.Module):
     def criterion(self) -> Loss:
         """The loss that this learner is trained with where none is given."""
         return default_loss
+
+    @property
+    def device(self) -> torch.device:
+        """Where the learner lies; supports and queries are brought there."""
+        tensors = (*self.parameters(), *self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def prepare(self, tasks: TaskDistribution) -> None:
         """Called once before meta-training, for a learner whose shape depends on the meta-training tasks."""

@@ -38,7 +38,9 @@ class Predictor:
             ShapeError: x has other features than the support had.
         """
         self._check_features(x)
+        device = self.learner.device
         with torch.no_grad():
+            x = pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, x)
             return self.learner.copied().answer(self.state, x, Context(False, self.seed)).prediction
 
     def predict(self, x: Any) -> Tensor:

@@ -57,6 +57,7 @@ def meta_gradient(
     estimator.check(learner)
     problem = Problem(learner, estimator, loss)
     episodes = stack(episodes) if isinstance(episodes, list) else episodes
+    episodes = pytree.tree_map(lambda leaf: leaf.to(problem.device), episodes)
     seeds = episode_seeds(tasks_of(episodes), torch.Generator().manual_seed(seed), problem)
     served = choose_for_one(problem, episodes, seeds).executor if executor == "auto" else executor_named(executor, problem)
     answer = in_chunks(served, problem, episodes, seeds, chunk)

@@ -109,8 +109,7 @@ class Problem:
     @property
     def device(self) -> torch.device:
         """Where the learner lies."""
-        tensors = (*self.learner.parameters(), *self.learner.buffers())
-        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+        return self.learner.device
 
 
 def gradient(loss: Tensor, phi: Parameters) -> Parameters:
