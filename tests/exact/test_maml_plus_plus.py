@@ -190,7 +190,7 @@ def test_running_averages_of_each_step(executor):
 
     variances = [norm.running_var.clone() for norm in norms]
     training = MetaTraining(learner, Drawn(batch), qs.Gradient(optimizer=freeze), None, None, 3, None, None, 0)
-    training.take_executor(Threads(2) if executor == "threads" else executor, 1, lambda: None)
+    training.take_executor(Threads(2) if executor == "threads" else executor, 1, None)
     training.step(1)
     for t, norm in enumerate(norms):
         mean = torch.stack([one for one, _ in seen[t]]).mean(0)
