@@ -40,6 +40,7 @@ def dot(a: Parameters, b: Parameters) -> Tensor:
 
 
 def relative(rr: Tensor, vv: Tensor) -> Tensor:
+    """||r|| / ||v|| of their squares, 0 where v is 0."""
     positive = vv > 0
     return torch.where(positive, rr / torch.where(positive, vv, torch.ones_like(vv)), torch.zeros_like(rr)).sqrt()
 
