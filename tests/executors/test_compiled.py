@@ -15,8 +15,11 @@ from tests.laws.executors import three_tasks
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.meta.estimator import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.executors.compiled import Graph
+from quickstudy.meta.problem import Problem
 
 pytestmark = [
     pytest.mark.compiled,
@@ -161,3 +164,15 @@ def test_what_reaches_torchs_limit_goes_to_vmap(traced, limit):
         assert compiled.overflow == (4 if limit else 7)
         qs.meta_gradient(qs.Prototypical(nn.Linear(8, 5).double()), episodes(2), executor="compiled")
         assert len(traced) == 4 * (limit > 0)
+
+
+def test_a_student_that_asks_for_its_mode_is_refused_by_name():
+    """One compiled copy serves training and answering; a module that reads `self.training` would answer in the wrong mode."""
+
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return 2 * x if self.training else x
+
+    run = lambda middle: LearnedTraining(nn.Sequential(nn.Linear(8, 3), middle), steps=1, learned_start=True)
+    assert "Noisy asks for self.training" in (Compiled().refusal(Problem(run(Noisy()), Backprop())) or "")
+    assert "self.training" not in (Compiled().refusal(Problem(run(nn.RReLU()), Backprop())) or "")

@@ -64,7 +64,7 @@ def rrelu(
     forward: Forward, input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """A slope below 0 that is drawn in training, and its mean after it."""
-    if training:
+    if _drops(forward, 1.0, training):
         slope: Any = lower + (upper - lower) * forward.uniform(input.shape, input.dtype, input.device)
     else:
         slope = (lower + upper) / 2

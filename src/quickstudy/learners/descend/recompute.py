@@ -5,7 +5,7 @@
 
 An `autograd.Function` sees only the tensors that are its arguments: one that it closes over gets gradient 0, silently. So every
 tensor that the inner problem depends on (`InnerProblem.inputs`) is an argument. torch.utils.checkpoint would do it outside of
-torch.func's transforms, and keeps more: of 20 steps of Conv4 0.6 of the memory, where this keeps 0.13.
+torch.func's transforms, and keeps more of the memory.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
-from quickstudy.forward.blueprint import Blueprint
+from quickstudy.forward.blueprint import Blueprint, Hidden
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import Outcome
@@ -84,6 +84,8 @@ class Compiled(Executor):
             )
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
             return "there is no C++ compiler"
+        if name := _reads_training(problem.learner):
+            return f"a compiled student is one copy for training and for answering, and {name} asks for self.training"
         return self._vmap.refusal(problem)
 
 
@@ -142,3 +144,14 @@ def _with_code(function: Any, code: types.CodeType | None) -> Any:
     if code is None:
         return function
     return types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+
+
+def _reads_training(learner: Learner) -> str | None:
+    """A module of a student, not torch's own, whose forward reads `self.training`; torch's are answered by the context."""
+    held = [getattr(part, "student", None) for part in learner.modules()]
+    students = [one.module for one in held if isinstance(one, Hidden)]
+    for module in (one for student in students for one in student.modules()):
+        code = getattr(type(module).forward, "__code__", None)
+        if not type(module).__module__.startswith("torch.nn.") and code is not None and "training" in code.co_names:
+            return type(module).__name__
+    return None
