@@ -22,7 +22,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.forward.blueprint import Blueprint, constant, share
+from quickstudy.forward.blueprint import Blueprint, Snapshot, constant, share
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
 
@@ -157,3 +157,56 @@ def test_what_copies_share():
     assert one.table is net.table
     one.numbers.append(3)
     assert (net.numbers, other.numbers) == ([1, 2], [1, 2])
+
+
+class Switch:
+    """Changes of a module, each by its name: what a snapshot must see."""
+
+    @staticmethod
+    def an_attribute(module):
+        module[0].eps = 1e-3
+
+    @staticmethod
+    def a_new_attribute(module):
+        module.extra = 1
+
+    @staticmethod
+    def the_mode(module):
+        module.eval()
+
+    @staticmethod
+    def a_parameter_that_is_another(module):
+        module[1].weight = nn.Parameter(module[1].weight.detach().clone())
+
+    @staticmethod
+    def a_module_that_is_another(module):
+        module[1] = nn.Linear(4, 4)
+
+    @staticmethod
+    def a_member_of_a_list(module):
+        module[1].powers.append(2)
+
+    @staticmethod
+    def a_member_in_the_place_of_another(module):
+        module[1].powers[0] = 7
+
+    @staticmethod
+    def a_hook(module):
+        module[1].register_forward_hook(lambda *arguments: None)
+
+    @staticmethod
+    def parameters_that_were_none(module):
+        module[1].register_parameter("bias", nn.Parameter(torch.zeros(4)))
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Switch) if not name.startswith("_")])
+def test_a_snapshot_sees_what_changes_and_no_number(name):
+    module = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4, bias=False))
+    module[1].powers = [1]
+    snapshot = Snapshot(Blueprint(module))
+    with torch.no_grad():
+        module[1].weight.add_(1.0)
+    module(torch.randn(3, 4))  # moves the averages
+    assert snapshot.holds()
+    getattr(Switch, name)(module)
+    assert not snapshot.holds()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import enum
 import functools
+import operator
 import threading
 import types
 import weakref
@@ -201,6 +202,27 @@ class Blueprint:
             and held(self) == held(other)
             and all(self.shared[key].requires_grad == other.shared[key].requires_grad for key in self.shared if key != id(None))
         )
+
+
+class Snapshot:
+    """The attributes of a blueprint's parts at one time: a quick way to see that nothing but numbers in tensors has changed."""
+
+    def __init__(self, plan: Blueprint):
+        self.attributes = [(part.__dict__, dict(part.__dict__)) for part in plan.parts]
+        values = [value for _, taken in self.attributes for value in taken.values() if isinstance(value, list | dict | set)]
+        self.empty = [value for value in values if not value]  # most of them: hooks
+        self.contents = [(value, copy.copy(value)) for value in values if value]
+
+    def holds(self) -> bool:
+        """Whether every part has the same attributes and every container among them the same members, each the same object."""
+        return not any(self.empty) and all(_same(*one) for one in (*self.attributes, *self.contents))
+
+
+def _same(now: Any, taken: Any) -> bool:
+    """Whether two containers have the same members in the same order."""
+    if len(now) != len(taken) or not all(map(operator.is_, now, taken)):
+        return False
+    return not isinstance(now, dict) or all(map(operator.is_, now.values(), taken.values()))
 
 
 def constant(value: Any) -> bool:

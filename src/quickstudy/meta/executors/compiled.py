@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
-from quickstudy.forward.blueprint import Blueprint, Hidden
+from quickstudy.forward.blueprint import Blueprint, Hidden, Snapshot
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import Outcome
@@ -52,15 +52,10 @@ class Compiled(Executor):
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         leaves, structure = pytree.tree_flatten(episodes)
         of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph
-        key = (of, str(structure), tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        plan = Blueprint(problem.learner, training=True)  # a learner may change otherwise than in its numbers: another phase
-        graph = next((one for one in self._graphs if one.key == key and one.plan.same_structure(plan)), None)
-        if graph is None and len(self._graphs) >= self.structures:
+        graph = self._graph(problem, (of, structure, [(leaf.shape, leaf.dtype) for leaf in leaves]))
+        if graph is None:
             self.overflow += 1
             return self._vmap.gradient(problem, episodes, seeds)
-        if graph is None:
-            graph = Graph(problem, structure, key, plan)
-            self._graphs.append(graph)
         phi = {name: parameter.detach() for name, parameter in problem.phi().items()}
         with differentiable_kernels(problem.learner):
             answer = graph(phi, problem.buffers(), leaves, seeds)
@@ -69,6 +64,21 @@ class Compiled(Executor):
             return self._vmap.gradient(problem, episodes, seeds)
         found, (_, outcome) = answer
         return Answer(outcome.loss, outcome.log, found, outcome.statistics, outcome.carry)
+
+    def _graph(self, problem: Problem, key: Any) -> Graph | None:
+        """The graph of this structure; a learner may change otherwise than in its numbers: another phase, another graph.
+
+        None where as many are there as may be.
+        """
+        alike = [one for one in self._graphs if one.key == key]
+        if graph := next((one for one in alike if one.snapshot.holds()), None):
+            return graph
+        plan = Blueprint(problem.learner, training=True)
+        graph = next((one for one in alike if one.plan.same_structure(plan)), None)
+        if graph is None and len(self._graphs) < self.structures:
+            graph = Graph(problem, key, plan)
+            self._graphs.append(graph)
+        return graph
 
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         return self._vmap.map(function, learner, episodes)
@@ -94,9 +104,9 @@ class Graph:
 
     code: ClassVar[types.CodeType | None] = None  # what new ones share, after that of their `def` is full
 
-    def __init__(self, problem: Problem, structure: pytree.TreeSpec, key: Any, plan: Blueprint):
-        self.problem, self.key, self.plan = problem, key, plan
-        self.gradient: Any = _with_code(_gradient(problem, structure), Graph.code)
+    def __init__(self, problem: Problem, key: Any, plan: Blueprint):
+        self.problem, self.key, self.plan, self.snapshot = problem, key, plan, Snapshot(plan)
+        self.gradient: Any = _with_code(_gradient(problem, key[1]), Graph.code)
         self.compiled: MeanLoss | None = _compile(self.gradient)
         self.alone = False  # on a code object of its own
 
