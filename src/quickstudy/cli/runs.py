@@ -34,12 +34,17 @@ EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "sp
 class SavedRun:
     """The run in folder `path`.
 
+    Args:
+        tasks: its task family, where it is at hand; it is read anew otherwise, which may take a while.
+
     Raises:
         CheckpointError: the folder is not a run's.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, tasks: Any = None):
         self.path = Path(path)
+        if tasks is not None:
+            self.tasks = tasks
         if not (self.path / "config.yaml").is_file():
             raise CheckpointError(
                 str(path),

@@ -43,7 +43,7 @@ def train(argv: list[str]) -> int:
     tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
     write_config(out, config, tasks)
-    return finished(config, tasks, learner, SavedRun(out), options, resume=False)
+    return finished(config, tasks, learner, SavedRun(out, tasks), options, resume=False)
 
 
 def resume(argv: list[str]) -> int:
@@ -59,7 +59,7 @@ def resume(argv: list[str]) -> int:
         config["train"]["steps"] = options.steps
     tasks, learner = build(config)
     write_config(run.path, config, tasks)
-    return finished(config, tasks, learner, run, options, resume=True)
+    return finished(config, tasks, learner, SavedRun(run.path, tasks), options, resume=True)
 
 
 def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: SavedRun, options: Any, resume: bool) -> int:
