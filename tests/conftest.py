@@ -1,9 +1,8 @@
 """What holds for every test: warnings are errors, types are checked, numbers repeat, nothing leaks to the next test."""
 
-# ruff: noqa: E402
 import os
 
-# Several workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
+# Workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import functools
