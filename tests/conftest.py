@@ -5,55 +5,20 @@ import os
 # Workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import functools
 import logging
-import sys
-import types
 from pathlib import Path
-from typing import Self
 
 import hypothesis
 import jaxtyping
 import pytest
 import torch
-from beartype import BeartypeConf, FrozenDict, beartype
 
-# Shapes and types of the package are checked at run time under the tests only, so this stands before any import of it.
+from tests import runtime_types
+
+# Types of the package are checked under the tests only, so this stands before any import of it.
 # QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault).
-#
-# Three departures from jaxtyping's hook as it comes:
-# * an int is taken where a float is annotated, as mypy does;
-# * a function defined inside another is left alone: decorating it at each call costs more than the call;
-# * nothing is checked while torch.compile traces, for it cannot trace the checker. The loop makes the same calls, checked.
 if os.environ.get("QUICKSTUDY_RUNTIME_TYPES", "1") != "0":
-    original_jaxtyped = jaxtyping.jaxtyped
-
-    def jaxtyped(*, typechecker):
-        """What the hook writes above every function and class of the package."""
-
-        def decorate(function):
-            if torch.compiler.is_compiling() or "<locals>" in function.__qualname__:
-                return function
-            checked = original_jaxtyped(function, typechecker=typechecker)
-            if isinstance(function, type):
-                return checked
-
-            @functools.wraps(function)
-            def checked_unless_compiling(*args, **kwargs):
-                if torch.compiler.is_compiling():
-                    return function(*args, **kwargs)
-                return checked(*args, **kwargs)
-
-            return checked_unless_compiling
-
-        return decorate
-
-    jaxtyping.jaxtyped = jaxtyped
-    runtime_types = types.ModuleType("quickstudy_runtime_types")  # the hook names its checker by a path
-    self_is_not_checked = FrozenDict({Self: object})  # beartype knows Self only where it decorates a whole class
-    runtime_types.checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=self_is_not_checked))
-    sys.modules[runtime_types.__name__] = runtime_types
-    jaxtyping.install_import_hook("quickstudy", f"{runtime_types.__name__}.checked")
+    runtime_types.install("quickstudy")
 
 ROOT = Path(__file__).resolve().parents[1]
 OMNIGLOT = ROOT.parent / "shared" / "data" / "omniglot"

@@ -10,6 +10,7 @@ A Python block runs as it stands, in a fresh namespace and an empty folder, with
 A block that continues another starts with the comment `# continued`: it runs after the block before it, in the same namespace.
 """
 
+import ast
 import os
 import re
 from pathlib import Path
@@ -111,9 +112,12 @@ def test_every_quickstudy_verb_named_exists(verb):
 
 
 def snippets():
-    """Every program of every page."""
+    """Every program of every page; once, where two pages show the same but for comments."""
     numbered = [(page, number, code) for page in PAGES for number, code in enumerate(programs((ROOT / page).read_text()), 1)]
-    return [pytest.param(page, code, id=f"{page}-{number}") for page, number, code in numbered]
+    each = {
+        ast.unparse(ast.parse(code)): pytest.param(page, code, id=f"{page}-{number}") for page, number, code in numbered[::-1]
+    }
+    return list(each.values())[::-1]
 
 
 @pytest.mark.parametrize(("page", "program"), snippets())

@@ -113,7 +113,7 @@ def test_reinforcement_by_enumeration():
     learner.begin = lambda task, seed: initial
     many = [
         qs.meta_gradient(learner, [task], estimator=ScoreFunction(draws=8), seed=seed)[1]["choices.0.logits"]
-        for seed in range(150)
+        for seed in range(75)
     ]
     mean, error = torch.stack(many).mean(0), torch.stack(many).std(0) / len(many) ** 0.5
     assert ((mean - wanted).abs() < 4 * error + 1e-12).all(), (mean, wanted, error)

@@ -62,7 +62,7 @@ def test_descent_and_what_happens_after_the_last_structure(traced_only):
 def one_of_each():
     """A case of every learner, its first; all but one are traced in `make test-all` alone, a few seconds each."""
     first = {name.partition(",")[0]: name for name in reversed(CASES)}.values()
-    fast = "learners_tune: augmentation"
+    fast = "learners_tune: label smoothing"
     return [name if name == fast else pytest.param(name, marks=pytest.mark.thorough) for name in first]
 
 
