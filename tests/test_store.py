@@ -154,7 +154,7 @@ def test_weights_cut_short(tmp_path):
 def test_a_format_from_the_future(tmp_path):
     maml().save(tmp_path)
     rewritten(tmp_path, lambda config: config.update({"format": 99, "library": "9.9"}))
-    with pytest.raises(CheckpointError, match=r"expected format 1 or older, got format 99, written by quickstudy 9.9. Update"):
+    with pytest.raises(CheckpointError, match=r"expected format 2 or older, got format 99, written by quickstudy 9.9. Update"):
         qs.load(tmp_path)
 
 

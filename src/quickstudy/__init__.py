@@ -6,6 +6,7 @@ phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 from quickstudy import models as models
 from quickstudy import optim as optim
 from quickstudy import select as select
+from quickstudy import targets as targets
 from quickstudy import tasks as tasks
 from quickstudy.check_model import check_model as check_model
 from quickstudy.choice import Choice as Choice
@@ -289,6 +290,7 @@ __all__ = [
     "search_cell",
     "search_conv",
     "select",
+    "targets",
     "tasks",
 ]
 

@@ -161,7 +161,8 @@ def _bytes_per_step(learner: Descent, episode: Episode) -> int:
     theta = {name: value.detach().requires_grad_() for name, value in learner.initial().items()}
     parameters = {parameter.untyped_storage().data_ptr() for parameter in learner.parameters()}
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = learner.criterion(learner.copied().run(theta, episode.support.x, Forward(Context())), episode.support.y)
+        prediction = learner.copied().run(theta, episode.support.x, Forward(Context()))
+        loss = learner.criterion_of(episode.support)(prediction, episode.support.y)
         torch.autograd.grad(loss, list(theta.values()), create_graph=True, allow_unused=True)
     return sum(size for pointer, size in kept.items() if pointer not in parameters)
 

@@ -2,8 +2,8 @@
 
 A task is a support set, to learn from, and a query set, to be scored on. Both are `Examples`: x and y with a leading axis
 `examples`. A batch of episodes is the same thing with one more leading axis, `tasks`. Both classes are pytrees, so vmap,
-`torch.utils._pytree` and torch.compile look through them; `ways` is static metadata, never a tensor, because inside vmap
-neither `y.max()` nor `unique` can be read.
+`torch.utils._pytree` and torch.compile look through them; what y is (`target`) is static metadata, never a tensor, because inside
+vmap neither `y.max()` nor `unique` can be read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from quickstudy.errors import LabelError, NotFiniteError, ShapeError
+from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError
+from quickstudy.forward._torch import unreadable
+from quickstudy.targets import Labels, Target, Values
 
 
 class Examples:
@@ -25,22 +27,48 @@ class Examples:
         x: a tensor, or a pytree of tensors, (examples, *feature); of a batch (tasks, examples, *feature). A mapping whose keys
             are the network's argument names is spread over them.
         y: class labels 0..ways-1 as int64 (examples,), of a batch (tasks, examples); or targets (examples, *target).
-        ways: number of classes. Read from integer labels when it is not given (then they must skip no number, in no task);
-            None for targets. Integers of two axes are labels of a batch where x has the same two; integers of another shape are
-            taken only with `ways`.
+        ways: number of classes: short for target=Labels(ways).
+        target: what y is: see `quickstudy.targets`. Where neither is given, int64 is labels, which then must skip no number, in
+            no task; floating-point numbers are values.
+
+    Attributes:
+        target: what y is.
 
     Raises:
         ShapeError: x and y differ in their number of examples.
-        LabelError: integer labels that are negative or skip a number, or of a shape that is no task's and no batch's.
+        LabelError: a y that is not of its kind: labels that are negative, too large, of another dtype or number of axes; labels
+            that skip a number, where nobody said how many classes there are.
+        ArgumentError: both `ways` and `target`.
     """
 
-    __slots__ = ("x", "y", "ways")
+    __slots__ = ("x", "y", "target")
 
-    def __init__(self, x: Any, y: Tensor, ways: int | None = None):
-        self.x, self.y, self.ways = x, y, ways
+    def __init__(self, x: Any, y: Tensor, ways: int | None = None, *, target: Target | None = None):
+        self.x, self.y = x, y
         self._check_lengths()
-        if ways is None and is_labels(y):
-            self.ways = _count_ways(y) if y.ndim == 1 else _count_ways_of_tasks(x, y)
+        if ways is not None and target is not None:
+            raise ArgumentError("ways", expected="`ways` or `target`", got="both", do="Leave out `ways`: the target has it.")
+        told = target or (None if ways is None else Labels(ways))
+        self.target = told or self._inferred()
+        if isinstance(told, Labels) and y.ndim == 2 and not _is_batch(x, y):
+            raise _no_labels(x, y)
+        if told is not None and not unreadable(y):
+            told.check("y", y)
+
+    @property
+    def ways(self) -> int | None:
+        """The number of classes; None where y has none."""
+        return self.target.ways
+
+    def like(self, x: Any, y: Tensor) -> Examples:
+        """Others of the same kind, which are not checked: for learners, within whose transforms nothing can be read."""
+        return _examples_from((x, y), self.target)
+
+    def _inferred(self) -> Target:
+        if is_labels(self.y):
+            return Labels(_count_ways(self.y) if self.y.ndim == 1 else _count_ways_of_tasks(self.x, self.y))
+        Values().check("y", self.y)
+        return Values()
 
     def _check_lengths(self) -> None:
         for leaf in pytree.tree_leaves(self.x):
@@ -62,7 +90,7 @@ class Examples:
 
     def __repr__(self) -> str:
         shapes = pytree.tree_map(lambda leaf: tuple(leaf.shape), self.x)
-        return f"Examples(x={shapes}, y={tuple(self.y.shape)}, ways={self.ways})"
+        return f"Examples(x={shapes}, y={tuple(self.y.shape)}, {self.target})"
 
 
 class Episode:
@@ -130,8 +158,10 @@ def stack(episodes: list[Episode]) -> Episode:
 
 
 def check_finite(argument: str, examples: Examples) -> None:
-    """Raise NotFiniteError where x or y holds NaN or infinity."""
-    for leaf in pytree.tree_leaves((examples.x, examples.y)):
+    """Raise NotFiniteError where x or y holds NaN or infinity; entries of y that are not known may."""
+    missing = examples.target.missing(examples.y)
+    y = examples.y if missing is None else examples.y.where(~missing, 0)
+    for leaf in pytree.tree_leaves((examples.x, y)):
         if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
             bad = int((~torch.isfinite(leaf)).sum())
             raise NotFiniteError(
@@ -140,6 +170,22 @@ def check_finite(argument: str, examples: Examples) -> None:
                 got=f"{bad} values that are NaN or infinite in a tensor of shape {tuple(leaf.shape)}",
                 do="Remove or fill them before they reach the learner.",
             )
+
+
+def absent_class(support: Examples, argument: str = "support") -> LabelError | None:
+    """The error that names a class of which the support has no example; None where every class has one."""
+    if not isinstance(support.target, Labels):
+        return None
+    counts = torch.bincount(support.y.flatten(), minlength=support.target.count)
+    absent = (counts == 0).nonzero().flatten().tolist()
+    if not absent:
+        return None
+    return LabelError(
+        argument,
+        expected=f"an example of each of {support.target.count} classes",
+        got=f"none of class {', '.join(map(str, absent[:5]))}",
+        do="Give one, or number the classes that there are from 0.",
+    )
 
 
 def _count_ways(y: Tensor) -> int:
@@ -158,13 +204,8 @@ def _count_ways(y: Tensor) -> int:
 
 def _count_ways_of_tasks(x: Any, y: Tensor) -> int:
     """The number of classes of a batch, y (tasks, examples): every task has all of them."""
-    if y.ndim != 2 or any(leaf.shape[:2] != y.shape for leaf in pytree.tree_leaves(x)):
-        raise LabelError(
-            "y",
-            expected="labels, int64 (examples,), or of a batch of tasks (tasks, examples) where x is (tasks, examples, *feature)",
-            got=f"int64 of shape {tuple(y.shape)} beside x of shape {_shapes([leaf.shape for leaf in pytree.tree_leaves(x)])}",
-            do="Give targets as floating-point numbers, y.float(); integers of another meaning need `ways`.",
-        )
+    if not _is_batch(x, y):
+        raise _no_labels(x, y)
     if y.numel() == 0:
         return 0
     ways = int(y.max()) + 1
@@ -185,6 +226,22 @@ def _count_ways_of_tasks(x: Any, y: Tensor) -> int:
     )
 
 
+def _is_batch(x: Any, y: Tensor) -> bool:
+    """Whether y is (tasks, examples) and x (tasks, examples, *feature)."""
+    return y.ndim == 2 and all(leaf.shape[:2] == y.shape for leaf in pytree.tree_leaves(x))
+
+
+def _no_labels(x: Any, y: Tensor) -> LabelError:
+    column = y.shape[1:] == (1,)
+    other = "Say of other integers what they are: target=targets.TokenLabels(count), or give numbers as y.float()."
+    return LabelError(
+        "y",
+        expected="labels, int64 (examples,), or of a batch of tasks (tasks, examples) where x is (tasks, examples, *feature)",
+        got=f"{y.dtype} of shape {tuple(y.shape)} beside x of shape {_shapes([leaf.shape for leaf in pytree.tree_leaves(x)])}",
+        do="Take the column, y[:, 0], or give numbers as y.float()." if column else other,
+    )
+
+
 def _unlike(episodes: list[Episode]) -> ShapeError | None:
     """The error that says how one of the episodes differs from the first; None where none does."""
     if not episodes:
@@ -193,8 +250,8 @@ def _unlike(episodes: list[Episode]) -> ShapeError | None:
     for index, episode in enumerate(episodes):
         for name, own, other in (("support", first.support, episode.support), ("query", first.query, episode.query)):
             (got, structure), (want, of_first) = pytree.tree_flatten([other.x, other.y]), pytree.tree_flatten([own.x, own.y])
-            if own.ways != other.ways:
-                differ = f"{other.ways} ways in the {name} of episode {index}, {own.ways} in that of episode 0"
+            if own.target != other.target:
+                differ = f"{other.target} in the {name} of episode {index}, {own.target} in that of episode 0"
             elif structure != of_first:
                 differ = f"an x of another structure in the {name} of episode {index} than in that of episode 0"
             elif any(a.shape != b.shape for a, b in zip(got, want, strict=True)):
@@ -204,7 +261,7 @@ def _unlike(episodes: list[Episode]) -> ShapeError | None:
                 continue
             return ShapeError(
                 "episodes",
-                expected="episodes of one structure: the same ways, shots and features",
+                expected="episodes of one structure: the same kind of target, shots and features",
                 got=differ,
                 do="Batch those that are alike, or take them one by one.",
             )
@@ -235,10 +292,10 @@ def _register(cls: type, flatten: Callable, unflatten: Callable) -> None:
     pytree.register_pytree_node(cls, flatten, unflatten, serialized_type_name=f"quickstudy.{cls.__name__}")
 
 
-def _examples_from(leaves: Any, ways: int | None) -> Examples:
+def _examples_from(leaves: Any, target: Target) -> Examples:
     examples = object.__new__(Examples)  # no checks: leaves may be vmapped tensors, shapes, or None
     examples.x, examples.y = leaves
-    examples.ways = ways
+    examples.target = target
     return examples
 
 
@@ -248,5 +305,5 @@ def _episode_from(leaves: Any, _: None) -> Episode:
     return episode
 
 
-_register(Examples, lambda examples: ([examples.x, examples.y], examples.ways), _examples_from)
+_register(Examples, lambda examples: ([examples.x, examples.y], examples.target), _examples_from)
 _register(Episode, lambda episode: ([episode.support, episode.query], None), _episode_from)

@@ -1,12 +1,13 @@
 """A saved learner is a folder: config.json (what it is) and weights.safetensors (what it has learned).
 
-    config.json   {"format": 1, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
+    config.json   {"format": 2, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
                    "strides": {...}}         how tensors lay that did not lie row by row
 
 Nothing in it can run code. config.json names only classes of quickstudy, and losses, optimizers and schedulers of torch, looked
-up in a table; every other name is refused. A network or function of the user's own is marked as foreign and handed in when
-loading. An across-task method (`outer`) with such a part is left out, since a loaded learner adapts without: meta-training it
-further asks for the method.
+up in a table; every other name is refused, and nothing is imported because a file says so. A learner, a network or a function of
+the user's own is written by its name and handed in when loading (a learner's class that is defined already is found). An
+across-task method (`outer`) with such a part is left out, since a loaded learner adapts without: meta-training it further asks
+for the method.
 """
 
 from __future__ import annotations
@@ -27,21 +28,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils import _pytree as pytree
 
-from quickstudy.episode import Examples
 from quickstudy.errors import CheckpointError
-from quickstudy.learners.learner import Learner, default_loss
+from quickstudy.learners.learner import Learner
+from quickstudy.learners.outcome import State
 from quickstudy.learners.predictor import Predictor
 from quickstudy.meta.outer import LeftOut, cosine
 from quickstudy.randomness import seeded
+from quickstudy.registry import LEARNERS, is_own, qualified_name
+from quickstudy.structure import flattened, rebuilt
+from quickstudy.targets import Target
 from quickstudy.weights import is_layout, laid_out, load_unlisted, load_weights, strides_of, unlisted_buffers
 
-FORMAT = 1
+FORMAT = 2  # 1: before kinds of target, with the structure of a state as torch writes it
+BEFORE = "bf473dd"  # the last commit that reads format 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 STATE, HIDDEN = "state.", "buffer."  # prefixes: leaves of a predictor's state, buffers that no state dict has
 FUNCTIONS: dict[str, Callable] = {
-    "default_loss": default_loss,
     **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
 }
 SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a functools.partial
@@ -61,14 +64,15 @@ def save(learner: Learner, path: str | Path) -> None:
 
 def save_predictor(predictor: Predictor, path: str | Path) -> None:
     """Save an adapted learner: the learner and the state that it read from its support."""
-    leaves, structure = pytree.tree_flatten(predictor.state)
+    leaves: list[Tensor] = []
+    structure = flattened(predictor.state, leaves)
     config = {
         "kind": "predictor",
         "learner": _encode_learner(predictor.learner),
-        "ways": predictor.ways,
+        "target": _encode(predictor.target),
         "features": predictor.features,
         "seed": predictor.seed,
-        "state": pytree.treespec_dumps(structure),
+        "state": structure,
     }
     tensors = _tensors(predictor.learner) | {f"{STATE}{index}": leaf for index, leaf in enumerate(leaves)}
     _write(Path(path), config, tensors)
@@ -81,7 +85,8 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
 
     Args:
         network: the module for a learner that was built on a network of your own.
-        foreign: any other argument of your own that the learner was built with, by its name (`loss=`).
+        foreign: any other argument of your own that the learner was built with, by its name (`loss=`); `learner=`, the class
+            of a learner of your own. It need not be given where it is defined already.
 
     Raises:
         CheckpointError: not such a folder, cut short, of a newer format, or one that names what is not quickstudy's.
@@ -112,9 +117,8 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
         ) from error
     if config.get("kind") != "predictor":
         return learner
-    structure = pytree.treespec_loads(config["state"])
-    values = [laid_out(state[str(index)], (strides or {}).get(f"{STATE}{index}")) for index in range(structure.num_leaves)]
-    return _predictor(learner, pytree.tree_unflatten(values, structure), config)
+    leaves = [laid_out(state[name], (strides or {}).get(STATE + name)) for name in sorted(state, key=int)]
+    return _predictor(learner, _state(config.get("state"), leaves, path), config, path)
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------------
@@ -124,7 +128,9 @@ def _encode_learner(learner: Learner) -> dict[str, Any]:
     arguments = {name: _encode(value) for name, value in learner.arguments.items() if value is not learner and value is not None}
     if "outer" in arguments and (foreign := _foreign(arguments["outer"])):
         arguments["outer"] = {"left_out": foreign}
-    return {"class": type(learner).__name__, "arguments": arguments}
+    if is_own(type(learner)):
+        return {"class": type(learner).__name__, "arguments": arguments}
+    return {"own": qualified_name(type(learner)), "arguments": arguments}
 
 
 def _foreign(spec: Any) -> str | None:
@@ -142,10 +148,10 @@ def _encode(value: Any) -> Any:
         return {str(key): _encode(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_encode(one) for one in value]
+    if isinstance(value, Learner):
+        return _encode_learner(value)
     known = _classes().get(type(value).__name__)
     if known is type(value):
-        if isinstance(value, Learner):
-            return _encode_learner(value)
         if dataclasses.is_dataclass(value):
             fields = {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
             return {"class": type(value).__name__, "arguments": fields}
@@ -218,6 +224,13 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise _refused(path / CONFIG, f"what does not parse: {error}", "JSON") from error
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise _refused(path / CONFIG, "no format number", "a config of quickstudy")
+    if config["format"] < FORMAT:
+        raise CheckpointError(
+            str(path / CONFIG),
+            expected=f"format {FORMAT}",
+            got=f"format {config['format']}, written before there were kinds of target",
+            do=f"Train it again, or read it with the quickstudy that wrote it: git checkout {BEFORE}.",
+        )
     if config["format"] > FORMAT:
         raise CheckpointError(
             str(path / CONFIG),
@@ -266,11 +279,13 @@ def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner
         if spec["setting"] not in SETTINGS or not isinstance(spec.get("arguments"), dict):
             raise _refused(path, f"the setting {spec['setting']!r}", "an optimizer or scheduler of torch")
         return partial(SETTINGS[spec["setting"]], **_decode(spec["arguments"], path, foreign, name))
+    if "own" in spec:
+        return _decode_own(spec, path, foreign, name)
     if "class" in spec:
         cls = _classes().get(str(spec["class"]))
         if cls is None or not isinstance(spec.get("arguments"), dict):
             raise _refused(path, f"the class {spec['class']!r}", "only classes of quickstudy, by their plain names")
-        if issubclass(cls, nn.Module) and name in foreign:
+        if issubclass(cls, nn.Module) and isinstance(foreign.get(name), nn.Module):
             return foreign[name]
         arguments = {key: _decode(value, path, foreign, key) for key, value in spec["arguments"].items()}
         try:
@@ -280,12 +295,36 @@ def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner
     return {key: _decode(value, path, foreign, key) for key, value in spec.items()}
 
 
+def _decode_own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name: str) -> Any:
+    """A learner of a class of the user's own: handed in, as class or built, or defined already. It is never imported."""
+    given = foreign.get(name, foreign.get("learner"))
+    cls = given if isinstance(given, type) else LEARNERS.get(str(spec["own"]))
+    named = str(spec["own"]).rpartition(".")[2]
+    if isinstance(given, Learner) and type(given).__qualname__.rpartition(".")[2] == named:
+        return given
+    if cls is None or not issubclass(cls, Learner) or cls.__name__ != named or not isinstance(spec.get("arguments"), dict):
+        raise CheckpointError(
+            str(path),
+            expected=f"the class {spec['own']}, which is not quickstudy's own, to be handed in, or defined already",
+            got="none" if given is None else repr(given)[:60],
+            do=f"Call load(path, learner={named}).",
+        )
+    arguments = {key: _decode(value, path, {**foreign, "learner": given}, key) for key, value in spec["arguments"].items()}
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind_partial(None)
+        bound.arguments.update({key: arguments[key] for key in signature.parameters if key in arguments})
+        return cls(*bound.args[1:], **bound.kwargs)
+    except TypeError as error:
+        raise _refused(path, f"arguments {sorted(arguments)} ({error})", f"the arguments of {cls.__name__}") from error
+
+
 def _classes() -> dict[str, type]:
     """Every class that a config may name: the public ones of quickstudy and of its models."""
     import quickstudy
-    from quickstudy import models
+    from quickstudy import models, targets
 
-    spaces = (vars(quickstudy), vars(models))
+    spaces = (vars(quickstudy), vars(models), vars(targets))
     return {cls.__name__: cls for space in spaces for cls in space.values() if isinstance(cls, type) and _storable(cls)}
 
 
@@ -311,12 +350,21 @@ def _strides(config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> 
     return strides
 
 
-def _predictor(learner: Learner, state: Any, config: dict[str, Any]) -> Predictor:
-    shapes = [tuple(shape) for shape in config["features"]]
-    x: Any = [torch.zeros(1, *shape) for shape in shapes]
-    predictor = Predictor(learner, state, Examples(x, torch.zeros(1), config["ways"]), config.get("seed", 0))
-    predictor.features = shapes
-    return predictor
+def _state(structure: Any, leaves: list[Tensor], path: Path) -> State:
+    try:
+        state = rebuilt(structure, leaves)
+    except (ValueError, RecursionError) as error:
+        raise _refused(path / CONFIG, f"the state {error}", "the structure of a state") from error
+    if not isinstance(state, State):
+        raise _refused(path / CONFIG, f"a {type(state).__name__} as state", "the structure of a state")
+    return state
+
+
+def _predictor(learner: Learner, state: Any, config: dict[str, Any], path: Path) -> Predictor:
+    target = _decode(config.get("target"), path, {})
+    if not isinstance(target, Target):
+        raise _refused(path / CONFIG, f"the target {config.get('target')!r}", "a kind of target")
+    return Predictor(learner, state, target, [tuple(shape) for shape in config["features"]], config.get("seed", 0))
 
 
 def _refused(path: Path, got: str, expected: str) -> CheckpointError:

@@ -106,7 +106,7 @@ def test_bad_arguments():
 
 def test_a_prediction_that_is_not_finite():
     broken = qs.MAML(qs.models.mlp(), inner_lr=1e30, inner_steps=5)
-    with pytest.raises(NotFiniteError, match="`evaluate`: expected finite predictions, got NaN or infinity in"):
+    with pytest.raises(NotFiniteError, match="`inner_lr`: expected an inner loop that stays finite, got NaN or infinity in"):
         qs.evaluate(broken, qs.tasks.Sinusoid().test, 5, executor="loop")
 
 

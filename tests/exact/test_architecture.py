@@ -190,7 +190,7 @@ def test_bad_input():
 
 def test_a_network_of_too_few_outputs_is_named():
     wide = qs.Examples(torch.randn(5, 3), torch.arange(5))
-    with pytest.raises(ShapeError, match=r"`network`: expected at least 5 outputs, one for each class of the support"):
+    with pytest.raises(ShapeError, match=r"`prediction`: .* got \(5, 2\). Build the network with 5 outputs"):
         small().adapt(wide)
 
 

@@ -84,7 +84,7 @@ def test_every_phi_of_the_surrogate_by_finite_differences():
 def test_every_phi_of_the_learner_by_finite_differences():
     learner, episode = deep()
     ours, differences = forward_slopes(
-        lambda: learner.criterion(learner(episode.support, episode.query.x), episode.query.y), learner
+        lambda: learner.criterion_of(episode.query)(learner(episode.support, episode.query.x), episode.query.y), learner
     )
     torch.testing.assert_close(ours, differences, rtol=1e-6, atol=1e-8)
     assert abs(differences) > 1e-3

@@ -56,7 +56,7 @@ def test_nonlinear_network_by_gradcheck():
 
     def loss(*values):
         prediction = functional_call(learner, dict(zip(names, values, strict=True)), (episode.support, episode.query.x))
-        return learner.criterion(prediction, episode.query.y)
+        return learner.criterion_of(episode.query)(prediction, episode.query.y)
 
     assert torch.autograd.gradcheck(loss, phi)
     direct = torch.autograd.grad(loss(*phi), phi)

@@ -715,11 +715,11 @@ def test_a_plateau_needs_a_validation_and_its_direction(tmp_path):
     embed = lambda: qs.Prototypical(nn.Linear(4, 3))
     text = refused(qs.Gradient(scheduler=plateau), classes, ArgumentError, tmp_path, trained=embed())
     assert text == (
-        "`scheduler`: expected ReduceLROnPlateau(mode='max'), since the validation score is an accuracy, got mode='min'. "
+        "`scheduler`: expected ReduceLROnPlateau(mode='max'), since the validation score is to rise, got mode='min'. "
         "Write functools.partial(ReduceLROnPlateau, mode='max')."
     )
     text = refused(qs.Gradient(scheduler=partial(plateau, mode="max")), qs.tasks.Sinusoid(), ArgumentError, tmp_path)
-    assert "expected ReduceLROnPlateau(mode='min'), since the validation score is a mean squared error, got mode='max'" in text
+    assert "expected ReduceLROnPlateau(mode='min'), since the validation score is to fall, got mode='max'" in text
     run = qs.meta_train(embed(), classes, outer=qs.Gradient(scheduler=partial(plateau, mode="max")), **SETTINGS)
     assert len(run.history) == STEPS
 

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 import quickstudy as qs
 from quickstudy.errors import NotFiniteError
 from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.evaluation.metrics import metric_named
 from quickstudy.report import learning_curves, measure
 from quickstudy.report.curves import smoothed
 from quickstudy.report.measures import answers
-from quickstudy.report.metric import Metric
 
 GAUSSIAN = {"ways": 3, "dim": 6, "separation": 2.0, "shots": 2, "queries": 5}
-ACCURACY, MSE = Metric("accuracy"), Metric("mse")
+ACCURACY, MSE = metric_named("accuracy"), metric_named("mse")
 
 
 def maml() -> qs.Descent:
@@ -150,7 +150,7 @@ def test_a_number_of_steps_that_diverges_is_left_out_and_named():
 def test_its_own_number_of_steps_must_not_diverge():
     learner, tasks = qs.MAML(qs.models.mlp(), inner_lr=1e30, inner_steps=5), qs.tasks.Sinusoid().test
     given = Evaluation(1.0, 0.1, [1.0, 1.0], {**tasks.protocol, "metric": "mse", "executor": "loop"}, 0.0, 0.0)
-    with pytest.raises(NotFiniteError, match="expected finite predictions"):
+    with pytest.raises(NotFiniteError, match="expected an inner loop that stays finite"):
         measure(learner, tasks, given, episodes=4)
 
 

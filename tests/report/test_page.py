@@ -9,8 +9,8 @@ from tests.report.reported import Page, images, report
 import quickstudy as qs
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.evaluation.metrics import metric_named
 from quickstudy.report import draw, learning_curves, measure, write_report
-from quickstudy.report.metric import Metric
 from quickstudy.report.pictures import chosen
 from quickstudy.report.shown import shown as shown_of
 from quickstudy.report.task_plots import target_plot
@@ -99,7 +99,7 @@ def test_the_table_holds_every_control_with_its_interval(page):
 
 def test_the_numbers_under_the_plots_are_the_runs(page):
     _, _, _, run = report()
-    curves = learning_curves(run.history, Metric("accuracy"))
+    curves = learning_curves(run.history, metric_named("accuracy"))
     for point in curves.validation:
         assert f"{100 * point.mean:.2f} ± {100 * point.ci95:.2f} %" in page.texts["learning-curves"]
     assert f"those of step {run.best['step']}," in page.texts["learning-curves"]

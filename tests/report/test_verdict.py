@@ -6,10 +6,10 @@ import pytest
 
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, interval
-from quickstudy.report.metric import Metric
+from quickstudy.evaluation.metrics import metric_named
 from quickstudy.report.verdict import against, verdict
 
-ACCURACY, MSE = Metric("accuracy"), Metric("mse")
+ACCURACY, MSE = metric_named("accuracy"), metric_named("mse")
 PROTOCOL = {"metric": "accuracy", "ways": 5, "shots": 1, "queries": 15, "episodes": 4, "seed": 0}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, evaluate, interval
+from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner
 
 if TYPE_CHECKING:
@@ -47,15 +48,20 @@ def compare(
     seed: int = 0,
     *,
     names: Sequence[str] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
 ) -> Comparison:
-    """Score learners on the same `episodes` tasks; `names` stand in the table where they are given.
+    """Score learners on the same `episodes` tasks; the differences are those of the first metric.
+
+    Args:
+        names: what the table calls them.
+        metrics: as `evaluate` takes them.
 
     Raises:
         ArgumentError: fewer than two learners.
     """
     if len(learners) < 2:
         raise ArgumentError("learners", expected="two or more", got=str(len(learners)), do="Use evaluate for one.")
-    evaluations = [evaluate(learner, tasks, episodes, seed) for learner in learners]
+    evaluations = [evaluate(learner, tasks, episodes, seed, metrics=metrics) for learner in learners]
     for evaluation, name in zip(evaluations, names or (), strict=bool(names)):
         evaluation.name = name
     first = evaluations[0]

@@ -296,7 +296,7 @@ def _executor(executor: str | Executor, learner: Learner, tasks: TaskDistributio
 
 def _layers(learner: Learner, tasks: TaskDistribution, n: int, seed: int) -> tuple[LayerRow, ...]:
     """How far each layer of an adapting network moves, and its CKA before and after; the mean over n tasks."""
-    if type(learner).adapted is Learner.adapted or not hasattr(learner, "inner_steps"):
+    if not learner.adapts_parameters or not hasattr(learner, "inner_steps"):
         return ()
     watched = copy.deepcopy(learner).requires_grad_(False)
     episodes = tasks.sample(n, generator=torch.Generator().manual_seed(seed + 1))

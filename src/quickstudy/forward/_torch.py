@@ -33,8 +33,8 @@ def transformed() -> bool:
 
 
 def unreadable(tensor: Tensor) -> bool:
-    """Whether a tensor's value cannot be read here: inside vmap, grad or compile."""
-    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    """Whether a tensor's value cannot be read here: inside vmap, grad or compile, or where it has none."""
+    return torch.compiler.is_compiling() or tensor.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:

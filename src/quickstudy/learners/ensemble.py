@@ -1,7 +1,8 @@
 """Ensemble: several learners of one kind read the same support, and their answers are averaged.
 
     p(y | x)  =  1/M sum_m softmax(F_phi_m(support)(x))        classes; answered as its logarithm                 (1)
-    f(x)      =  1/M sum_m F_phi_m(support)(x)                 targets                                            (2)
+    p(y | x)  =  1/M sum_m sigmoid(F_phi_m(support)(x))        yes or no; answered as its logit                   (2)
+    f(x)      =  1/M sum_m F_phi_m(support)(x)                 values                                             (3)
 
 The members are the best checkpoints of one meta-training (`meta_train(..., keep=5)`), or of several with other seeds.
 
@@ -17,18 +18,20 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
-from quickstudy.episode import Episode, Examples, is_labels
+from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context
-from quickstudy.learners.learner import Learner, Loss, State
-from quickstudy.learners.outcome import Answered, Outcome
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Answered, Outcome, State
+from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.tasks.distribution import TaskDistribution
 from quickstudy.weights import load_weights
 
 
-class Ensemble(Learner):
+class Ensemble(Wrapper):
     """M copies of a learner, each with weights of its own.
 
     Meta-trained, it trains every member on the same tasks: its loss is the mean of theirs.
@@ -42,12 +45,10 @@ class Ensemble(Learner):
     """
 
     def __init__(self, learner: Learner, members: int = 5):
-        super().__init__(normalisation=learner.normalisation)
+        Learner.__init__(self, normalisation=learner.normalisation)
         if members < 1:
             raise ArgumentError("members", expected="1 or more", got=str(members), do="The field's habit is 5.")
         self.members = nn.ModuleList([learner] + [copy.deepcopy(learner) for _ in range(members - 1)])
-        for law in ("label_equivariant", "order_invariant", "needs_support", "query_like_support", "meta_learns"):
-            setattr(self, law, getattr(learner, law))
         self.name = f"{getattr(learner, 'name', type(learner).__name__)}, ensemble of {members}"
 
     @classmethod
@@ -62,17 +63,19 @@ class Ensemble(Learner):
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """What every member learns, by `steps` inner steps where they take any, under the name of what is averaged."""
-        averaged = "probabilities" if is_labels(support.y) else "targets"
-        return State({averaged: [member.state(support, context, steps) for member in self._each]})
+        return State({support.target.averaged: [member.state(support, context, steps) for member in self._each]})
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
-        """(1), (2)"""
+        """(1), (2), (3)"""
         ((averaged, states),) = state.values.items()
         answers = [member.answer(one, x, context).prediction for member, one in zip(self._each, states, strict=True)]
-        if averaged == "targets":
-            return Answered(torch.stack(answers).mean(0), ({}, {}))  # (2)
-        logs = torch.stack(answers).log_softmax(-1).logsumexp(0) - math.log(len(self._each))
-        return Answered(logs, ({}, {}))  # (1)
+        if averaged == "values":
+            return Answered(torch.stack(answers).mean(0), ({}, {}))  # (3)
+        log_mean = lambda logs: logs.logsumexp(0) - math.log(len(answers))  # noqa: E731
+        z = torch.stack(answers)
+        if averaged == "sigmoid" or (averaged == "binary" and z.ndim == 2):
+            return Answered(log_mean(logsigmoid(z)) - log_mean(logsigmoid(-z)), ({}, {}))  # (2)
+        return Answered(log_mean(z.log_softmax(-1)), ({}, {}))  # (1)
 
     def adapted(self, state: State) -> Parameters | None:
         (states,) = state.values.values()
@@ -93,23 +96,13 @@ class Ensemble(Learner):
     # ---- what it has from its members ----
 
     @property
-    def criterion(self) -> Loss:
-        return self._each[0].criterion
+    def wrapped(self) -> Learner:
+        """A member: they are of one kind."""
+        return self._each[0]
 
     @property
-    def exact_gradient(self) -> bool:  # type: ignore[override]
-        """Whether the meta-gradient of each member is exact."""
-        return self._each[0].exact_gradient
-
-    @property
-    def inner_steps(self) -> int:
-        """Of each member; an AttributeError where they take none."""
-        return self._each[0].inner_steps  # type: ignore[return-value]
-
-    @property
-    def outer(self) -> Any:
-        """The across-task method of a member."""
-        return self._each[0].outer
+    def adapts_parameters(self) -> bool:
+        return self.wrapped.adapts_parameters
 
     @property
     def _each(self) -> list[Learner]:

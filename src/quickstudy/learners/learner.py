@@ -20,17 +20,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from quickstudy.episode import Episode, Examples, check_finite, is_labels
+from quickstudy.episode import Episode, Examples, absent_class, check_finite
 from quickstudy.errors import LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint, share
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context, Normalisation, check_normalisation, source
 from quickstudy.forward.mode import Forward, Statistics
 from quickstudy.learners.outcome import Answered, Log, Outcome, Recorded, State, averages
+from quickstudy.registry import register
+from quickstudy.targets import Target, check_fit_of_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,10 @@ class Learner(nn.Module):
     query_like_support = True  # a query has the features of a support example; False where classes are described
     meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        register(cls)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         _check_final(cls)
         learner = super().__new__(cls)
@@ -117,19 +122,19 @@ class Learner(nn.Module):
 
         Raises:
             TaskError: an empty support, for a learner that needs one.
-            LabelError: labels that are not the integers 0..ways-1.
+            LabelError: a class without an example, for a learner that needs one of each.
             ShapeError: examples of another shape than its networks take.
             NotFiniteError: NaN or infinity in the support, or an inner loop that diverges.
         """
-        from quickstudy.learners.predictor import Predictor
+        from quickstudy.learners.predictor import Predictor, features_of
 
         check_support(self, support)
         support = support.map(lambda leaf: leaf.to(self.device))
         with torch.no_grad(), shapes_explained("support.x", support.x):
             state = pytree.tree_map(_own, self.copied().state(support, Context(False, seed)))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
-            raise self.divergence(support)
-        return Predictor(self, state, support, seed)
+            raise absent_class(support) or self.divergence(support)
+        return Predictor(self, state, support.target, features_of(support.x), seed)
 
     def forward(self, support: Examples, x: Any, *, steps: int | None = None) -> Tensor:
         """predict(learn(support), x), differentiable in phi; after `steps` inner steps where the learner takes any."""
@@ -170,7 +175,7 @@ class Learner(nn.Module):
         state = self.state(episode.support, context)
         prediction, seen = self.answer(state, episode.query.x, context)
         with Forward(context, "batch", -2):
-            loss = self.episode_loss(state.values, prediction, episode.query, criterion or self.criterion)
+            loss = self.episode_loss(state.values, prediction, episode.query, self.criterion_of(episode.query, criterion))
         statistics = averages([(state.statistics, state.counts), seen]) if self.averages(context) else {}
         return Outcome(loss, self.measured(state.values), statistics, ())
 
@@ -185,9 +190,16 @@ class Learner(nn.Module):
     # ---- what it has from its base ----
 
     @property
-    def criterion(self) -> Loss:
-        """The loss that this learner is trained with where none is given."""
-        return default_loss
+    def criterion(self) -> Loss | None:
+        """A loss of its own, that the learner is trained with; None: that of the kind of target (`Examples.target`)."""
+        return None
+
+    def criterion_of(self, examples: Examples, given: Loss | None = None) -> Loss:
+        """What scores a prediction of these examples: the loss given, the learner's own, or that of their kind.
+
+        Shapes are checked in each case, so that nothing broadcasts.
+        """
+        return checked(given or self.criterion, examples.target)
 
     @property
     def device(self) -> torch.device:
@@ -206,6 +218,16 @@ class Learner(nn.Module):
         """
         changed = [part.at(step) for part in self.children() if isinstance(part, Learner)]
         return any(changed)
+
+    @property
+    def innermost(self) -> Learner:
+        """The learner itself, or the one within all its wrappers."""
+        return self
+
+    @property
+    def adapts_parameters(self) -> bool:
+        """Whether `adapted` finds any in its states."""
+        return type(self).adapted is not Learner.adapted
 
     def adapted(self, state: State) -> Parameters | None:
         """Which of the state are adapted parameters, by their names in phi; None where the learner adapts none."""
@@ -249,9 +271,16 @@ def recorded(forward: Forward) -> Recorded:
     return {key: Statistics(one[0].detach(), one[1].detach()) for key, one in forward.statistics.items()}, forward.values
 
 
-def default_loss(prediction: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy for integer labels (examples,), mean squared error for targets."""
-    return F.cross_entropy(prediction, y) if is_labels(y) else F.mse_loss(prediction, y)
+def checked(criterion: Loss | None, target: Target) -> Loss:
+    """A criterion that refuses shapes that do not fit; None: the loss of the kind."""
+    if criterion is None:
+        return target.loss
+
+    def loss(prediction: Tensor, y: Tensor) -> Tensor:
+        check_fit_of_own(target, prediction, y)
+        return criterion(prediction, y)
+
+    return loss
 
 
 def check_support(learner: Learner, support: Examples) -> None:
@@ -269,13 +298,6 @@ def check_support(learner: Learner, support: Examples) -> None:
             expected="at least one example",
             got="none",
             do=f"{type(learner).__name__} learns from examples: give it one for each class.",
-        )
-    if not is_labels(support.y) and not support.y.is_floating_point():
-        raise LabelError(
-            "support.y",
-            expected="class labels of dtype torch.int64, or floating-point targets",
-            got=str(support.y.dtype),
-            do="Convert class labels with y.long().",
         )
     check_finite("support", support)
 
@@ -310,17 +332,6 @@ def check_ways(argument: str, support: Examples) -> int:
             do="Convert class labels with y.long(); for targets take a learner that regresses, such as MAML.",
         )
     return support.ways
-
-
-def check_outputs(prediction: Tensor, support: Examples) -> None:
-    """Raise where a network has fewer outputs than the task has classes."""
-    if support.ways is not None and prediction.shape[-1] < support.ways:
-        raise ShapeError(
-            "network",
-            expected=f"at least {support.ways} outputs, one for each class of the support",
-            got=f"{prediction.shape[-1]}",
-            do=f"Build it with ways={support.ways}.",
-        )
 
 
 def _own(leaf: Any) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from quickstudy.episode import Examples
-from quickstudy.errors import ShapeError, UnsupportedError
+from quickstudy.errors import ShapeError
 from quickstudy.forward.context import Context
 from quickstudy.learners.outcome import State
+from quickstudy.targets import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,8 @@ class Predictor:
     twice the same, whatever its networks draw, and several threads may ask it at once.
     """
 
-    def __init__(self, learner: Learner, state: State, support: Examples, seed: int = 0):
-        self.learner, self.state, self.ways, self.seed = learner, state, support.ways, seed
-        self.features = [shape[1:] for shape in _shapes(support.x)]
+    def __init__(self, learner: Learner, state: State, target: Target, features: list[tuple[int, ...]], seed: int = 0):
+        self.learner, self.state, self.target, self.features, self.seed = learner, state, target, features, seed
 
     def __call__(self, x: Any) -> Tensor:
         """Logits (examples, ways), or targets (examples, *target).
@@ -43,22 +42,22 @@ class Predictor:
             x = pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, x)
             return self.learner.copied().answer(self.state, x, Context(False, self.seed)).prediction
 
+    @property
+    def ways(self) -> int | None:
+        """The number of classes; None where the task has none."""
+        return self.target.ways
+
     def predict(self, x: Any) -> Tensor:
-        """Class labels (examples,) int64, or targets."""
-        answer = self(x)
-        return answer if self.ways is None else answer.argmax(-1)
+        """The answer as the support's y is written: class labels (examples,) int64, values, zeros and ones."""
+        return self.target.read(self(x))
 
     def predict_proba(self, x: Any) -> Tensor:
-        """Class probabilities (examples, ways): the softmax of the logits.
+        """Probabilities: of classes (examples, ways), of each of several labels, of yes.
 
         Raises:
-            UnsupportedError: the task has targets and no classes.
+            UnsupportedError: the task has targets without probabilities.
         """
-        if self.ways is None:
-            raise UnsupportedError(
-                "predict_proba", expected="a task with classes", got="targets", do="Use predictor(x) for the predicted targets."
-            )
-        return self(x).softmax(-1)
+        return self.target.probabilities(self(x))
 
     def to_module(self) -> nn.Module:
         """A plain detached `nn.Module` whose forward(x) is this predictor's answer; it shares no tensor with the learner."""
@@ -72,7 +71,7 @@ class Predictor:
         save_predictor(self, path)
 
     def _check_features(self, x: Any) -> None:
-        features = [shape[1:] for shape in _shapes(x)]
+        features = features_of(x)
         if features != self.features and self.learner.query_like_support:
             raise ShapeError(
                 "predictor(x)",
@@ -105,6 +104,11 @@ def _shapes(x: Any) -> list[tuple[int, ...]]:
     """The shapes of x's tensors, a mapping's by its keys in their order: in which they were written does not matter."""
     leaves = pytree.tree_flatten_with_path(x)[0]
     return [tuple(leaf.shape) for _, leaf in sorted(leaves, key=lambda one: pytree.keystr(one[0]))]
+
+
+def features_of(x: Any) -> list[tuple[int, ...]]:
+    """The shapes of x's tensors without the axis of examples."""
+    return [shape[1:] for shape in _shapes(x)]
 
 
 def _one(shapes: list[tuple[int, ...]]) -> str:

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import CheckpointError
-from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.learner import Learner, Loss, checked
 from quickstudy.learners.tune.training_run import TrainingRun
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def begun(run: TrainingRun, window: Window, state: Any = None) -> Any:
 
 def outer_loss(run: TrainingRun, state: Any, batch: Examples, criterion: Loss | None) -> Tensor:
     """The run's own objective, or the criterion given to the outer loop."""
-    return run.objective(state, batch) if criterion is None else criterion(run.predict(state, batch.x), batch.y)
+    if criterion is None:
+        return run.objective(state, batch)
+    return checked(criterion, batch.target)(run.predict(state, batch.x), batch.y)
 
 
 def step(examples: Examples, k: int) -> Examples:

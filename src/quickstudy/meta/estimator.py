@@ -104,7 +104,7 @@ class ReptileDirection(Estimator):
         return Outcome(torch.as_tensor(distance) / 2, {}, {}, ())
 
     def check(self, learner: Learner) -> None:
-        if type(learner).adapted is Learner.adapted:
+        if not learner.adapts_parameters:
             raise _no_start(learner, "adapts no parameters")
 
 

@@ -58,7 +58,7 @@ class Lookahead(Estimator):
     def _ahead(self, run: TrainingRun, episode: Window, criterion: Loss | None) -> Outcome:
         carry, support = episode.carry, episode.episode.support
         with torch.no_grad():
-            real = run.advance(carry["state"], _examples(carry["batch"], support.ways))  # (3), of the window before
+            real = run.advance(carry["state"], support.like(*carry["batch"]))  # (3), of the window before
         state = pytree.tree_map(lambda new, old: torch.where(carry["due"], new.detach(), old), real, carry["state"])
         state = begun(run, episode, state)
         batch, held_out = step(support, 0), step(episode.episode.query, 0)
@@ -70,14 +70,6 @@ class Lookahead(Estimator):
     def check(self, learner: Learner) -> None:
         if not isinstance(learner, TrainingRun):
             raise _no_run(learner)
-
-
-def _examples(parts: list[Any], ways: int | None) -> Examples:
-    """Examples of a batch that was carried: no checks, since its tensors may be vmapped."""
-    examples = object.__new__(Examples)
-    examples.x, examples.y = parts
-    examples.ways = ways
-    return examples
 
 
 def _no_run(learner: Learner) -> UnsupportedError:

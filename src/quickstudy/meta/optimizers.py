@@ -188,10 +188,10 @@ def check_plateau(scheduler: ReduceLROnPlateau, higher_is_better: bool | None) -
         )
     right = "max" if higher_is_better else "min"
     if scheduler.mode != right:
-        score = "an accuracy" if higher_is_better else "a mean squared error"
+        way = "rise" if higher_is_better else "fall"
         raise ArgumentError(
             "scheduler",
-            expected=f"{name}(mode={right!r}), since the validation score is {score}",
+            expected=f"{name}(mode={right!r}), since the validation score is to {way}",
             got=f"mode={scheduler.mode!r}",
             do=f"Write functools.partial({name}, mode={right!r}).",
         )

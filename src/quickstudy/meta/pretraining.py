@@ -41,13 +41,12 @@ class Joint(Estimator):
     """
 
     def objective(self, learner: Learner, episode: Episode, criterion: Loss | None, context: Context) -> Outcome:
-        assert isinstance(learner, Descent)  # see check
         prediction, seen = learner.answer(learner.state(episode.support, context, 0), episode.query.x, context)
         statistics = averages([seen]) if learner.averages(context) else {}
-        return Outcome((criterion or learner.criterion)(prediction, episode.query.y), {}, statistics, ())
+        return Outcome(learner.criterion_of(episode.query, criterion)(prediction, episode.query.y), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
-        if not isinstance(learner, Descent):
+        if not isinstance(learner.innermost, Descent):
             raise UnsupportedError(
                 "estimator",
                 expected=f"one that serves {type(learner).__name__}, which takes no inner steps to leave out",
@@ -75,7 +74,7 @@ class Supervised(Estimator):
     def objective(self, learner: Learner, batch: Examples, criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Pretrained)  # see check
         output, statistics = _pretext(learner, batch.x, context)
-        return Outcome((criterion or learner.criterion)(output, batch.y), {}, statistics, ())
+        return Outcome(learner.criterion_of(batch, criterion)(output, batch.y), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
         _check_pretext(self, learner, CosineClassifier)

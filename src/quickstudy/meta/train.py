@@ -17,6 +17,7 @@ import torch
 
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import display_name
+from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
 from quickstudy.meta.folder import RunFolder
@@ -48,6 +49,7 @@ def meta_train(
     validation_episodes: int = 200,
     patience: int | None = None,
     keep: int = 1,
+    select_by: str | Metric | None = None,
     seconds: float | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -73,6 +75,8 @@ def meta_train(
         validate_every: steps between validations; None: ten times in the run.
         validation_episodes: tasks of each validation.
         patience: validations without a better score after which the run stops.
+        select_by: the metric that ranks checkpoints, as `evaluate(metrics=)` takes them, or "loss". None: the score of the kind
+            of target; "loss" for values where `loss` or the learner has a loss of its own.
         keep: checkpoints whose weights stay in `run.kept`, the best by validation first: `Ensemble.of(learner, run.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: of tasks and dropout.
@@ -106,7 +110,7 @@ def meta_train(
         return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
     folder = None if out is None else RunFolder(out, resume)
-    keeper = Keeper(learner, validation, validation_episodes, keep, folder)
+    keeper = Keeper(learner, validation, validation_episodes, keep, folder, select_by, loss)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
     training.descending.check(steps, keeper.higher_is_better)
     title = f"meta-training {display_name(learner)}"

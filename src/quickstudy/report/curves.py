@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quickstudy.report.metric import Metric
+from quickstudy.evaluation.metrics import Metric
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def measure(
     own, left_out = getattr(learner, "inner_steps", None), list[str]()
     steps = sorted({*INNER_STEPS, own}) if own is not None else []
     shots = [count for count in SHOTS if _has(test, count, left_out)] if isinstance(test.shots, int) else []
-    labels = evaluation.protocol["metric"] == "accuracy"
+    labels = test.ways is not None
     score = partial(evaluate, learner, episodes=episodes, seed=seed, executor=evaluation.protocol.get("executor", "auto"))
     by_steps, by_shots, before, after = [], [], None, None
     with bar(len(steps) + len(shots) + 1 + labels, "measuring for the report", progress) as advance:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from matplotlib.ticker import MaxNLocator
 
 from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.evaluation.metrics import Metric
 from quickstudy.evaluation.reliability import Reliability
 from quickstudy.report.curves import LearningCurves, Point
-from quickstudy.report.metric import Metric
 from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, svg
 
 DRAWN = 1500  # steps of the raw loss that are drawn; more would only make the file heavy
@@ -107,13 +107,13 @@ def histogram(evaluation: Evaluation, metric: Metric) -> str:
     """How the per-episode scores are spread, with their mean."""
     scores = [metric.axis(score) for score in evaluation.per_episode]
     with figure(8.6, 2.6) as (made, (axes,)):
-        bins = [100 * edge / 20 for edge in range(21)] if metric.higher_is_better else 30
+        bins = [100 * edge / 20 for edge in range(21)] if metric.percent else 30
         axes.hist(scores, bins=bins, color=FIRST, alpha=0.55, edgecolor=PAPER, linewidth=1)
         mean = metric.axis(evaluation.mean)
         axes.axvline(mean, color=SECOND, linewidth=2, label=f"mean {metric.text(evaluation.mean)}")
         axes.set(xlabel=f"{metric.label} of a task", ylabel="tasks")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        if metric.higher_is_better:
+        if metric.percent:
             axes.set_xlim(min([*scores, 50]) // 10 * 10, 100)
         axes.legend(loc="best")
         return svg(made, "scores")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 
 from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.evaluation.metrics import Metric
 from quickstudy.report import plots, task_plots
 from quickstudy.report.curves import LearningCurves, Point
 from quickstudy.report.measures import Measures
-from quickstudy.report.metric import Metric
 from quickstudy.report.pictures import is_images, pictures
 from quickstudy.report.shown import ShownEpisode
 

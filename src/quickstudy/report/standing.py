@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from quickstudy.evaluation.evaluate import Evaluation
-from quickstudy.report.metric import Metric
+from quickstudy.evaluation.metrics import Metric
 from quickstudy.report.sections import section
 from quickstudy.report.verdict import Against, points, verdict
 
@@ -26,7 +26,7 @@ def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) ->
     worst = "control" if any(row.winner == "control" for row in rows) else "learner" if _all_beaten(rows) else "neither"
     tiles = [
         (
-            "Meta-test accuracy" if metric.higher_is_better else "Meta-test mean squared error",
+            f"Meta-test {metric.label.removesuffix(' (%)')}",
             metric.text(evaluation.mean, evaluation.ci95),
             f"95 % interval over {p['episodes']} tasks, seed {p['seed']}",
         ),
@@ -54,7 +54,7 @@ def controls(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) ->
     entries: list[tuple[Evaluation, Against | None]] = [(evaluation, None), *((row.control, row) for row in rows)]
     entries.sort(key=lambda entry: metric.gain(0.0, entry[0].mean))
     reach = [end for one, _ in entries for end in (one.mean - one.ci95, one.mean + one.ci95)]
-    low, high = (0.0, 1.0) if metric.higher_is_better else (min(*reach, 0.0), max(reach))
+    low, high = (0.0, 1.0) if metric.percent else (min(*reach, 0.0), max(reach))
     body = "".join(_row(one, row, metric, low, high) for one, row in entries)
     scale = f"95 % interval, {metric.axis(low):.3g} to {metric.axis(high):.3g}"
     head = ["", metric.name, scale, "learner better by", "protocol", "a task"]

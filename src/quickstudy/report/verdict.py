@@ -13,7 +13,7 @@ from typing import Literal
 
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, interval
-from quickstudy.report.metric import Metric
+from quickstudy.evaluation.metrics import Metric
 
 SAME_TASKS = ("ways", "shots", "queries", "episodes", "seed")
 
@@ -83,7 +83,7 @@ def verdict(name: str, rows: Sequence[Against], metric: Metric) -> str:
 
 def points(gain: float, metric: Metric, ci95: float) -> str:
     """A difference: 3.10 ± 0.42 points of accuracy, or 0.12 ± 0.03 of mean squared error."""
-    if metric.higher_is_better:
+    if metric.percent:
         return f"{100 * gain:.2f} ± {100 * ci95:.2f} points"
     return f"{gain:.3g} ± {ci95:.2g}"
 

@@ -17,7 +17,6 @@ from quickstudy.report import sections, standing
 from quickstudy.report.curves import learning_curves
 from quickstudy.report.environment import environment
 from quickstudy.report.measures import Measures, measure
-from quickstudy.report.metric import Metric
 from quickstudy.report.page import page
 from quickstudy.report.verdict import against
 from quickstudy.tasks.family import TaskFamily
@@ -65,7 +64,7 @@ def write_report(
         NotFiniteError: a prediction that is NaN or infinite.
         TaskError: tasks that cannot give the evaluation's protocol.
     """
-    metric = Metric(evaluation.protocol["metric"])
+    metric = evaluation.metric
     against(evaluation, controls, metric)  # refused before the long work
     test = _under(tasks.test if isinstance(tasks, TaskFamily) else tasks, evaluation)
     seed = int(evaluation.protocol["seed"]) if seed is None else seed
@@ -89,7 +88,7 @@ def draw(
     calibration: Calibration | None = None,
 ) -> str:
     """The report as HTML, from numbers alone: nothing is measured here."""
-    metric = Metric(evaluation.protocol["metric"])
+    metric = evaluation.metric
     rows = against(evaluation, controls, metric)
     chance = metric.chance(evaluation.protocol)
     temperature = None if calibration is None else calibration.temperature

@@ -59,7 +59,7 @@ class PermuteLabels:
         if ways is None:
             raise _no_classes("PermuteLabels()")
         order = torch.rand(len(episode), ways, generator=generator).argsort(1).to(episode.support.y.device)
-        support, query = (Examples(part.x, order.gather(1, part.y), ways=ways) for part in (episode.support, episode.query))
+        support, query = (part.like(part.x, order.gather(1, part.y)) for part in (episode.support, episode.query))
         return Episode(support, query)
 
 
@@ -84,7 +84,7 @@ class FeatureNoise:
                     "augment=[FeatureNoise()]", expected="x of floats", got=str(part.x.dtype), do="Leave it out for such x."
                 )
             noise = torch.randn(part.x.shape, generator=generator).to(part.x)
-            return Examples(part.x + self.std * noise, part.y, ways=part.ways)
+            return part.like(part.x + self.std * noise, part.y)
 
         return Episode(noisy(episode.support), noisy(episode.query))
 
@@ -155,7 +155,7 @@ def _mixed(part: Examples, partner: Tensor, classes: Tensor, weight: Tensor) -> 
         share = weight.to(value).view(-1, *(1,) * (value.ndim - 1))
         return share * value + (1 - share) * value[partner[:, None], rows]
 
-    return Examples(mix(part.x), part.y if part.ways is not None else mix(part.y), ways=part.ways)
+    return part.like(mix(part.x), part.y if part.ways is not None else mix(part.y))
 
 
 def _no_classes(name: str) -> UnsupportedError:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from quickstudy.errors import ShapeError, TaskError, UnsupportedError
+from quickstudy.targets import Target, Values
 from quickstudy.tasks.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
 from quickstudy.tasks.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.class_names import as_names, in_order
@@ -30,12 +32,13 @@ def from_groups(
     split: Split = FRACTIONS,
     seed: int = 0,
     augment: Sequence[EpisodeAugmentation] = (),
+    target: Target | None = None,
 ) -> TaskFamily[GroupTasks]:
     """Tasks from rows that belong to groups: learn from some rows of a group, predict others of it.
 
     Args:
         x: (N, *feature) or (N,), NumPy or tensor.
-        y: (N, *target) or (N,), numbers.
+        y: (N, *target) or (N,), numbers; of another kind with `target`.
         group: (N,), which user, patient or machine each row is of; of any kind.
         time: (N,) numbers, when each row was measured. Then a task is a window of a group's rows that follow one another, and its
             support precedes its query.
@@ -44,6 +47,8 @@ def from_groups(
             of each group stand in time already.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
+        target: what y is: `targets.MultiLabel()`, with NaN where a label is not known, `targets.Binary()`,
+            `targets.TokenLabels(count)`; None: values.
 
     Raises:
         ShapeError: x, y, group or time of different length.
@@ -63,9 +68,12 @@ def from_groups(
             raise UnsupportedError(
                 "augment", expected="what changes numbers", got=repr(one), do="FeatureNoise(std) and MixTasks(alpha) do."
             )
-    x, y = (part if part.is_floating_point() else part.to(torch.get_default_dtype()) for part in (x, y))
-    x, y = (part[:, None] if part.ndim == 1 else part for part in (x, y))
-    for name, part in (("x", x), ("y", y), ("time", moments)):
+    x = _column(x)
+    if target is None or isinstance(target, Values):
+        target, y = target or Values(), _column(y)
+    target.check("y", y)
+    missing = target.missing(y)
+    for name, part in (("x", x), ("y", y if missing is None else y.where(~missing, 0)), ("time", moments)):
         if part is not None:
             check_x(part, name)
     if moments is not None:
@@ -85,6 +93,14 @@ def from_groups(
         chosen = torch.tensor([row for row, name in enumerate(owner) if name in place])
         own = torch.tensor([place[owner[row]] for row in chosen.tolist()])
         changes = augment if part == "train" else ()
-        return GroupTasks(x[chosen], y[chosen], own, parts[part], shots=shots, queries=queries, in_time=in_time, augment=changes)
+        return GroupTasks(
+            x[chosen], y[chosen], own, parts[part], shots=shots, queries=queries, in_time=in_time, augment=changes, target=target
+        )
 
     return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+
+
+def _column(part: Tensor) -> Tensor:
+    """Floating-point numbers, of one column where they have none."""
+    part = part if part.is_floating_point() else part.to(torch.get_default_dtype())
+    return part[:, None] if part.ndim == 1 else part

@@ -12,7 +12,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from quickstudy.episode import Episode, Examples, is_labels
+from quickstudy.episode import Episode, Examples
+from quickstudy.targets import Labels
 from quickstudy.tasks.generator import branch, fresh_generator
 from quickstudy.tasks.interface import TaskDistribution, check_count
 from quickstudy.tasks.size import Size, check_size, drawn
@@ -58,10 +59,11 @@ class GeneratedTasks(TaskDistribution):
     def examples(self) -> Examples:
         """The queries of 2000 tasks, always the same ones, pooled; a class of a task is a class of its own."""
         query = self.sample(POOLED_TASKS, generator=torch.Generator().manual_seed(0)).query
-        y, ways = query.y, query.ways
-        if is_labels(y) and ways is not None:
-            y, ways = y + ways * torch.arange(POOLED_TASKS, device=self.device)[:, None], ways * POOLED_TASKS
-        return Examples(query.x.flatten(0, 1), y.flatten(0, 1), ways)
+        y, target = query.y, query.target
+        if isinstance(target, Labels):
+            y = y + target.count * torch.arange(POOLED_TASKS, device=self.device)[:, None]
+            target = Labels(target.count * POOLED_TASKS)
+        return Examples(query.x.flatten(0, 1), y.flatten(0, 1), target=target)
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import TaskError
+from quickstudy.targets import Target, Values
 from quickstudy.tasks.augmentation import EpisodeAugmentation
 from quickstudy.tasks.class_index import ClassIndex
 from quickstudy.tasks.distribution import augmented, gathered
@@ -27,12 +28,13 @@ class GroupTasks(TaskDistribution):
 
     Args:
         x: (N, *feature).
-        y: (N, *target), floats.
+        y: (N, *target), of the kind `target`.
         group: (N,) integers 0..G-1.
         names: of the groups.
         shots, queries: rows of an episode, numbers or ranges.
         in_time: the rows of each group stand in time, and a task's support precedes its query.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.augmentation`.
+        target: what y is: see `quickstudy.targets`; None: values.
 
     Raises:
         TaskError: a group with fewer than shots + queries rows.
@@ -52,7 +54,9 @@ class GroupTasks(TaskDistribution):
         queries: Size = 10,
         in_time: bool = False,
         augment: Sequence[EpisodeAugmentation] = (),
+        target: Target | None = None,
     ):
+        self.target = target or Values()
         self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
         self.shots, self.queries, self.in_time, self.augment = shots, queries, in_time, tuple(augment)
         self.check_protocol()
@@ -66,7 +70,7 @@ class GroupTasks(TaskDistribution):
 
     def examples(self) -> Examples:
         """All rows of all groups."""
-        return Examples(self.x, self.y)
+        return Examples(self.x, self.y, target=self.target)
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -97,7 +101,8 @@ class GroupTasks(TaskDistribution):
         else:
             rows = self.index.choose_rows(groups, shots + queries, generator)[:, 0]
         support, query = rows.split((shots, queries), dim=1)
-        return Episode(*(Examples(gathered(self.x, part), gathered(self.y, part)) for part in (support, query)))
+        parts = ((gathered(self.x, part), gathered(self.y, part)) for part in (support, query))
+        return Episode(*(Examples(x, y, target=self.target) for x, y in parts))
 
     def __repr__(self) -> str:
         rows = f"{len(self.class_names)} groups, {len(self.y)} rows of shape {tuple(self.x.shape[1:])}"

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from quickstudy.episode import Episode, Examples, is_labels
+from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError
+from quickstudy.targets import Labels
 from quickstudy.tasks.family import TaskFamily
 from quickstudy.tasks.generator import fresh_generator
 from quickstudy.tasks.interface import TaskDistribution, check_count
@@ -231,7 +232,7 @@ class Streams(TaskFamily[Any]):
     @property
     def labelled(self) -> bool:
         """Whether the data have class labels."""
-        return is_labels(self.train.inner.y)
+        return isinstance(self.train.inner.target, Labels)
 
     def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
         """The same data whose validation and test train on `shots` and are scored on `queries`; the stream stays."""

@@ -40,7 +40,7 @@ def rows(examples: Examples, index: Any) -> Examples:
 def scaled(examples: Examples, factor: float) -> Examples:
     """The same examples with other inputs."""
     x = pytree.tree_map(lambda leaf: leaf * factor if leaf.is_floating_point() else leaf, examples.x)
-    return Examples(x, examples.y, examples.ways)
+    return examples.like(x, examples.y)
 
 
 def difference(a: Tensor, b: Tensor) -> float:

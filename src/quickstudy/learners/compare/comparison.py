@@ -64,7 +64,8 @@ class Comparison(Learner, ABC):
         """The outcome of the embedded support and the embedded query together."""
         scope = self.scope(context)
         with scope:
-            loss, log = self.compared(*self.embedded(episode, context), episode, criterion or self.criterion)
+            criterion = self.criterion_of(episode.query, criterion)
+            loss, log = self.compared(*self.embedded(episode, context), episode, criterion)
         return Outcome(loss, log, averages([recorded(scope)]) if self.averages(context) else {}, ())
 
     def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:

@@ -33,7 +33,7 @@ from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.rates import LearnedRates, Rates
 from quickstudy.learners.descend.rule import SGD, InnerRule, clip_by_norm
 from quickstudy.learners.descend.step_norms import StepNorms
-from quickstudy.learners.learner import Learner, Loss, check_outputs, default_loss, recorded
+from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Answered, Outcome, Recorded, State, averages
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Descent(Learner):
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
         """The query loss after the descent; with `step_weights` the weighed sum of those after every step."""
-        support, query, criterion = episode.support, episode.query, criterion or self.criterion
+        support, query, criterion = episode.support, episode.query, self.criterion_of(episode.query, criterion)
         passes: dict[Any, Recorded] = {}
 
         def query_loss(theta: Parameters, t: int) -> Tensor:
@@ -207,8 +207,7 @@ class Descent(Learner):
         def objective(theta: Parameters) -> tuple[Tensor, Any]:
             forward = Forward(context, self._inner_source(context), t)
             prediction = self.run({**theta, **norms}, support.x, forward)
-            check_outputs(prediction, support)
-            value = self.criterion(prediction, support.y)
+            value = self.criterion_of(support)(prediction, support.y)
             if self.proximal:
                 phi = self.initial()
                 value = value + self.strength / 2 * sum(((theta[name] - phi[name]) ** 2).sum() for name in theta)
@@ -273,9 +272,9 @@ class Descent(Learner):
         return isinstance(self.hypergradient, Unrolled)
 
     @property
-    def criterion(self) -> Loss:
+    def criterion(self) -> Loss | None:
         """The inner loss; the outer one too where none is given."""
-        return self.loss_function or default_loss
+        return self.loss_function
 
     def initial(self) -> Parameters:
         """phi restricted to what adapts, by the network's names; a buffer that adapts begins at its own value."""

@@ -102,12 +102,13 @@ class LEO(Learner):
         x, ways = apply(self.embed, support.x), check_ways("support.y", support)
         if x.shape[1] != self.features:
             raise ShapeError("features", expected=str(x.shape[1]), got=str(self.features), do="Give the embedding's number.")
+        criterion = self.criterion_of(support)
         m, log_s = self.code(x, support.y, ways)  # (1), (2)
         z_0 = z = m + log_s.exp() * self.noise(m)  # (3)
 
         def descend(at: Tensor, rate: Tensor, weights: Callable[[Tensor], Tensor]) -> Tensor:
             def L(at: Parameters) -> tuple[Tensor, tuple[()]]:
-                return self.criterion(x @ weights(at["at"]).T, support.y), ()
+                return criterion(x @ weights(at["at"]).T, support.y), ()
 
             return at - rate * gradient_of(L, {"at": at})[0]["at"]
 

@@ -123,7 +123,7 @@ class MetaLSTM(Learner):
         return {f"descent.{name}": value for name, value in self.descent.adapted(state).items()}
 
     @property
-    def criterion(self) -> Loss:
+    def criterion(self) -> Loss | None:
         """The inner loss; the outer one too where none is given."""
         return self.descent.criterion
 

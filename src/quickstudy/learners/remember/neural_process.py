@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from quickstudy.episode import Episode, Examples, is_labels
+from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Context, Normalisation
@@ -127,7 +127,7 @@ class NeuralProcess(Learner):
         return x
 
     def _targets(self, y: Tensor) -> Tensor:
-        if is_labels(y):
+        if not y.is_floating_point():
             raise LabelError(
                 "support.y",
                 expected="targets, floating-point numbers",

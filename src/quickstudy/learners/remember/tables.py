@@ -11,18 +11,19 @@ from torch import Tensor
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.context import Context
-from quickstudy.learners.learner import Learner, Loss, State, check_ways
-from quickstudy.learners.outcome import Answered, Outcome
+from quickstudy.learners.learner import Learner, Loss, check_ways
+from quickstudy.learners.outcome import Answered, Outcome, State
 from quickstudy.learners.remember.parts import check_sizes
+from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.random import stateless_order, stateless_uniform
 
 if TYPE_CHECKING:
-    from quickstudy.meta.outer import Gradient
+    from quickstudy.meta.outer import Gradient, Outer
 
 ROWS = 1_000_000  # the stream of counted numbers that chooses rows; those below choose columns
 
 
-class Tables(Learner):
+class Tables(Wrapper):
     """F_phi on standardised columns, its answer averaged over views of the table.
 
         m_j, s_j^2  =  mean and variance of column j over the support                                          (1)
@@ -71,14 +72,12 @@ class Tables(Learner):
         outer: Gradient | None = None,
         name: str = "Tables",
     ):
-        super().__init__(normalisation=learner.normalisation)
+        super().__init__(learner)
         check_sizes(features=features, members=members, max_support=1 if max_support is None else max_support)
         if not clip > 0:
             raise ArgumentError("clip", expected="a number above 0", got=str(clip), do="3 is the default.")
-        self.learner, self.features, self.members, self.max_support = learner, features, members, max_support
-        self.clip, self.outer, self.name = clip, outer, name
-        self.meta_learns, self.exact_gradient = learner.meta_learns, learner.exact_gradient
-        self.order_invariant = learner.order_invariant and max_support is None
+        self.features, self.members, self.max_support = features, members, max_support
+        self.clip, self.own_outer, self.name = clip, outer, name
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """m and s (columns,), each view's columns and factors (members, min(F, columns)), and the learner's states."""
@@ -87,7 +86,7 @@ class Tables(Learner):
         for member in range(self.members):
             rows = self._rows(support, member)
             u = self._view(values, self._z(values, rows.x), member)
-            values["members"].append(self.learner.state(Examples(u, (rows.y + member) % ways, ways), context, steps))
+            values["members"].append(self.learner.state(support.like(u, (rows.y + member) % ways), context, steps))
         return State(values)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
@@ -104,14 +103,20 @@ class Tables(Learner):
         """The learner's own, in the first view."""
         values = self._columns(episode.support, 1)
         parts = [
-            Examples(self._view(values, self._z(values, part.x), 0), part.y, part.ways)
+            part.like(self._view(values, self._z(values, part.x), 0), part.y)
             for part in (self._rows(episode.support, 0), episode.query)
         ]
         return self.learner.outcome(Episode(*parts), context, criterion)
 
     @property
-    def criterion(self) -> Loss:
-        return self.learner.criterion
+    def order_invariant(self) -> bool:  # type: ignore[override]
+        """Which rows a view has depends on their order."""
+        return self.learner.order_invariant and self.max_support is None
+
+    @property
+    def outer(self) -> Outer | None:
+        """Its own, or that of the learner."""
+        return self.own_outer or super().outer
 
     def _columns(self, support: Examples, members: int) -> dict[str, Any]:
         """(1), and which columns each view has: those that vary, in a random order, then the others with factor 0."""

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.episode import Examples, is_labels
-from quickstudy.errors import ArgumentError
+from quickstudy import targets
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.learner import Learner, check_ways
@@ -69,9 +70,16 @@ class Ridge(Learner):
     def learn(self, support: Examples) -> Values:
         """Weights (features, ways) and bias (ways,), alpha and beta in them; for targets (features, *target) and (*target,)."""
         z, y = apply(self.embed, support.x), support.y
-        labels = is_labels(y)
+        labels = isinstance(support.target, targets.Labels)
         if labels:
             y = F.one_hot(y, check_ways("support.y", support))
+        elif not isinstance(support.target, targets.Values):
+            raise UnsupportedError(
+                "support",
+                expected="labels, or values",
+                got=repr(support.target),
+                do="Take a learner that descends, such as MAML.",
+            )
         weights, bias = ridge(z, y.to(z.dtype).reshape(len(y), -1), self.log_strength.exp(), self.intercept)  # (2)
         if labels:
             weights, bias = self.scale * weights, self.scale * bias + self.shift

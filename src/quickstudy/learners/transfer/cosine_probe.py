@@ -80,7 +80,7 @@ class CosineProbe(Pretrained):
         forward = Forward(context, source(self.normalisation, "support", context.training))
         z = call(self.embed, {}, support.x, forward)  # (1)
         w = class_means(unit(z), support.y, ways)  # (2)
-        head = descend_from(w, self.descent, Examples(z, support.y, ways), steps, context)  # (3)
+        head = descend_from(w, self.descent, support.like(z, support.y), steps, context)  # (3)
         return State(head, forward.statistics, forward.values)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:

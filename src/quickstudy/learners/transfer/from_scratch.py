@@ -71,7 +71,7 @@ class FromScratch(Learner):
         return self.descent.answer(state, x, context)
 
     @property
-    def criterion(self) -> Loss:
+    def criterion(self) -> Loss | None:
         return self.descent.criterion
 
     def divergence(self, support: Examples) -> NotFiniteError:

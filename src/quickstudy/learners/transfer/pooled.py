@@ -16,7 +16,7 @@ def minibatch(tasks: TaskDistribution, size: int, generator: torch.Generator) ->
     pool = tasks.examples()
     rows = _rows(len(pool), size, generator).to(pool.y.device)
     x, y = pytree.tree_map(lambda leaf: leaf[rows], (pool.x, pool.y))
-    return Examples(x, y, pool.ways)
+    return pool.like(x, y)
 
 
 def _rows(n: int, size: int, generator: torch.Generator) -> torch.Tensor:

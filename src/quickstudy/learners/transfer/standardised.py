@@ -10,11 +10,12 @@ from torch import Tensor
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.context import Context
-from quickstudy.learners.learner import Learner, Loss, State
-from quickstudy.learners.outcome import Answered, Outcome
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Answered, Outcome, State
+from quickstudy.learners.wrap.wrapper import Wrapper
 
 
-class Standardised(Learner):
+class Standardised(Wrapper):
     """F_phi on standardised features, so that neither their units nor their offsets matter.
 
         m_j   =  mean_i x_ij,      s_j^2  =  variance_i x_ij,      over the support                            (1)
@@ -35,12 +36,10 @@ class Standardised(Learner):
     """
 
     def __init__(self, learner: Learner, *, clip: float | None = None):
-        super().__init__(normalisation=learner.normalisation)
+        super().__init__(learner)
         if clip is not None and not clip > 0:
             raise ArgumentError("clip", expected="a number above 0, or None", got=str(clip), do="3 suits few examples.")
-        self.learner, self.clip = learner, clip
-        self.meta_learns, self.label_equivariant = learner.meta_learns, learner.label_equivariant
-        self.order_invariant, self.exact_gradient = learner.order_invariant, learner.exact_gradient
+        self.clip = clip
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
         """m and s, (*feature), and the state of the learner."""
@@ -57,19 +56,18 @@ class Standardised(Learner):
         """The learner's own, of the standardised episode."""
         return self.learner.outcome(self._standardised(episode), context, criterion)
 
-    @property
-    def criterion(self) -> Loss:
-        return self.learner.criterion
+    def inner_state(self, state: State) -> State:
+        return state.values["learner"]
 
     def divergence(self, support: Examples) -> NotFiniteError:
-        return self.learner.divergence(support)
+        return self.learner.divergence(self._z(support, *statistics(support.x)))
 
     def _standardised(self, episode: Episode) -> Episode:
         mean, scale = statistics(episode.support.x)
         return Episode(self._z(episode.support, mean, scale), self._z(episode.query, mean, scale))
 
     def _z(self, examples: Examples, mean: Tensor, scale: Tensor) -> Examples:
-        return Examples(self._clipped((examples.x - mean) / scale), examples.y, examples.ways)  # (2)
+        return examples.like(self._clipped((examples.x - mean) / scale), examples.y)  # (2)
 
     def _clipped(self, z: Tensor) -> Tensor:
         return z if self.clip is None else z.clamp(-self.clip, self.clip)

@@ -15,7 +15,7 @@ from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Normalisation
 from quickstudy.forward.derivatives import gradient_of
-from quickstudy.learners.learner import Loss, check_outputs, default_loss
+from quickstudy.learners.learner import Loss
 from quickstudy.learners.outcome import Values
 from quickstudy.learners.tune.training_run import TrainingRun, hidden
 from quickstudy.random import Seed
@@ -119,8 +119,7 @@ class Architecture(TrainingRun):
         def L(theta: Parameters) -> tuple[Tensor, tuple[()]]:
             decay = sum((value * value).sum() for value in theta.values()) * (self.weight_decay / 2)
             prediction = self.run(theta, batch.x)
-            check_outputs(prediction, batch)
-            return self.criterion(prediction, batch.y) + decay, ()
+            return self.criterion_of(batch)(prediction, batch.y) + decay, ()
 
         g = gradient_of(L, state["theta"])[0]
         return {"theta": {name: value - self.inner_lr * g[name] for name, value in state["theta"].items()}}
@@ -130,8 +129,8 @@ class Architecture(TrainingRun):
         return self.run(state["theta"], x)
 
     @property
-    def criterion(self) -> Loss:
-        return self.loss_function or default_loss
+    def criterion(self) -> Loss | None:
+        return self.loss_function
 
     @property
     def architecture(self) -> Setting:

@@ -10,7 +10,6 @@ from quickstudy.errors import ArgumentError, LabelError, ShapeError, TaskError
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Normalisation
 from quickstudy.forward.derivatives import gradient_of
-from quickstudy.learners.learner import default_loss
 from quickstudy.learners.tune.learned_training import LearnedTraining, TrainingState
 from quickstudy.learners.tune.parts import ExampleWeights, logit
 from quickstudy.random import Seed, stateless_order
@@ -175,7 +174,7 @@ class LearningToReweight(LearnedTraining):
         def ahead(at: Parameters) -> tuple[Tensor, tuple[()]]:
             g = self.losses(state, weighed)[1](at["e"])
             moved = {name: p - a[name] * g[name] for name, p in theta.items()}  # (1)
-            return default_loss(self.predict({"theta": moved}, trusted.x), trusted.y), ()
+            return trusted.target.loss(self.predict({"theta": moved}, trusted.x), trusted.y), ()
 
         e = next(iter(theta.values())).new_zeros(len(weighed))
         u = -gradient_of(ahead, {"e": e})[0]["e"]  # (2)

@@ -25,12 +25,12 @@ from quickstudy.forward.derivatives import pullback, stop
 from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.rates import LearnedRates, Rates
 from quickstudy.learners.descend.rule import SGD, InnerRule
-from quickstudy.learners.learner import Loss, check_outputs, default_loss
 from quickstudy.learners.outcome import State
 from quickstudy.learners.tune.hyperparameters import ConcreteDropout, Decays, Schedule, WeightDecay
-from quickstudy.learners.tune.parts import ExampleLoss, ExampleWeights, UpdateRule, default_each
+from quickstudy.learners.tune.parts import ExampleLoss, ExampleWeights, UpdateRule
 from quickstudy.learners.tune.training_run import TrainingRun, hidden
 from quickstudy.random import Seed, stateless_seed
+from quickstudy.targets import Labels, Values, check_fit
 
 if TYPE_CHECKING:
     from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
@@ -148,14 +148,20 @@ class LearnedTraining(TrainingRun):
 
         def each(theta: Parameters) -> Tensor:
             prediction = call(self.student.module, theta, x, self._forward(state))
-            check_outputs(prediction, batch)
-            return self.each(prediction, batch.y)
+            return self.each(prediction, batch)
 
         return pullback(each, state["theta"])
 
-    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+    def each(self, prediction: Tensor, batch: Examples) -> Tensor:
         """The inner loss of every example (examples,)."""
-        return default_each(prediction, y) if self.loss_part is None else self.loss_part.each(prediction, y)
+        check_fit(batch.target, prediction, batch.y)
+        if self.loss_part is None:
+            return batch.target.each(prediction, batch.y)
+        if not isinstance(batch.target, Labels | Values):
+            raise UnsupportedError(
+                "loss", expected="labels or values, which a learned loss reads", got=repr(batch.target), do="Leave `loss` out."
+            )
+        return self.loss_part.each(prediction, batch.y)
 
     def rate(self, t: Tensor, theta: Parameters) -> Parameters:
         """The step size of every tensor at step t."""
@@ -179,11 +185,6 @@ class LearnedTraining(TrainingRun):
         drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.student.module.modules())
         drawn = self.batch_size is not None or self.augmentation is not None or drops
         return not drawn and (self.weigh is None or self.weigh.order_invariant)
-
-    @property
-    def criterion(self) -> Loss:
-        """The outer loss: plain, also where the inner one is learned."""
-        return default_loss
 
     def adapted(self, state: State) -> Parameters | None:
         """With a learned start the student's weights by their names in phi."""

@@ -36,7 +36,7 @@ class TrainingRun(Learner):
         begin(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `stateless_uniform(seed, shape)`
         advance(state, batch) -> state   pure, differentiable, runs under vmap
         predict(state, x) -> Tensor
-        objective(state, batch)          where it is not criterion(predict(state, batch.x), batch.y)
+        objective(state, batch)          where it is not the criterion of predict(state, batch.x)
 
     A state is a dict of tensors (nested dicts, lists and tuples are fine). The student is structure and not phi: keep it with
     `self.student = hidden(network)` and run it with `self.run(theta, x)`.
@@ -75,7 +75,7 @@ class TrainingRun(Learner):
 
     def objective(self, state: Any, batch: Examples) -> Tensor:
         """(3) The outer loss of a state, a scalar."""
-        return self.criterion(self.predict(state, batch.x), batch.y)
+        return self.criterion_of(batch)(self.predict(state, batch.x), batch.y)
 
     # ---- what it has from its base ----
 

@@ -1,0 +1,192 @@
+"""Metrics: a number for the answers of one task. Which ones an evaluation takes, the kind of target says.
+
+A metric that a task leaves undefined (the ROC curve of queries of one class) is NaN there, and the task is left out of its mean.
+Those beyond a line are of torchmetrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Target, TokenLabels, Values
+
+LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How the answers of one task are scored.
+
+    Args:
+        name: what tables and records call it.
+        function: (prediction, y, target) -> a scalar, of a prediction as the learner gives it; NaN where it is undefined.
+        higher_is_better: whether the greater of two scores is the better one.
+        percent: whether it lies in [0, 1] and is written in per cent.
+        kinds: of target that it serves; None: all.
+    """
+
+    name: str
+    function: Callable[[Tensor, Tensor, Any], Tensor]
+    higher_is_better: bool = True
+    percent: bool = False
+    kinds: tuple[type[Target], ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """What an axis calls it."""
+        return f"{LABELS.get(self.name, self.name.replace('_', ' '))}{' (%)' if self.percent else ''}"
+
+    def axis(self, value: float) -> float:
+        """The value as an axis shows it, in per cent where it is written so."""
+        return 100 * value if self.percent else value
+
+    def text(self, mean: float, ci95: float | None = None) -> str:
+        """87.31 ± 0.62 %, or 0.0831 ± 0.0042."""
+        if self.percent:
+            return f"{100 * mean:.2f} %" if ci95 is None else f"{100 * mean:.2f} ± {100 * ci95:.2f} %"
+        return f"{mean:.4g}" if ci95 is None else f"{mean:.4g} ± {ci95:.2g}"
+
+    def gain(self, first: float, other: float) -> float:
+        """By how much `first` is better than `other`: positive where it is."""
+        return first - other if self.higher_is_better else other - first
+
+    def chance(self, protocol: dict[str, Any]) -> float | None:
+        """The accuracy of a guess, 1 / ways; None where there is none."""
+        ways = protocol.get("ways")
+        return 1 / ways if self.name == "accuracy" and isinstance(ways, int) else None
+
+
+LABELS = {"mse": "mean squared error", "rmse": "root mean squared error", "mae": "mean absolute error", "roc_auc": "ROC AUC"}
+LABELS |= {"nll": "negative log likelihood"}
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of this name, of an evaluation that was read from a file as well.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if name == LOSS:
+        return OWN_LOSS
+    if name not in METRICS:
+        raise ArgumentError("metrics", expected=f"'loss' or names of {sorted(METRICS)}", got=repr(name), do="Or give a Metric.")
+    return METRICS[name]
+
+
+def chosen(metrics: Sequence[str | Metric] | None, target: Target) -> list[Metric]:
+    """The metrics asked for; those of the target where none are.
+
+    Raises:
+        ArgumentError: one that does not exist.
+        UnsupportedError: one that does not serve this kind of target.
+    """
+    if metrics is not None and (isinstance(metrics, str | Metric) or not metrics):
+        raise ArgumentError("metrics", expected="a list of names or Metrics", got=repr(metrics), do="metrics=['accuracy'].")
+    found = [one if isinstance(one, Metric) else metric_named(one) for one in metrics or target.scores]
+    for metric in found:
+        if not serves(metric, target):
+            serve = [name for name, one in METRICS.items() if serves(one, target)]
+            raise UnsupportedError(
+                "metrics", expected=f"metrics of {target!r}: {['loss', *serve]}", got=repr(metric.name), do="Take one of them."
+            )
+    return found
+
+
+def serves(metric: Metric, target: Target) -> bool:
+    """Whether the metric says something of this kind of target."""
+    if metric.name == "nll" and isinstance(target, Values) and target.distribution is None:
+        return False  # a value alone has no likelihood
+    return metric.kinds is None or isinstance(target, metric.kinds)
+
+
+# ---- those there are ---------------------------------------------------------------------------------------------------
+
+
+def accuracy(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """The share of right answers, among the entries that are known."""
+    right = (target.read(prediction) == y).to(prediction.dtype)
+    known = ~y.isnan() if isinstance(target, MultiLabel) else y != NONE if isinstance(target, TokenLabels) else None
+    return right.mean() if known is None else right[known].mean()
+
+
+def nll(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """The mean negative log likelihood: the loss of the kind."""
+    return target.mean(prediction, y)
+
+
+def mse(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """Mean squared error."""
+    return ((target.read(prediction) - y) ** 2).mean()
+
+
+def rmse(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """Its root, in the units of y."""
+    return mse(prediction, y, target).sqrt()
+
+
+def mae(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """Mean absolute error."""
+    return (target.read(prediction) - y).abs().mean()
+
+
+def macro_f1(prediction: Tensor, y: Tensor, target: Labels) -> Tensor:
+    """The mean over classes of F1."""
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    return multiclass_f1_score(target.read(prediction), y, max(target.count, 2), average="macro")
+
+
+def roc_auc(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """The area under the ROC curve; of several labels the mean over those that have both a yes and a no."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    return _mean_of_columns(binary_auroc, prediction, y, target, lambda truth: bool(truth.any()) and not bool(truth.all()))
+
+
+def average_precision(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    """The area under precision against recall; of several labels the mean over those that have a yes."""
+    from torchmetrics.functional.classification import binary_average_precision
+
+    return _mean_of_columns(binary_average_precision, prediction, y, target, lambda truth: bool(truth.any()))
+
+
+def _mean_of_columns(
+    function: Callable, prediction: Tensor, y: Tensor, target: Target, defined: Callable[[Tensor], bool]
+) -> Tensor:
+    p = target.probabilities(prediction)
+    columns = zip(p.T, y.T, strict=True) if isinstance(target, MultiLabel) else [(p, y)]
+    found = []
+    for own, truth in columns:
+        known = ~truth.isnan()
+        if defined(truth[known] == 1):
+            found.append(function(own[known], truth[known].long()))
+    return torch.stack(found).mean() if found else prediction.new_tensor(torch.nan)
+
+
+def _asked_of_the_learner(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
+    raise UnsupportedError("metrics", expected="the learner's own loss", got="predictions", do="Use evaluate(metrics=['loss']).")
+
+
+CLASSES, NUMBERS = (Labels,), (Values,)
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", accuracy, percent=True, kinds=(Labels, MultiLabel, Binary)),
+        Metric("macro_f1", macro_f1, percent=True, kinds=CLASSES),
+        Metric("nll", nll, higher_is_better=False, kinds=(Labels, MultiLabel, Binary, TokenLabels, Values)),  # of a distribution
+        Metric("mse", mse, higher_is_better=False, kinds=NUMBERS),
+        Metric("rmse", rmse, higher_is_better=False, kinds=NUMBERS),
+        Metric("mae", mae, higher_is_better=False, kinds=NUMBERS),
+        Metric("roc_auc", roc_auc, percent=True, kinds=(Binary, MultiLabel)),
+        Metric("average_precision", average_precision, percent=True, kinds=(Binary,)),
+        Metric("mean_average_precision", average_precision, percent=True, kinds=(MultiLabel,)),
+        Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,)),
+    )
+}
+OWN_LOSS = Metric(LOSS, _asked_of_the_learner, higher_is_better=False)

@@ -1,0 +1,110 @@
+"""Wrapper: the base of learners that are made of another, with all that the other can."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quickstudy.episode import Examples
+from quickstudy.errors import NotFiniteError
+from quickstudy.forward.call import Parameters
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import State
+
+if TYPE_CHECKING:
+    from quickstudy.learners.descend.hypergradient import Hypergradient
+    from quickstudy.meta.outer import Outer
+    from quickstudy.tasks.interface import TaskDistribution
+
+
+class Wrapper(Learner):
+    """A learner F made of a `wrapped` one; it hands on what the wrapped one declares and takes.
+
+    One of them defines `state`, `answer` and `outcome`, which call those of the wrapped learner; where the wrapped one adapts
+    parameters, `inner_state` finds its state in that of the wrapper, so that `adapted` can name them.
+
+    Args:
+        learner: the wrapped one, kept as `self.learner`.
+    """
+
+    def __init__(self, learner: Learner):
+        super().__init__(normalisation=learner.normalisation)
+        self.learner = learner
+
+    @property
+    def wrapped(self) -> Learner:
+        """The learner that it is made of."""
+        return self.learner
+
+    @property
+    def innermost(self) -> Learner:
+        """The learner within all wrappers."""
+        return self.wrapped.innermost
+
+    def inner_state(self, state: State) -> State | None:
+        """The wrapped learner's state in that of the wrapper; None where it has several, or none."""
+        return None
+
+    def adapted(self, state: State) -> Parameters | None:
+        inner = self.inner_state(state)
+        found = None if inner is None else self.learner.adapted(inner)
+        return None if found is None else {f"learner.{name}": value for name, value in found.items()}
+
+    # ---- what it declares ----
+
+    @property
+    def adapts_parameters(self) -> bool:
+        return self.wrapped.adapts_parameters and type(self).inner_state is not Wrapper.inner_state
+
+    @property
+    def label_equivariant(self) -> bool:  # type: ignore[override]
+        return self.wrapped.label_equivariant
+
+    @property
+    def order_invariant(self) -> bool:  # type: ignore[override]
+        return self.wrapped.order_invariant
+
+    @property
+    def exact_gradient(self) -> bool:  # type: ignore[override]
+        return self.wrapped.exact_gradient
+
+    @property
+    def needs_support(self) -> bool:  # type: ignore[override]
+        return self.wrapped.needs_support
+
+    @property
+    def query_like_support(self) -> bool:  # type: ignore[override]
+        return self.wrapped.query_like_support
+
+    @property
+    def meta_learns(self) -> bool:  # type: ignore[override]
+        return self.wrapped.meta_learns
+
+    # ---- what it takes; an AttributeError where the wrapped learner has no such thing ----
+
+    @property
+    def outer(self) -> Outer | None:
+        """The across-task method of the wrapped learner."""
+        return self.wrapped.outer  # type: ignore[return-value]
+
+    @property
+    def inner_steps(self) -> int:
+        """Of the wrapped learner."""
+        return self.wrapped.inner_steps  # type: ignore[return-value]
+
+    @property
+    def hypergradient(self) -> Hypergradient:
+        """Of the wrapped learner."""
+        return self.wrapped.hypergradient  # type: ignore[return-value]
+
+    @property
+    def criterion(self) -> Loss | None:
+        return self.wrapped.criterion
+
+    def prepare(self, tasks: TaskDistribution) -> None:
+        self.wrapped.prepare(tasks)
+
+    def divergence(self, support: Examples) -> NotFiniteError:
+        return self.wrapped.divergence(support)
+
+    def measured(self, values: Any) -> Any:
+        return self.wrapped.measured(values)
