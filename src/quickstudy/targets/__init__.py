@@ -1,0 +1,24 @@
+"""Kinds of target: what y is. The kind decides the loss, the scores, how an output is read, and which shapes fit.
+
+    kind               y                                output             loss                      score
+    Labels(ways)       int64 (n,)                       (n, ways)          cross-entropy             accuracy
+    Values()           float (n, *target)               (n, *target)       mean squared error        mse
+    Values("normal")   float (n, *target)               (n, *target, 2)    negative log likelihood   nll
+    MultiLabel()       0, 1 (n, c), NaN = not known     (n, c)             binary cross-entropy      mean_average_precision
+    Binary()           0, 1 (n,)                        (n,) or (n, 2)     binary cross-entropy      roc_auc
+    TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy
+
+A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. Where nobody says,
+integers are labels and floating-point numbers are values. Shapes of prediction and y are checked here and nowhere else, so that
+nothing broadcasts.
+"""
+
+from quickstudy.targets.binary import Binary as Binary
+from quickstudy.targets.binary import MultiLabel as MultiLabel
+from quickstudy.targets.labels import NONE as NONE
+from quickstudy.targets.labels import Labels as Labels
+from quickstudy.targets.labels import TokenLabels as TokenLabels
+from quickstudy.targets.target import Target as Target
+from quickstudy.targets.target import check_fit as check_fit
+from quickstudy.targets.target import check_fit_of_own as check_fit_of_own
+from quickstudy.targets.values import Values as Values

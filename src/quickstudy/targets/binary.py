@@ -1,0 +1,109 @@
+"""Yes or no: once for each example, or for each of several labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quickstudy.errors import LabelError
+from quickstudy.targets.target import Target
+
+
+@dataclass(frozen=True)
+class Binary(Target):
+    """Yes or no: y of 0 and 1 (n,); one logit (n,), or two (n, 2), no and yes."""
+
+    scores = ("roc_auc", "average_precision")
+    averaged = "binary"
+
+    def check(self, argument: str, y: Tensor) -> None:
+        _check_zeros_and_ones(argument, y, known=None, axes=(1, 2))
+
+    def fits(self, prediction: Tensor, y: Tensor) -> bool:
+        return prediction.shape in (y.shape, (*y.shape, 2))
+
+    def outputs(self, y: Tensor) -> str:
+        return f"{tuple(y.shape)} or {(*y.shape, 2)}: one logit, or two"
+
+    def logit(self, prediction: Tensor, ndim: int = 1) -> Tensor:
+        """Of yes, (n,)."""
+        return prediction[..., 1] - prediction[..., 0] if prediction.ndim > ndim else prediction
+
+    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(self.logit(prediction), y.to(prediction.dtype), reduction="none")
+
+    def read(self, prediction: Tensor) -> Tensor:
+        return (self.logit(prediction) > 0).to(torch.int64)
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        return self.logit(prediction).sigmoid()
+
+
+@dataclass(frozen=True)
+class MultiLabel(Target):
+    """Several classes at once: y (n, classes) of 0, 1, and NaN where it is not known; one logit for each.
+
+    An entry that is not known counts in no loss and in no score.
+
+    Args:
+        names: of the classes.
+    """
+
+    names: tuple[str, ...] | None = None
+
+    scores = ("mean_average_precision", "accuracy")
+    averaged = "sigmoid"
+
+    def check(self, argument: str, y: Tensor) -> None:
+        _check_zeros_and_ones(argument, y, known=~y.isnan() if y.is_floating_point() else None, axes=(2, 3))
+        if self.names is not None and y.shape[-1] != len(self.names):
+            raise LabelError(
+                argument,
+                expected=f"{len(self.names)} columns, one for each name",
+                got=f"y of shape {tuple(y.shape)}",
+                do="Give a name for each column of y.",
+            )
+
+    def missing(self, y: Tensor) -> Tensor:
+        return y.isnan()
+
+    def fits(self, prediction: Tensor, y: Tensor) -> bool:
+        return prediction.shape == y.shape
+
+    def outputs(self, y: Tensor) -> str:
+        return f"{tuple(y.shape)}: a logit for each class"
+
+    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+        loss, known = self._loss(prediction, y)
+        return (loss * known).sum(-1) / known.sum(-1).clamp(min=1)
+
+    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
+        loss, known = self._loss(prediction, y)
+        return (loss * known).sum() / known.sum().clamp(min=1)
+
+    def read(self, prediction: Tensor) -> Tensor:
+        return (prediction > 0).to(prediction.dtype)
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        return prediction.sigmoid()
+
+    def _loss(self, prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        known = ~y.isnan()
+        return F.binary_cross_entropy_with_logits(prediction, y.nan_to_num(0.0), reduction="none"), known.to(prediction.dtype)
+
+
+def _check_zeros_and_ones(argument: str, y: Tensor, known: Tensor | None, axes: tuple[int, ...]) -> None:
+    values = y if known is None else y[known]
+    right = y.ndim in axes and y.dtype != torch.bool and bool(((values == 0) | (values == 1)).all())
+    if not right:
+        missing = ", NaN where it is not known" if known is not None else ""
+        found = [round(float(one), 4) for one in torch.unique(values)[:6]]
+        raise LabelError(
+            argument,
+            expected=f"0 and 1{missing}, in {axes[0]} axes, or {axes[1]} of a batch of tasks",
+            got=f"y of dtype {y.dtype} and shape {tuple(y.shape)} with the values {found}",
+            do="Convert truth values with y.float(); class labels of more than two classes are Labels(ways).",
+        )

@@ -1,0 +1,140 @@
+"""Labels: one class for each example, or for each token of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quickstudy.errors import ArgumentError, LabelError
+from quickstudy.targets.target import Target
+
+NONE = -100  # the label of a token that has none
+
+
+@dataclass(frozen=True)
+class Labels(Target):
+    """One of `count` classes: y int64 (n,) of 0..count-1, logits (n, count).
+
+    A network may have more outputs than the task has classes; those beyond are never an answer.
+
+    Raises:
+        ArgumentError: no class.
+    """
+
+    count: int
+
+    scores = ("accuracy",)
+    averaged = "softmax"
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ArgumentError("ways", expected="0 or more", got=str(self.count), do="Give the number of classes.")
+
+    @property
+    def ways(self) -> int:
+        return self.count
+
+    def check(self, argument: str, y: Tensor) -> None:
+        check_integers(argument, y, self.count, axes=(1, 2), shape="(examples,), or of a batch (tasks, examples)")
+
+    def fits(self, prediction: Tensor, y: Tensor) -> bool:
+        return prediction.ndim == y.ndim + 1 and prediction.shape[:-1] == y.shape and prediction.shape[-1] >= self.count
+
+    def outputs(self, y: Tensor) -> str:
+        return f"{(*y.shape, self.count)}: one row of at least {self.count} logits for each example"
+
+    def logits(self, prediction: Tensor) -> Tensor:
+        """Those of the task's own classes."""
+        return prediction[..., : self.count]
+
+    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(prediction), y, reduction="none")
+
+    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(prediction), y)
+
+    def read(self, prediction: Tensor) -> Tensor:
+        return self.logits(prediction).argmax(-1)
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        return self.logits(prediction).softmax(-1)
+
+
+@dataclass(frozen=True)
+class TokenLabels(Target):
+    """A class for each token: y int64 (n, length), -100 where a token has none; logits (n, length, count).
+
+    Args:
+        count: how many classes.
+        names: of the classes.
+
+    Raises:
+        ArgumentError: no class, or another number of names.
+    """
+
+    count: int
+    names: tuple[str, ...] | None = None
+
+    scores = ("token_accuracy",)
+    averaged = "softmax"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ArgumentError("TokenLabels(count)", expected="1 or more", got=str(self.count), do="Give the number of classes.")
+        if self.names is not None and len(self.names) != self.count:
+            raise ArgumentError(
+                "names", expected=f"{self.count} names, one for each class", got=str(len(self.names)), do="Name every class."
+            )
+
+    @property
+    def ways(self) -> int:
+        return self.count
+
+    def check(self, argument: str, y: Tensor) -> None:
+        check_integers(
+            argument, y, self.count, axes=(2, 3), shape="(examples, length), or of a batch (tasks, examples, length)", none=True
+        )
+
+    def fits(self, prediction: Tensor, y: Tensor) -> bool:
+        return prediction.ndim == y.ndim + 1 and prediction.shape[:-1] == y.shape and prediction.shape[-1] >= self.count
+
+    def outputs(self, y: Tensor) -> str:
+        return f"{(*y.shape, self.count)}: at least {self.count} logits for each token"
+
+    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+        loss = F.cross_entropy(prediction[..., : self.count].movedim(-1, 1), y, reduction="none", ignore_index=NONE)
+        return loss.sum(1) / (y != NONE).sum(1).clamp(min=1)
+
+    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
+        loss = F.cross_entropy(prediction[..., : self.count].movedim(-1, 1), y, reduction="sum", ignore_index=NONE)
+        return loss / (y != NONE).sum().clamp(min=1)
+
+    def read(self, prediction: Tensor) -> Tensor:
+        return prediction[..., : self.count].argmax(-1)
+
+    def probabilities(self, prediction: Tensor) -> Tensor:
+        return prediction[..., : self.count].softmax(-1)
+
+
+def check_integers(argument: str, y: Tensor, count: int, axes: tuple[int, ...], shape: str, none: bool = False) -> None:
+    """Raise where y is not int64 of so many axes with values 0..count-1, or -100 where that is allowed."""
+    if y.dtype != torch.int64 or y.ndim not in axes:
+        raise LabelError(
+            argument,
+            expected=f"labels, int64 {shape}",
+            got=f"y of dtype {y.dtype} and shape {tuple(y.shape)}",
+            do="Take the column, y[:, 0]." if y.shape[-1:] == (1,) else "Convert class labels with y.long().",
+        )
+    if y.numel() == 0:
+        return
+    low, high = (int(one) for one in torch.aminmax(y.where(y != NONE, 0) if none else y))
+    if low < 0 or high >= count:
+        raise LabelError(
+            argument,
+            expected=f"labels from 0 to {count - 1}, of {count} classes" + (f", and {NONE} for none" if none else ""),
+            got=f"the label {low if low < 0 else high}",
+            do="Number the classes of the task from 0 (torch.unique(y, return_inverse=True)[1]), or give their true number.",
+        )
