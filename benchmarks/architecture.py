@@ -22,11 +22,11 @@ from sklearn.datasets import load_digits
 import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Interval, interval, read, write
-from quickstudy.learners.tune.architecture import Architecture, architectures
-from quickstudy.learners.tune.search_space import OPERATIONS, search_cell
+from quickstudy.learners.bilevel.architecture import Architecture, architectures
+from quickstudy.learners.bilevel.search_space import OPERATIONS, search_cell
+from quickstudy.meta.estimators.values import Values
 from quickstudy.meta.problem import Problem
-from quickstudy.meta.regularised_evolution import CERTAIN
-from quickstudy.meta.values import Values
+from quickstudy.meta.searches.regularised_evolution import CERTAIN
 
 RESULTS = Path(__file__).resolve().parent / "architecture.json"
 STEPS, BATCH, RATE, EVALUATIONS, TRUTHS = 300, 32, 0.3, 32, 5

@@ -36,7 +36,7 @@ import quickstudy as qs
 from benchmarks.mnist import mnist_files
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
-from quickstudy.tasks.streams import StreamTasks
+from quickstudy.tasks.distribution.streams import StreamTasks
 
 RESULTS = Path(__file__).resolve().parent / "augmentation.json"
 SHOTS, HELD, BATCH, STEPS, OUTER, WINDOW, RATE = 10, 20, 50, 600, 120, 20, 0.05

@@ -32,11 +32,11 @@ import quickstudy as qs
 from benchmarks.mnist import mnist_files
 from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.episode import Examples
-from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.meta.lookahead import Lookahead
-from quickstudy.meta.training import MetaTraining
-from quickstudy.tasks.streams import Streams
+from quickstudy.learners.bilevel.example_weights import LearningToReweight, MetaWeightNet
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.meta.estimators.lookahead import Lookahead
+from quickstudy.meta.loop.state import MetaTraining
+from quickstudy.tasks.distribution.streams import Streams
 
 mpl.use("Agg")
 HERE = Path(__file__).resolve().parent

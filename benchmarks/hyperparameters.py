@@ -44,7 +44,7 @@ from torch.utils import _pytree as pytree
 import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
-from quickstudy.meta.training import MetaTraining
+from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.tasks import TaskDistribution
 
 RESULTS = Path(__file__).resolve().parent / "hyperparameters.json"

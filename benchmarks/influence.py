@@ -43,7 +43,7 @@ import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.episode import Examples
-from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.random import stateless_normal
 
 HERE = Path(__file__).resolve().parent

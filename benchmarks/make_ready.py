@@ -1,6 +1,6 @@
 """The learner that comes along: Prototypical, meta-trained for five minutes on drawn characters alone, and its calibration.
 
-python -m benchmarks.make_ready [--seconds 300]       writes src/quickstudy/ready/strokes
+python -m benchmarks.make_ready [--seconds 300]       writes src/quickstudy/pretrained/strokes
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import quickstudy as qs
 from benchmarks.entry import EXECUTOR, gradient
 from quickstudy.tasks import TaskFamily
 
-READY = Path(qs.__file__).parent / "ready" / "strokes"
+READY = Path(qs.__file__).parent / "pretrained" / "strokes"
 
 
 def main() -> None:

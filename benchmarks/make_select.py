@@ -1,4 +1,4 @@
-"""The results that quickstudy.select comes along with: every candidate on small tables of every family.
+"""The results that quickstudy.domains.tables.select comes along with: every candidate on small tables of every family.
 
     python -m benchmarks.make_select                   20 tables of each of the 12 families: about 10 minutes of one thread
     python -m benchmarks.make_select --seconds 300     stop then; the same command goes on
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from quickstudy.select.candidates import grid
-from quickstudy.select.meta_features import meta_features
-from quickstudy.select.results import SHIPPED, Results, measure
-from quickstudy.select.tables import FAMILIES, draw
+from quickstudy.domains.tables.select.candidates import grid
+from quickstudy.domains.tables.select.meta_features import meta_features
+from quickstudy.domains.tables.select.results import SHIPPED, Results, measure
+from quickstudy.domains.tables.select.tables import FAMILIES, draw
 
 LIMIT = 200_000  # bytes of a file that comes along
 

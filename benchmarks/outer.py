@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 import quickstudy as qs
 from benchmarks.memory import _Peak, _resident
-from quickstudy.learners.tune.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
 
 # ---- the LSTM update rule: 20 unrolled steps of an MLP of 20 sigmoid units on MNIST-sized images, batch 128 ------------------
 

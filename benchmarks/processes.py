@@ -38,7 +38,7 @@ import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, command, read, write
 from quickstudy.evaluation.evaluate import interval
-from quickstudy.tasks.gaussian_process import KERNELS, log_likelihood, posterior
+from quickstudy.tasks.synthetic.gaussian_process import KERNELS, log_likelihood, posterior
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "processes.json", HERE.parent / "docs" / "pictures" / "processes.png"

@@ -13,11 +13,11 @@ import quickstudy as qs
 from benchmarks.mnist import mnist_files
 from benchmarks.study import Result
 from benchmarks.tuned_optimizers import BASELINES, RATES, STEPS, finite, outer, selected, summary
-from quickstudy.learners.tune.learned_mlp_rule import MLPRule
-from quickstudy.learners.tune.learned_rule import LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.learners.tune.training_run import initial_parameters
-from quickstudy.tasks.streams import Streams
+from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.training_run import initial_parameters
+from quickstudy.tasks.distribution.streams import Streams
 
 # A rule is the same for every weight: it begins on images averaged over 4 x 4 pixels, then over 2 x 2, whose students have fewer
 # weights, so that a meta-step takes a tenth and a third of the time. (pixels a side, share of the time, executor)

@@ -12,9 +12,9 @@ import quickstudy as qs
 from benchmarks.study import Result
 from benchmarks.tuned_optimizers import BASELINES, RATES, STEPS, finite, outer, selected, summary
 from quickstudy.episode import Episode, Examples
-from quickstudy.learners.tune.learned_rule import LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.learners.tune.parts import ExampleWeights
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.parts import ExampleWeights
 from quickstudy.random import stateless_normal
 from quickstudy.tasks import TaskDistribution
 

@@ -1,4 +1,4 @@
-"""quickstudy.select on tables it has not seen, against the best single learner on average and random choice.
+"""quickstudy.domains.tables.select on tables it has not seen, against the best single learner on average and random choice.
 
     python -m benchmarks.select_tables                 6 tables of each family, about 8 minutes of one thread
     python -m benchmarks.select_tables --print         the Markdown of benchmarks/select.json
@@ -30,12 +30,12 @@ import sklearn
 import torch
 
 import quickstudy as qs
+from quickstudy.domains.tables.select.candidates import Candidate, accuracy, cross_validated
+from quickstudy.domains.tables.select.recommender import Recommender
+from quickstudy.domains.tables.select.results import Results, measure, shipped
+from quickstudy.domains.tables.select.search import warm_search
+from quickstudy.domains.tables.select.tables import FAMILIES, Table, draw
 from quickstudy.evaluation.evaluate import interval
-from quickstudy.select.candidates import Candidate, accuracy, cross_validated
-from quickstudy.select.recommender import Recommender
-from quickstudy.select.results import Results, measure, shipped
-from quickstudy.select.search import warm_search
-from quickstudy.select.tables import FAMILIES, Table, draw
 
 RESULTS = Path(__file__).resolve().parent / "select.json"
 REAL = ("iris", "wine", "breast_cancer", "digits")

@@ -37,9 +37,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import quickstudy as qs
+from quickstudy.domains.tables.prior_fitted import PriorFitted
+from quickstudy.domains.tables.tabular_prior import TabularPrior
 from quickstudy.evaluation.evaluate import interval
-from quickstudy.recipes.prior_fitted import PriorFitted
-from quickstudy.tasks.tabular_prior import TabularPrior
 
 HERE = Path(__file__).resolve().parent
 RESULTS, OURS = HERE / "tables.json", "PriorFitted"

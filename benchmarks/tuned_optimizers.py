@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from benchmarks.study import Result
-from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 
 RATES = [10 ** (exponent / 3) for exponent in range(-15, 4)]  # 1e-5 .. 10, three to a decade
 STEPS = 100

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import quickstudy as qs
-from quickstudy import export as module
+from quickstudy.artifacts import export as module
+from quickstudy.artifacts.export import export
 from quickstudy.errors import ArgumentError, ConvergenceError, MissingPackageError, UnsupportedError
-from quickstudy.export import export
 
 LEARNERS = {
     "Prototypical, running": lambda: qs.Prototypical(qs.models.conv4(channels=4, size=16)),

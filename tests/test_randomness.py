@@ -35,7 +35,7 @@ SEEDS = {  # every way to set a generator that all share
 }
 ALLOWED = {
     "randomness.py": {"np.random.set_state", "random.setstate"},  # gives back what it took
-    "meta/training.py": {"torch.set_rng_state"},  # a resumed run goes on as the unbroken one, with a network that draws from it
+    "meta/loop/state.py": {"torch.set_rng_state"},  # a resumed run goes on as the unbroken one, with a network that draws from it
 }
 
 

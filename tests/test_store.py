@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import quickstudy as qs
+from quickstudy.artifacts.export import export
 from quickstudy.errors import CheckpointError
-from quickstudy.export import export
 
 
 def maml():

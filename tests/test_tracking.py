@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import quickstudy as qs
+from quickstudy.artifacts.tracking import tracker
 from quickstudy.errors import ArgumentError, MissingPackageError
-from quickstudy.tracking import tracker
 
 CONFIG = {"learner": {"name": "maml", "inner_lr": 0.01}, "train": {"steps": 4}}
 

@@ -5,33 +5,53 @@ phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 
 from quickstudy import models as models
 from quickstudy import optim as optim
-from quickstudy import select as select
 from quickstudy import targets as targets
 from quickstudy import tasks as tasks
-from quickstudy.check_model import check_model as check_model
+from quickstudy.artifacts.store import load as load
 from quickstudy.choice import Choice as Choice
+from quickstudy.diagnostics.check_model import check_model as check_model
+from quickstudy.diagnostics.diagnose import diagnose as diagnose
+from quickstudy.domains.images.views import Augmentation as Augmentation
 from quickstudy.episode import Episode as Episode
 from quickstudy.episode import Examples as Examples
 from quickstudy.evaluation.calibration import Calibration as Calibration
 from quickstudy.evaluation.calibration import calibrate as calibrate
 from quickstudy.evaluation.compare import compare as compare
-from quickstudy.evaluation.diagnose import diagnose as diagnose
 from quickstudy.evaluation.evaluate import Evaluation as Evaluation
 from quickstudy.evaluation.evaluate import evaluate as evaluate
+from quickstudy.evaluation.ood_scores import Energy as Energy
+from quickstudy.evaluation.ood_scores import MaxProbability as MaxProbability
 from quickstudy.evaluation.reliability import Reliability as Reliability
 from quickstudy.evaluation.reliability import reliability as reliability
-from quickstudy.evaluation.unknown import Energy as Energy
-from quickstudy.evaluation.unknown import MaxProbability as MaxProbability
+from quickstudy.learners.bilevel.architecture import Architecture as Architecture
+from quickstudy.learners.bilevel.architecture import Mixed as Mixed
+from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy as AugmentationPolicy
+from quickstudy.learners.bilevel.example_weights import LearningToReweight as LearningToReweight
+from quickstudy.learners.bilevel.example_weights import MetaWeightNet as MetaWeightNet
+from quickstudy.learners.bilevel.example_weights import WeightPerExample as WeightPerExample
+from quickstudy.learners.bilevel.hyperparameters import ConcreteDropout as ConcreteDropout
+from quickstudy.learners.bilevel.hyperparameters import LabelSmoothing as LabelSmoothing
+from quickstudy.learners.bilevel.hyperparameters import Schedule as Schedule
+from quickstudy.learners.bilevel.hyperparameters import WeightDecay as WeightDecay
+from quickstudy.learners.bilevel.learned_loss import LearnedLoss as LearnedLoss
+from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule as MLPRule
+from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum as LearnedMomentum
+from quickstudy.learners.bilevel.learned_rule import LSTMRule as LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining as LearnedTraining
+from quickstudy.learners.bilevel.search_space import SearchCell as SearchCell
+from quickstudy.learners.bilevel.search_space import search_cell as search_cell
+from quickstudy.learners.bilevel.search_space import search_conv as search_conv
+from quickstudy.learners.bilevel.training_run import TrainingRun as TrainingRun
 from quickstudy.learners.compare.centroid import CentredCentroid as CentredCentroid
 from quickstudy.learners.compare.feat import FEAT as FEAT
 from quickstudy.learners.compare.feat import SetToSet as SetToSet
+from quickstudy.learners.compare.learned_metric import LearnedMetric as LearnedMetric
+from quickstudy.learners.compare.learned_metric import Mahalanobis as Mahalanobis
+from quickstudy.learners.compare.learned_metric import ScaledDistance as ScaledDistance
 from quickstudy.learners.compare.matching import FullContext as FullContext
 from quickstudy.learners.compare.matching import MatchingNetwork as MatchingNetwork
 from quickstudy.learners.compare.prototypical import Prototypical as Prototypical
 from quickstudy.learners.compare.relation import RelationNetwork as RelationNetwork
-from quickstudy.learners.compare.scaled import LearnedMetric as LearnedMetric
-from quickstudy.learners.compare.scaled import Mahalanobis as Mahalanobis
-from quickstudy.learners.compare.scaled import ScaledDistance as ScaledDistance
 from quickstudy.learners.compare.zero_shot import ZeroShot as ZeroShot
 from quickstudy.learners.descend.adapter import LoRA as LoRA
 from quickstudy.learners.descend.annealing import Annealing as Annealing
@@ -51,18 +71,16 @@ from quickstudy.learners.descend.rates import LearnedRates as LearnedRates
 from quickstudy.learners.descend.rule import SGD as SGD
 from quickstudy.learners.descend.rule import Adam as Adam
 from quickstudy.learners.descend.rule import Momentum as Momentum
-from quickstudy.learners.ensemble import Ensemble as Ensemble
 from quickstudy.learners.learner import Learner as Learner
 from quickstudy.learners.predictor import Predictor as Predictor
-from quickstudy.learners.remember.hypernetwork import Hypernetwork as Hypernetwork
-from quickstudy.learners.remember.in_context import InContext as InContext
-from quickstudy.learners.remember.mann import MANN as MANN
-from quickstudy.learners.remember.neural_process import CrossAttention as CrossAttention
-from quickstudy.learners.remember.neural_process import MeanPooling as MeanPooling
-from quickstudy.learners.remember.neural_process import NeuralProcess as NeuralProcess
-from quickstudy.learners.remember.neural_process import NeuralProcessClassifier as NeuralProcessClassifier
-from quickstudy.learners.remember.snail import SNAIL as SNAIL
-from quickstudy.learners.remember.tables import Tables as Tables
+from quickstudy.learners.read.hypernetwork import Hypernetwork as Hypernetwork
+from quickstudy.learners.read.in_context import InContext as InContext
+from quickstudy.learners.read.mann import MANN as MANN
+from quickstudy.learners.read.neural_process import CrossAttention as CrossAttention
+from quickstudy.learners.read.neural_process import MeanPooling as MeanPooling
+from quickstudy.learners.read.neural_process import NeuralProcess as NeuralProcess
+from quickstudy.learners.read.neural_process import NeuralProcessClassifier as NeuralProcessClassifier
+from quickstudy.learners.read.snail import SNAIL as SNAIL
 from quickstudy.learners.solve.logistic import Logistic as Logistic
 from quickstudy.learners.solve.ridge import Ridge as Ridge
 from quickstudy.learners.solve.svm import SVM as SVM
@@ -74,54 +92,36 @@ from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as Nea
 from quickstudy.learners.transfer.pretext import CosineClassifier as CosineClassifier
 from quickstudy.learners.transfer.pretext import Projection as Projection
 from quickstudy.learners.transfer.probe import Probe as Probe
-from quickstudy.learners.transfer.standardised import Standardised as Standardised
-from quickstudy.learners.tune.architecture import Architecture as Architecture
-from quickstudy.learners.tune.architecture import Mixed as Mixed
-from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy as AugmentationPolicy
-from quickstudy.learners.tune.example_weights import LearningToReweight as LearningToReweight
-from quickstudy.learners.tune.example_weights import MetaWeightNet as MetaWeightNet
-from quickstudy.learners.tune.example_weights import WeightPerExample as WeightPerExample
-from quickstudy.learners.tune.hyperparameters import ConcreteDropout as ConcreteDropout
-from quickstudy.learners.tune.hyperparameters import LabelSmoothing as LabelSmoothing
-from quickstudy.learners.tune.hyperparameters import Schedule as Schedule
-from quickstudy.learners.tune.hyperparameters import WeightDecay as WeightDecay
-from quickstudy.learners.tune.learned_loss import LearnedLoss as LearnedLoss
-from quickstudy.learners.tune.learned_mlp_rule import MLPRule as MLPRule
-from quickstudy.learners.tune.learned_momentum import LearnedMomentum as LearnedMomentum
-from quickstudy.learners.tune.learned_rule import LSTMRule as LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining as LearnedTraining
-from quickstudy.learners.tune.search_space import SearchCell as SearchCell
-from quickstudy.learners.tune.search_space import search_cell as search_cell
-from quickstudy.learners.tune.search_space import search_conv as search_conv
-from quickstudy.learners.tune.training_run import TrainingRun as TrainingRun
+from quickstudy.learners.wrap.ensemble import Ensemble as Ensemble
+from quickstudy.learners.wrap.standardised import Standardised as Standardised
+from quickstudy.learners.wrap.tables import Tables as Tables
 from quickstudy.linear_solvers import ConjugateGradient as ConjugateGradient
 from quickstudy.linear_solvers import Exact as Exact
 from quickstudy.linear_solvers import Identity as Identity
 from quickstudy.linear_solvers import Neumann as Neumann
-from quickstudy.meta.augmentation import Augmentation as Augmentation
-from quickstudy.meta.cmaes import CMAES as CMAES
-from quickstudy.meta.estimator import Backprop as Backprop
-from quickstudy.meta.estimator import ReptileDirection as ReptileDirection
-from quickstudy.meta.evolution import Evolution as Evolution
-from quickstudy.meta.evolution import PersistentEvolution as PersistentEvolution
+from quickstudy.meta.estimators.estimator import Backprop as Backprop
+from quickstudy.meta.estimators.estimator import ReptileDirection as ReptileDirection
+from quickstudy.meta.estimators.evolution import Evolution as Evolution
+from quickstudy.meta.estimators.evolution import PersistentEvolution as PersistentEvolution
+from quickstudy.meta.estimators.fixed_point import FixedPoint as FixedPoint
+from quickstudy.meta.estimators.forward_mode import ForwardMode as ForwardMode
+from quickstudy.meta.estimators.lookahead import Lookahead as Lookahead
+from quickstudy.meta.estimators.pretraining import Contrastive as Contrastive
+from quickstudy.meta.estimators.pretraining import Joint as Joint
+from quickstudy.meta.estimators.pretraining import Supervised as Supervised
+from quickstudy.meta.estimators.score_function import ScoreFunction as ScoreFunction
 from quickstudy.meta.executors import Compiled as Compiled
 from quickstudy.meta.executors import Loop as Loop
 from quickstudy.meta.executors import Threads as Threads
 from quickstudy.meta.executors import Vmap as Vmap
-from quickstudy.meta.fixed_point import FixedPoint as FixedPoint
-from quickstudy.meta.forward_mode import ForwardMode as ForwardMode
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
-from quickstudy.meta.lookahead import Lookahead as Lookahead
-from quickstudy.meta.outer import Gradient as Gradient
-from quickstudy.meta.population_based import PopulationBased as PopulationBased
-from quickstudy.meta.pretraining import Contrastive as Contrastive
-from quickstudy.meta.pretraining import Joint as Joint
-from quickstudy.meta.pretraining import Supervised as Supervised
-from quickstudy.meta.regularised_evolution import RandomSearch as RandomSearch
-from quickstudy.meta.regularised_evolution import RegularisedEvolution as RegularisedEvolution
-from quickstudy.meta.run import Run as Run
-from quickstudy.meta.score_function import ScoreFunction as ScoreFunction
-from quickstudy.meta.train import meta_train as meta_train
+from quickstudy.meta.loop.meta_train import meta_train as meta_train
+from quickstudy.meta.loop.outer import Gradient as Gradient
+from quickstudy.meta.loop.result import Run as Run
+from quickstudy.meta.searches.cmaes import CMAES as CMAES
+from quickstudy.meta.searches.population_based import PopulationBased as PopulationBased
+from quickstudy.meta.searches.regularised_evolution import RandomSearch as RandomSearch
+from quickstudy.meta.searches.regularised_evolution import RegularisedEvolution as RegularisedEvolution
 from quickstudy.recipes import ANIL as ANIL
 from quickstudy.recipes import BOIL as BOIL
 from quickstudy.recipes import CAVIA as CAVIA
@@ -143,7 +143,6 @@ from quickstudy.recipes import PriorFitted as PriorFitted
 from quickstudy.recipes import ProtoMAML as ProtoMAML
 from quickstudy.recipes import Reptile as Reptile
 from quickstudy.recipes import SimpleShot as SimpleShot
-from quickstudy.store import load as load
 
 __version__ = "0.1.0"
 
@@ -289,7 +288,6 @@ __all__ = [
     "reliability",
     "search_cell",
     "search_conv",
-    "select",
     "targets",
     "tasks",
 ]
@@ -301,4 +299,8 @@ def __getattr__(name: str) -> object:
         import quickstudy.sklearn
 
         return getattr(quickstudy.sklearn, name)
+    if name == "select":
+        from quickstudy.domains.tables import select
+
+        return select
     raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.learners.tune.parts import UpdateRule
+from quickstudy.learners.bilevel.parts import UpdateRule
 
 
 class Learned(Optimizer):
@@ -95,7 +95,7 @@ def load_rule(path: str | Path) -> UpdateRule:
     Raises:
         CheckpointError: no such folder, or a learner without a learned rule.
     """
-    from quickstudy import store
+    from quickstudy.artifacts import store
 
     folder = store._learner_in(Path(path))
     spec, tensors = store._read_config(folder).get("learner"), store._read_weights(folder)

@@ -264,7 +264,7 @@ def write_images(root, images, names):
 def test_a_folder_of_ones_own_from_training_to_prediction(tmp_path, monkeypatch, capsys):
     import torch
 
-    from quickstudy.tasks.drawing import draw_characters
+    from quickstudy.domains.images.drawing import draw_characters
 
     drawn = draw_characters(20, 6, generator=torch.Generator().manual_seed(0))
     write_images(tmp_path / "mine", drawn, [f"letter{number:02d}" for number in range(20)])

@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from quickstudy.tasks.drawing import draw_characters
+from quickstudy.domains.images.drawing import draw_characters
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 from quickstudy.sklearn import FewShotClassifier, FewShotRegressor
 
 EXPECTED_FAILURES: dict[str, str] = {}  # the name of a check: why it must fail. At most three; none is needed.

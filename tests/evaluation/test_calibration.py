@@ -9,9 +9,9 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, CheckpointError, NotFiniteError, TaskError, UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrate
-from quickstudy.evaluation.open_episodes import answers, closed, open_tasks
+from quickstudy.evaluation.ood_scores import Energy, MaxProbability
+from quickstudy.evaluation.open_set import answers, closed, open_tasks
 from quickstudy.evaluation.temperature import fit_temperature, nll
-from quickstudy.evaluation.unknown import Energy, MaxProbability
 from quickstudy.learners.compare.centroid import CentredCentroid
 
 

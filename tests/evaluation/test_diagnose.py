@@ -12,13 +12,13 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.evaluation.cka import cka
-from quickstudy.evaluation.diagnose import LayerRow, diagnose
-from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.evolution import Evolution, PersistentEvolution
-from quickstudy.meta.forward_mode import ForwardMode
-from quickstudy.meta.score_function import ScoreFunction
-from quickstudy.tasks.quadratic import Quadratic, half_squares
+from quickstudy.diagnostics.cka import cka
+from quickstudy.diagnostics.diagnose import LayerRow, diagnose
+from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
+from quickstudy.meta.estimators.forward_mode import ForwardMode
+from quickstudy.meta.estimators.score_function import ScoreFunction
+from quickstudy.tasks.synthetic.quadratic import Quadratic, half_squares
 
 
 @pytest.fixture(autouse=True)

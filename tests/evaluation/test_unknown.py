@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quickstudy.errors import ArgumentError
-from quickstudy.evaluation.unknown import Energy, MaxProbability, auroc, threshold_keeping
+from quickstudy.evaluation.ood_scores import Energy, MaxProbability, auroc, threshold_keeping
 
 SCORES = st.lists(st.integers(-3, 3), min_size=1, max_size=12)  # so few values that ties are many
 

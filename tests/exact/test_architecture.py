@@ -10,11 +10,11 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
-from quickstudy.learners.tune.architecture import Architecture, Mixed, architectures, fixed, space
-from quickstudy.learners.tune.search_space import SearchCell, search_cell, search_conv
+from quickstudy.learners.bilevel.architecture import Architecture, Mixed, architectures, fixed, space
+from quickstudy.learners.bilevel.search_space import SearchCell, search_cell, search_conv
+from quickstudy.meta.estimators.score_function import ScoreFunction
 from quickstudy.meta.executors import Threads
-from quickstudy.meta.regularised_evolution import RandomSearch, RegularisedEvolution
-from quickstudy.meta.score_function import ScoreFunction
+from quickstudy.meta.searches.regularised_evolution import RandomSearch, RegularisedEvolution
 
 pytestmark = pytest.mark.usefixtures("float64")
 

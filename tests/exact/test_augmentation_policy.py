@@ -11,9 +11,9 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.augmentation_policy import OPERATIONS, RANGES, AugmentationPolicy, affine, apply, warp
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.tasks.streams import Streams
+from quickstudy.learners.bilevel.augmentation_policy import OPERATIONS, RANGES, AugmentationPolicy, affine, apply, warp
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.tasks.distribution.streams import Streams
 
 GEOMETRIC = ("translate_x", "translate_y", "rotate", "scale", "shear")
 

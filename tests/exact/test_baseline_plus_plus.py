@@ -15,7 +15,7 @@ from quickstudy import errors
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
-from quickstudy.meta.pretraining import Supervised
+from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.recipes.baseline_plus_plus import BaselinePlusPlus
 
 

@@ -17,17 +17,17 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
-from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.evolution import Evolution, PersistentEvolution
+from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
+from quickstudy.meta.estimators.fixed_point import FixedPoint
+from quickstudy.meta.estimators.forward_mode import ForwardMode
+from quickstudy.meta.estimators.lookahead import Lookahead
 from quickstudy.meta.executors import Loop, Threads, Vmap
-from quickstudy.meta.fixed_point import FixedPoint
-from quickstudy.meta.forward_mode import ForwardMode
-from quickstudy.meta.lookahead import Lookahead
 from quickstudy.meta.problem import Problem
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
 
 TASKS, STEPS, WINDOW = 3, 20, 4
 
@@ -156,7 +156,7 @@ def test_lookahead_on_the_bilinear_game(order, executor):
     zeros = torch.zeros(1, 50, dtype=torch.float64)
     run, gradients = Game(), []
     outer = qs.Gradient(Lookahead(order=order), partial(torch.optim.SGD, lr=0.1))
-    from quickstudy.meta.training import MetaTraining
+    from quickstudy.meta.loop.state import MetaTraining
 
     training = MetaTraining(run, Replayed(zeros, zeros, 1), outer, None, None, 1, None, None, 0)
     training.take_executor(executor, 5, None)

@@ -11,15 +11,15 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.episode import stack
-from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
-from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
+from quickstudy.meta.estimators.fixed_point import FixedPoint
+from quickstudy.meta.estimators.lookahead import Lookahead
 from quickstudy.meta.executors import Loop, Vmap
-from quickstudy.meta.fixed_point import FixedPoint
-from quickstudy.meta.lookahead import Lookahead
 from quickstudy.meta.problem import Problem
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
 
 
 def linear(features=3):

@@ -10,7 +10,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember.hypernetwork import Hypernetwork
+from quickstudy.learners.read.hypernetwork import Hypernetwork
 
 WAYS, FEATURES = 3, 5
 

@@ -9,11 +9,11 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
-from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.linear_solvers import Identity
-from quickstudy.meta.fixed_point import FixedPoint
-from quickstudy.meta.forward_mode import ForwardMode
+from quickstudy.meta.estimators.fixed_point import FixedPoint
+from quickstudy.meta.estimators.forward_mode import ForwardMode
 
 
 def linear(features=3):

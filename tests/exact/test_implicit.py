@@ -18,7 +18,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
-from quickstudy.meta.estimator import Backprop
+from quickstudy.meta.estimators.estimator import Backprop
 from quickstudy.meta.executors import Compiled, Threads
 from quickstudy.meta.problem import Problem
 

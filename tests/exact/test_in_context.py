@@ -15,8 +15,8 @@ from torch.func import functional_call, grad, vmap
 import quickstudy as qs
 from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember import in_context
-from quickstudy.learners.remember.in_context import Block, InContext, attention
+from quickstudy.learners.read import in_context
+from quickstudy.learners.read.in_context import Block, InContext, attention
 from quickstudy.meta.executors import Compiled, Threads
 
 WAYS, FEATURES = 3, 5

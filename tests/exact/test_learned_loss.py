@@ -12,10 +12,10 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.learned_loss import LearnedLoss
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.learners.tune.parts import default_each
-from quickstudy.tasks.streams import Streams
+from quickstudy.learners.bilevel.learned_loss import LearnedLoss
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.parts import default_each
+from quickstudy.tasks.distribution.streams import Streams
 
 
 @pytest.mark.parametrize("y", [torch.arange(6) % 4, torch.randn(6, 4), torch.randn(6)], ids=["labels", "targets", "one number"])

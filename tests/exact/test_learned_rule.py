@@ -13,12 +13,12 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.hyperparameters import WeightDecay
-from quickstudy.learners.tune.learned_mlp_rule import MLPRule, scaled
-from quickstudy.learners.tune.learned_momentum import LearnedMomentum
-from quickstudy.learners.tune.learned_rule import LSTMRule, log_and_sign
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.meta.estimator import Backprop
+from quickstudy.learners.bilevel.hyperparameters import WeightDecay
+from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule, scaled
+from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
+from quickstudy.learners.bilevel.learned_rule import LSTMRule, log_and_sign
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.meta.estimators.estimator import Backprop
 
 P = 10.0
 

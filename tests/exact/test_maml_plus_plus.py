@@ -19,10 +19,10 @@ from quickstudy.forward.context import Context
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.learner import Learner
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 from quickstudy.meta.executors import Compiled, Threads
+from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.meta.problem import Answer
-from quickstudy.meta.training import MetaTraining
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus
 from quickstudy.tasks import TaskDistribution
 

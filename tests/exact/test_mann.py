@@ -14,7 +14,7 @@ from torch.func import vmap
 import quickstudy as qs
 from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember.mann import EPSILON, MANN, NEVER_USED, FeedForward
+from quickstudy.learners.read.mann import EPSILON, MANN, NEVER_USED, FeedForward
 
 WAYS, FEATURES = 3, 4
 

@@ -12,8 +12,8 @@ from torch.func import vmap
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.compare.learned_metric import LearnedMetric, ScaledDistance
 from quickstudy.learners.compare.matching import FullContext, MatchingNetwork
-from quickstudy.learners.compare.scaled import LearnedMetric, ScaledDistance
 from quickstudy.learners.transfer.pretext import unit
 from quickstudy.models.lstm_cell import LSTMCell
 

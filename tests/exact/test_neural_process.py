@@ -11,7 +11,7 @@ from torch.distributions import Independent, Normal
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember.neural_process import CrossAttention, MeanPooling, NeuralProcess, NeuralProcessClassifier
+from quickstudy.learners.read.neural_process import CrossAttention, MeanPooling, NeuralProcess, NeuralProcessClassifier
 
 INPUTS, TARGETS, WIDTH = 2, 3, 12
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.compare.scaled import LearnedMetric, Mahalanobis, ScaledDistance
+from quickstudy.learners.compare.learned_metric import LearnedMetric, Mahalanobis, ScaledDistance
 
 METRICS = {"default": lambda: None, "scaled": lambda: ScaledDistance(), "Mahalanobis": lambda: Mahalanobis(4)}
 

@@ -14,7 +14,7 @@ from torch.autograd import gradcheck
 import quickstudy as qs
 from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.remember.snail import SNAIL, Attention, Convolution
+from quickstudy.learners.read.snail import SNAIL, Attention, Convolution
 from quickstudy.meta.executors import Compiled
 
 WAYS, FEATURES = 3, 5

@@ -15,9 +15,9 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
-from quickstudy.meta.estimator import Backprop
+from quickstudy.meta.estimators.estimator import Backprop
 from quickstudy.meta.executors import Compiled
-from quickstudy.meta.outer import Descending
+from quickstudy.meta.loop.outer import Descending
 from quickstudy.meta.problem import Answer, Problem
 
 NORMS = {

@@ -9,7 +9,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.compare.zero_shot import ZeroShot
-from quickstudy.tasks.described import DescribedTasks
+from quickstudy.tasks.distribution.described import DescribedTasks
 
 ATTRIBUTES = 5
 

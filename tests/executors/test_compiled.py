@@ -15,8 +15,8 @@ from tests.laws.executors import three_tasks
 from torch import nn
 
 import quickstudy as qs
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.meta.estimator import Backprop
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.meta.estimators.estimator import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.executors.compiled import Graph
 from quickstudy.meta.problem import Problem

@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 
 import quickstudy as qs
-from quickstudy.checkpoint import load_checkpoint, save_checkpoint
+from quickstudy.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from quickstudy.cli.config import build, parse, read_config
 from quickstudy.cli.runs import SavedRun, ready_to_predict
 from quickstudy.errors import QuickstudyError

@@ -14,7 +14,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 
 FEATURES, WAYS, SHOTS, QUERIES = 6, 3, 3, 2
 

@@ -8,9 +8,9 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.learners.compare.feat import FEAT, SetToSet
+from quickstudy.learners.compare.learned_metric import LearnedMetric, Mahalanobis, ScaledDistance
 from quickstudy.learners.compare.matching import FullContext, MatchingNetwork
 from quickstudy.learners.compare.relation import RelationNetwork
-from quickstudy.learners.compare.scaled import LearnedMetric, Mahalanobis, ScaledDistance
 from quickstudy.learners.compare.zero_shot import ZeroShot
 
 POLICIES = ("support", "running", "transductive", "frozen")

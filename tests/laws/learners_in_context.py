@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.laws.learners import FEATURES, WAYS, Case, case, network, normed
 
-from quickstudy.learners.remember.in_context import InContext
-from quickstudy.learners.remember.tables import Tables
+from quickstudy.domains.tables.prior_fitted import PriorFitted
+from quickstudy.learners.read.in_context import InContext
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.recipes.prior_fitted import PriorFitted
+from quickstudy.learners.wrap.tables import Tables
 
 SMALL = {"width": 8, "depth": 2, "heads": 2}
 

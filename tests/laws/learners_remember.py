@@ -5,10 +5,10 @@ from __future__ import annotations
 from tests.laws.learners import FEATURES, SHOTS, WAYS, Case, case, network, normed, targets
 
 import quickstudy as qs
-from quickstudy.learners.remember.hypernetwork import Hypernetwork
-from quickstudy.learners.remember.mann import MANN
-from quickstudy.learners.remember.neural_process import CrossAttention, NeuralProcess, NeuralProcessClassifier
-from quickstudy.learners.remember.snail import SNAIL
+from quickstudy.learners.read.hypernetwork import Hypernetwork
+from quickstudy.learners.read.mann import MANN
+from quickstudy.learners.read.neural_process import CrossAttention, NeuralProcess, NeuralProcessClassifier
+from quickstudy.learners.read.snail import SNAIL
 
 POLICIES = ("support", "running", "transductive", "frozen")
 

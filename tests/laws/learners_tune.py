@@ -7,14 +7,14 @@ from tests.laws.learners import FEATURES, WAYS, Case, case, network, stirred, ta
 from torch import nn
 
 import quickstudy as qs
-from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
-from quickstudy.learners.tune.example_weights import LearningToReweight, MetaWeightNet
-from quickstudy.learners.tune.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
-from quickstudy.learners.tune.learned_loss import LearnedLoss
-from quickstudy.learners.tune.learned_mlp_rule import MLPRule
-from quickstudy.learners.tune.learned_momentum import LearnedMomentum
-from quickstudy.learners.tune.learned_rule import LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy
+from quickstudy.learners.bilevel.example_weights import LearningToReweight, MetaWeightNet
+from quickstudy.learners.bilevel.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
+from quickstudy.learners.bilevel.learned_loss import LearnedLoss
+from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule
+from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 
 
 def training(steps: int = 2, student: nn.Module | None = None, **parts: object) -> qs.Learner:

@@ -12,7 +12,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.transfer.backbone import from_backbone
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 
 pytestmark = pytest.mark.usefixtures("float64")
 

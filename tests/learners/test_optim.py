@@ -11,10 +11,10 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.tune.learned_mlp_rule import MLPRule
-from quickstudy.learners.tune.learned_momentum import LearnedMomentum
-from quickstudy.learners.tune.learned_rule import LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining
+from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule
+from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.optim import Learned
 
 

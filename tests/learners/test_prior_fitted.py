@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 import quickstudy as qs
+from quickstudy.domains.tables.prior_fitted import PriorFitted
+from quickstudy.domains.tables.tabular_prior import TabularPrior
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner
-from quickstudy.learners.remember.in_context import InContext
-from quickstudy.learners.remember.tables import Tables
+from quickstudy.learners.read.in_context import InContext
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.recipes.prior_fitted import PriorFitted
-from quickstudy.tasks.tabular_prior import TabularPrior
+from quickstudy.learners.wrap.tables import Tables
 
 
 @pytest.fixture(autouse=True)

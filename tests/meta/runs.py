@@ -8,9 +8,9 @@ from torch import nn
 from torch.func import grad
 
 import quickstudy as qs
-from quickstudy.learners.tune.training_run import TrainingRun, hidden
+from quickstudy.learners.bilevel.training_run import TrainingRun, hidden
 from quickstudy.tasks import TaskDistribution
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
 
 
 class Scalar(TrainingRun):

@@ -27,22 +27,22 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
-from quickstudy.learners.remember.tables import Tables
-from quickstudy.learners.tune.training_run import TrainingRun
+from quickstudy.learners.bilevel.training_run import TrainingRun
+from quickstudy.learners.wrap.tables import Tables
 from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns
-from quickstudy.meta.cmaes import CMAES
-from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.evolution import Evolution, PersistentEvolution, perturbations
+from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution, perturbations
+from quickstudy.meta.estimators.fixed_point import FixedPoint
+from quickstudy.meta.estimators.forward_mode import ForwardMode
+from quickstudy.meta.estimators.lookahead import Lookahead
+from quickstudy.meta.estimators.score_function import ScoreFunction
 from quickstudy.meta.executors import Loop, Vmap
-from quickstudy.meta.fixed_point import FixedPoint
-from quickstudy.meta.forward_mode import ForwardMode
-from quickstudy.meta.lookahead import Lookahead
-from quickstudy.meta.population_based import PopulationBased
 from quickstudy.meta.problem import Problem
-from quickstudy.meta.score_function import ScoreFunction
+from quickstudy.meta.searches.cmaes import CMAES
+from quickstudy.meta.searches.population_based import PopulationBased
 from quickstudy.tasks import TaskDistribution
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
 
 SEEDS = torch.tensor([3])
 DIRECTIONS, STEP = 4, 1e-5
@@ -233,7 +233,8 @@ def test_smoothed_gradients(name, monkeypatch):
         want = slopes(problem, batch, executor, shifts, step=1e-4).mean(1)
         for estimator in (Evolution(2 * n, sigma, ranks=False), PersistentEvolution(2 * n, sigma)):
             own = Problem(learner, estimator)
-            monkeypatch.setattr("quickstudy.meta.evolution.perturbations", lambda phi, n, _: perturbations(phi, n, seeds))  # noqa: B023
+            fixed = lambda phi, n, _: perturbations(phi, n, seeds)  # noqa: B023
+            monkeypatch.setattr("quickstudy.meta.estimators.evolution.perturbations", fixed)
             try:
                 got = estimator.estimate(executor, own, batch, SEEDS).gradient
             except (RuntimeError, NotImplementedError):

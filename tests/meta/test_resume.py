@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import quickstudy as qs
-from quickstudy import checkpoint, errors
-from quickstudy.meta.folder import RunFolder, read_metrics
-from quickstudy.meta.interrupt import Interrupt
+from quickstudy import errors
+from quickstudy.artifacts import checkpoint
+from quickstudy.artifacts.run_folder import RunFolder, read_metrics
+from quickstudy.meta.loop.interrupt import Interrupt
 
 SETTINGS = {
     "steps": 12,
@@ -77,7 +78,7 @@ def test_a_network_that_lies_channels_last_is_resumed(tmp_path):
 
 def test_a_resume_that_forgets_the_optimizer_gives_other_numbers(tmp_path, monkeypatch):
     """The control."""
-    from quickstudy.meta.outer import Descending
+    from quickstudy.meta.loop.outer import Descending
 
     tasks = qs.tasks.Sinusoid()
     expected = qs.meta_train(learner(), tasks, **SETTINGS)

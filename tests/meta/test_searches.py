@@ -14,19 +14,19 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.choice import Choice, drawn
+from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner
-from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.cmaes import CMAES
-from quickstudy.meta.estimator import Backprop
-from quickstudy.meta.evolution import Evolution, PersistentEvolution, centred_ranks, scored
-from quickstudy.meta.fixed_point import FixedPoint
-from quickstudy.meta.forward_mode import ForwardMode
-from quickstudy.meta.lookahead import Lookahead
-from quickstudy.meta.population_based import PopulationBased
-from quickstudy.meta.score_function import ScoreFunction
+from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution, centred_ranks, scored
+from quickstudy.meta.estimators.fixed_point import FixedPoint
+from quickstudy.meta.estimators.forward_mode import ForwardMode
+from quickstudy.meta.estimators.lookahead import Lookahead
+from quickstudy.meta.estimators.score_function import ScoreFunction
+from quickstudy.meta.searches.cmaes import CMAES
+from quickstudy.meta.searches.population_based import PopulationBased
 from quickstudy.tasks import TaskDistribution
-from quickstudy.tasks.quadratic import Quadratic, half_squares
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
+from quickstudy.tasks.synthetic.quadratic import Quadratic, half_squares
 
 SGD = partial(torch.optim.SGD, lr=0.05)
 

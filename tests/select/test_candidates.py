@@ -12,9 +12,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from quickstudy.domains.tables.select.candidates import LEARNERS, Candidate, accuracy, cross_validated, grid
+from quickstudy.domains.tables.select.inputs import folds
 from quickstudy.errors import ArgumentError, MissingPackageError
-from quickstudy.select.candidates import LEARNERS, Candidate, accuracy, cross_validated, grid
-from quickstudy.select.inputs import folds
 
 TREE = Candidate("decision_tree", {"min_samples_leaf": 1})
 LOGISTIC = Candidate("logistic_regression", {"C": 1.0})
@@ -110,5 +110,5 @@ def test_what_cannot_be_read(spec):
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sklearn.impute", None)
-    with pytest.raises(MissingPackageError, match=r"`quickstudy\.select`: expected the package scikit-learn, got none installed"):
+    with pytest.raises(MissingPackageError, match=r"`select`: expected the package scikit-learn, got none installed"):
         TREE.estimator()

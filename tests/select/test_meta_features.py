@@ -15,10 +15,9 @@ from sklearn.datasets import load_wine
 from sklearn.metrics import mutual_info_score
 from sklearn.naive_bayes import GaussianNB
 
-from quickstudy.errors import ArgumentError, LabelError, MissingPackageError, NotFiniteError, ShapeError
-from quickstudy.select import meta_features
-from quickstudy.select.inputs import folds
-from quickstudy.select.meta_features import (
+from quickstudy.domains.tables.select import meta_features
+from quickstudy.domains.tables.select.inputs import folds
+from quickstudy.domains.tables.select.meta_features import (
     GROUPS,
     LANDMARKERS,
     canonical_correlations,
@@ -29,6 +28,7 @@ from quickstudy.select.meta_features import (
     standardised,
     statistical,
 )
+from quickstudy.errors import ArgumentError, LabelError, MissingPackageError, NotFiniteError, ShapeError
 
 QUICK = ("simple", "statistical", "information")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quickstudy.domains.tables.select import Recommender, Results, recommender
+from quickstudy.domains.tables.select.candidates import Candidate, grid
+from quickstudy.domains.tables.select.recommender import kernel, left_out, squared_distances
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.select import Recommender, Results, recommender
-from quickstudy.select.candidates import Candidate, grid
-from quickstudy.select.recommender import kernel, left_out, squared_distances
 
 CANDIDATES = tuple(grid()[::6])
 NAMES = ("simple.log_rows", "simple.log_columns", "simple.majority")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from benchmarks import make_select
 
+from quickstudy.domains.tables.select import Recommender, Results, grid, measure, meta_features, shipped
+from quickstudy.domains.tables.select.candidates import Candidate, accuracy
+from quickstudy.domains.tables.select.results import SHIPPED
+from quickstudy.domains.tables.select.tables import FAMILIES, Table, draw
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.select import Recommender, Results, grid, measure, meta_features, shipped
-from quickstudy.select.candidates import Candidate, accuracy
-from quickstudy.select.results import SHIPPED
-from quickstudy.select.tables import FAMILIES, Table, draw
 
 TWO = [
     Candidate("decision_tree", {"min_samples_leaf": 1}),

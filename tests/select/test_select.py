@@ -1,4 +1,4 @@
-"""quickstudy.select as it is used: ranked, fitted, searched; and what is lazily imported."""
+"""quickstudy.domains.tables.select as it is used: ranked, fitted, searched; and what is lazily imported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 from sklearn.datasets import load_wine
 
 from quickstudy import select
+from quickstudy.domains.tables.select import Candidate, Recommender, Results
+from quickstudy.domains.tables.select import search as search_function
+from quickstudy.domains.tables.select.candidates import grid
+from quickstudy.domains.tables.select.search import parameters_of, suggested
 from quickstudy.errors import ArgumentError, ConvergenceError, LabelError, MissingPackageError
-from quickstudy.select import Candidate, Recommender, Results
-from quickstudy.select import search as search_function
-from quickstudy.select.candidates import grid
-from quickstudy.select.search import parameters_of, suggested
 
 TREE, NEIGHBOURS = Candidate("decision_tree", {"min_samples_leaf": 1}), Candidate("naive_bayes", {"var_smoothing": 1e-9})
 BROKEN = Candidate("nearest_neighbours", {"n_neighbors": 50, "weights": "uniform"})  # more than there are rows
@@ -76,7 +76,7 @@ def test_fit_passes_over_what_cannot_be_fitted():
     X, y, *_ = wine(40)
     assert type(select.fit(X, y, k=2, recommender=preferring(BROKEN, TREE)).steps[-1][1]).__name__ == "DecisionTreeClassifier"
     worse = Candidate("nearest_neighbours", {"n_neighbors": 50, "weights": "distance"})
-    with pytest.raises(ConvergenceError, match=r"`quickstudy\.select\.fit`: expected a candidate that can be fitted, got 2 that"):
+    with pytest.raises(ConvergenceError, match=r"`select\.fit`: expected a candidate that can be fitted, got 2 that"):
         select.fit(X, y, k=2, recommender=preferring(BROKEN, worse))
 
 
@@ -113,7 +113,7 @@ def test_a_candidate_that_cannot_be_fitted_scores_0():
     found = search_function(X, y, trials=2, k=2, recommender=preferring(BROKEN, TREE))
     assert next(trial.score for trial in found.trials) == 0.0
     assert found.best == TREE
-    with pytest.raises(ConvergenceError, match=r"`quickstudy\.select\.search`: .* got 1 tried, none with success"):
+    with pytest.raises(ConvergenceError, match=r"`select\.search`: .* got 1 tried, none with success"):
         search_function(X, y, trials=1, k=1, recommender=preferring(BROKEN))
 
 
@@ -128,7 +128,7 @@ def test_optuna_is_quiet_and_left_as_it_was(capfd: pytest.CaptureFixture):
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     X, y, *_ = wine(40)
-    message = r"`quickstudy\.select\.search`: expected the package optuna, .* pip install optuna, or use quickstudy\.select\.fit"
+    message = r"`select\.search`: expected the package optuna, .* pip install optuna, or use select\.fit"
     with pytest.raises(MissingPackageError, match=message):
         search_function(X, y)
 
@@ -147,6 +147,6 @@ def test_bad_arguments():
 
 
 def test_importing_it_imports_no_scikit_learn():
-    code = "import json, sys, quickstudy.select; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    code = "import json, sys; from quickstudy import select; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"sklearn", "optuna", "pymfe", "pandas", "scipy"} & set(json.loads(done.stdout))

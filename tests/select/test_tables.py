@@ -7,9 +7,9 @@ import pytest
 from sklearn.datasets import load_iris, make_moons
 from sklearn.tree import DecisionTreeClassifier
 
+from quickstudy.domains.tables.select import tables as page
+from quickstudy.domains.tables.select.tables import FAMILIES, TEST_ROWS, draw
 from quickstudy.errors import ArgumentError
-from quickstudy.select import tables as page
-from quickstudy.select.tables import FAMILIES, TEST_ROWS, draw
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.domains.images.backbone import from_backbone
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError, UnsupportedError
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.tasks import LabelledTasks, Preprocessing, TaskFamily
-from quickstudy.tasks.backbone import from_backbone
 
 
 def images(classes=4, each=6, first=0):

@@ -10,8 +10,8 @@ from tests.tasks.pictures import SPLITS, all_names, draw
 
 from quickstudy.errors import DataError, TaskError
 from quickstudy.tasks import from_folder, read_class_lists
-from quickstudy.tasks.class_lists import split_classes
-from quickstudy.tasks.class_names import in_order, matched
+from quickstudy.tasks.distribution.class_lists import split_classes
+from quickstudy.tasks.distribution.class_names import in_order, matched
 
 published = pytest.mark.skipif(not SPLITS.is_dir(), reason="the published lists are not here")
 LISTS = {

@@ -11,8 +11,9 @@ import torch
 from tests.tasks.pictures import CLASSES, SMALL, all_names, class_of, colour_of, draw, draw_folder
 from tests.tasks.rows import seeded
 
+from quickstudy.domains.images import images
 from quickstudy.errors import ArgumentError, DataError, LabelError, TaskError, UnsupportedError
-from quickstudy.tasks import RandomFlip, Rotations, from_folder, images
+from quickstudy.tasks import RandomFlip, Rotations, from_folder
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_a_split_may_leave_classes_out_and_these_are_not_read(folder: Path, monk
     read: list[Path] = []
     inner = images.read_all
     monkeypatch.setattr(
-        sys.modules["quickstudy.tasks.from_folder"], "read_all", lambda files, *a: read.extend(files) or inner(files, *a)
+        sys.modules["quickstudy.tasks.sources.from_folder"], "read_all", lambda files, *a: read.extend(files) or inner(files, *a)
     )
     names = {"train": CLASSES[:4], "val": CLASSES[4:6], "test": CLASSES[6:8]}
     family = from_folder(folder, **SMALL, split=names)
@@ -181,7 +182,7 @@ def test_a_split_naming_an_unknown_class(folder: Path):
 
 
 def test_too_few_classes_or_images_are_found_before_any_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys.modules["quickstudy.tasks.from_folder"], "read_all", None)
+    monkeypatch.setattr(sys.modules["quickstudy.tasks.sources.from_folder"], "read_all", None)
     with pytest.raises(
         TaskError, match=r"`ways=5`: expected at most the 2 classes of validation under split=\(0\.6, 0\.2, 0\.2\), got 5"
     ):
@@ -209,7 +210,7 @@ def test_fewer_than_three_classes(tmp_path: Path):
 
 @pytest.mark.wrong_types
 def test_choices_are_objects(folder: Path):
-    with pytest.raises(UnsupportedError, match=r"`augment`: expected objects, .* got <class '.*Rotations'>\. Call the class"):
+    with pytest.raises(UnsupportedError, match=r"`augment`: expected objects, .* got the class Rotations\. Call the class"):
         from_folder(folder, **SMALL, augment=[Rotations])
     with pytest.raises(UnsupportedError, match=r"`transform`: expected objects, .* got 'flip'\. See quickstudy\.tasks"):
         from_folder(folder, **SMALL, transform=["flip"])

@@ -11,7 +11,7 @@ from tests.tasks.statistics import BIASED, UNIFORM, p_value
 from torch.distributions import MultivariateNormal, Normal
 
 from quickstudy.errors import ArgumentError
-from quickstudy.tasks.gaussian_process import KERNELS, GaussianProcess, covariance, log_likelihood, noisy, posterior
+from quickstudy.tasks.synthetic.gaussian_process import KERNELS, GaussianProcess, covariance, log_likelihood, noisy, posterior
 
 PRIOR = GaussianProcess(shots=6, queries=4)
 

@@ -14,7 +14,7 @@ from tests.tasks.statistics import BIASED, UNIFORM, p_value
 import quickstudy as qs
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks import GaussianClasses, Quadratic, Sinusoid, bayes_accuracy, half_squares, quadratic_of
-from quickstudy.tasks.gaussian_classes import orthonormal
+from quickstudy.tasks.synthetic.gaussian_classes import orthonormal
 
 FAMILIES = {"sinusoid": Sinusoid(), "quadratic": Quadratic(), "gaussian": GaussianClasses()}
 

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quickstudy.domains.images.mnist import digits, fetch, mnist, read_idx
 from quickstudy.errors import ArgumentError, DataError
-from quickstudy.tasks.mnist import digits, fetch, mnist, read_idx
 
-page = importlib.import_module("quickstudy.tasks.mnist")  # as an attribute of the package the name is the function's
+page = importlib.import_module("quickstudy.domains.images.mnist")  # as an attribute of the package the name is the function's
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnist"
 COUNTS = {"train": 30, "t10k": 12}

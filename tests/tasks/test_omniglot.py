@@ -11,9 +11,10 @@ import torch
 from tests.tasks import characters
 from tests.tasks.rows import seeded
 
+from quickstudy.domains.images import omniglot, omniglot_images
+from quickstudy.domains.images.omniglot_images import fetch, read_images
 from quickstudy.errors import ArgumentError, DataError, LabelError, TaskError
-from quickstudy.tasks import Omniglot, omniglot, omniglot_images
-from quickstudy.tasks.omniglot_images import fetch, read_images
+from quickstudy.tasks import Omniglot
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tests.tasks.rows import seeded
 
-from quickstudy.tasks import Omniglot, omniglot, read_split
+from quickstudy.domains.images import omniglot
+from quickstudy.tasks import Omniglot, read_split
 
 SPLITS = Path(__file__).resolve().parents[3] / "shared" / "data" / "splits"
 

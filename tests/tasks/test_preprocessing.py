@@ -14,9 +14,10 @@ from PIL import Image
 from tests.tasks import characters
 from tests.tasks.pictures import draw
 
+from quickstudy.domains.images import image_file as files
+from quickstudy.domains.images import omniglot_images
 from quickstudy.errors import ArgumentError, DataError, ShapeError
-from quickstudy.tasks import Omniglot, Preprocessing, Strokes, omniglot_images
-from quickstudy.tasks import image_file as files
+from quickstudy.tasks import Omniglot, Preprocessing, Strokes
 
 
 def save(path: Path, image: Image.Image, **how: object) -> Path:
@@ -157,7 +158,7 @@ def test_fitted_images_have_mean_0_and_deviation_1(monkeypatch: pytest.MonkeyPat
     seen = fitted.apply(images).double()
     torch.testing.assert_close(seen.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(seen.std((0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-5, rtol=0)
-    monkeypatch.setattr("quickstudy.tasks.preprocessing.AT_ONCE", 7)
+    monkeypatch.setattr("quickstudy.domains.images.preprocessing.AT_ONCE", 7)
     assert Preprocessing(6).fitted(images).mean == pytest.approx(fitted.mean, rel=1e-12)
     flat = Preprocessing(6).fitted(torch.full_like(images, 30))
     assert flat.std == (1.0, 1.0, 1.0)

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from quickstudy.domains.images.drawing import PEN_BLUR, PEN_WIDTH, draw_characters, raster
+from quickstudy.domains.images.strokes import Strokes
 from quickstudy.errors import ArgumentError, TaskError
-from quickstudy.tasks.drawing import PEN_BLUR, PEN_WIDTH, draw_characters, raster
-from quickstudy.tasks.strokes import Strokes
 
 CLASSES, EXAMPLES = 40, 6
 

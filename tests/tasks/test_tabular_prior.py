@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from tests.tasks.rows import seeded
 from tests.tasks.statistics import BIASED, UNIFORM, p_value
 
-from quickstudy.errors import ArgumentError
-from quickstudy.learners.solve.ridge import ridge
-from quickstudy.tasks import tabular_prior
-from quickstudy.tasks.tabular_prior import (
+from quickstudy.domains.tables import tabular_prior
+from quickstudy.domains.tables.tabular_prior import (
     TabularPrior,
     an_order,
     class_frequencies,
@@ -22,6 +20,8 @@ from quickstudy.tasks.tabular_prior import (
     number_of_features,
     rbf,
 )
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.solve.ridge import ridge
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from tests.tasks.rows import numbered, seeded
 from tests.tasks.statistics import BIASED, UNIFORM, p_value
 from torch import Tensor
 
-from quickstudy.tasks import class_index
+from quickstudy.tasks.distribution import class_index
 
 COUNTS = [5, 8, 6, 20, 5, 7, 9, 5]  # examples of the classes, as unequal as real data
 WAYS, SHOTS, QUERIES, TASKS = 3, 2, 3, 6000

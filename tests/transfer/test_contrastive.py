@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.domains.images.views import Augmentation
 from quickstudy.errors import ShapeError
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
-from quickstudy.meta.augmentation import Augmentation
-from quickstudy.meta.pretraining import Contrastive, nt_xent
+from quickstudy.meta.estimators.pretraining import Contrastive, nt_xent
 from quickstudy.recipes.contrastive_pretrain import ContrastivePretrain
 from quickstudy.tasks import LabelledTasks
 

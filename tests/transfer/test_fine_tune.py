@@ -12,7 +12,7 @@ import quickstudy as qs
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier, Projection
-from quickstudy.meta.pretraining import Contrastive, Supervised
+from quickstudy.meta.estimators.pretraining import Contrastive, Supervised
 from quickstudy.recipes.contrastive_pretrain import ContrastivePretrain
 from quickstudy.recipes.linear_probe import LinearProbe
 from quickstudy.recipes.pretrain_fine_tune import PretrainFineTune

@@ -8,7 +8,7 @@ from tests.transfer.classes import blobs
 import quickstudy as qs
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
-from quickstudy.meta.pretraining import Joint
+from quickstudy.meta.estimators.pretraining import Joint
 from quickstudy.recipes.joint_training import JointTraining
 
 

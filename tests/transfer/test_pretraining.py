@@ -10,7 +10,7 @@ import quickstudy as qs
 from quickstudy.learners.transfer.from_scratch import FromScratch
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
 from quickstudy.learners.transfer.pooled import minibatch
-from quickstudy.meta.pretraining import Supervised
+from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.recipes.linear_probe import LinearProbe
 from quickstudy.recipes.pretrain_fine_tune import PretrainFineTune
 

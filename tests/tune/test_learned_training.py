@@ -13,18 +13,18 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.errors import UnsupportedError
+from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy
+from quickstudy.learners.bilevel.example_weights import MetaWeightNet
+from quickstudy.learners.bilevel.hyperparameters import Schedule, WeightDecay
+from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
+from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.learners.outcome import State
-from quickstudy.learners.tune.augmentation_policy import AugmentationPolicy
-from quickstudy.learners.tune.example_weights import MetaWeightNet
-from quickstudy.learners.tune.hyperparameters import Schedule, WeightDecay
-from quickstudy.learners.tune.learned_momentum import LearnedMomentum
-from quickstudy.learners.tune.learned_rule import LSTMRule
-from quickstudy.learners.tune.learned_training import LearnedTraining
-from quickstudy.meta.evolution import Evolution, PersistentEvolution
-from quickstudy.meta.forward_mode import ForwardMode
-from quickstudy.meta.lookahead import Lookahead
+from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
+from quickstudy.meta.estimators.forward_mode import ForwardMode
+from quickstudy.meta.estimators.lookahead import Lookahead
 from quickstudy.optim import Learned
-from quickstudy.tasks.streams import Streams
+from quickstudy.tasks.distribution.streams import Streams
 
 
 @pytest.fixture(autouse=True)

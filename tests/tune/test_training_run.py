@@ -12,8 +12,8 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors, random
 from quickstudy.forward.context import Context
-from quickstudy.learners.tune.training_run import TrainingRun, hidden, initial_parameters
-from quickstudy.tasks.streams import Streams
+from quickstudy.learners.bilevel.training_run import TrainingRun, hidden, initial_parameters
+from quickstudy.tasks.distribution.streams import Streams
 from quickstudy.testing import run_laws
 
 
@@ -87,7 +87,7 @@ def test_initial_weights_are_stateless():
 def test_every_task_of_training_has_initial_weights_of_its_own():
     run, episode = Weighted(network(), steps=0), classes()
     from quickstudy.episode import stack
-    from quickstudy.meta.estimator import Backprop
+    from quickstudy.meta.estimators.estimator import Backprop
     from quickstudy.meta.executors import Loop
     from quickstudy.meta.problem import Problem
 

@@ -26,11 +26,11 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
+from quickstudy.artifacts.tracking import TRACKERS
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.errors import ArgumentError
 from quickstudy.randomness import seeded
-from quickstudy.tasks.size import largest
-from quickstudy.tracking import TRACKERS
+from quickstudy.tasks.distribution.size import largest
 
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
 EASY = "easy"  # the controls that need no training

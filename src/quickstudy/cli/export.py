@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from quickstudy.artifacts.export import SUFFIXES, export
 from quickstudy.cli.predict import read_support
 from quickstudy.cli.runs import ready_to_predict
-from quickstudy.export import SUFFIXES, export
 
 
 def export_run(argv: list[str]) -> int:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.cli.runs import ready_to_predict
+from quickstudy.domains.images.images import class_folders, image_files
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.tasks.images import class_folders, image_files
-from quickstudy.tasks.preprocessing import Preprocessing
 
 UNKNOWN = "unknown"
 

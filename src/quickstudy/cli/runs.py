@@ -20,12 +20,12 @@ from typing import Any
 import yaml
 
 import quickstudy as qs
-from quickstudy.checkpoint import checkpoints
+from quickstudy.artifacts.checkpoint import checkpoints
+from quickstudy.artifacts.run_folder import read_metrics
+from quickstudy.artifacts.store import run_folder
 from quickstudy.cli.config import build_tasks, read_config
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
-from quickstudy.meta.folder import read_metrics
-from quickstudy.store import run_folder
 from quickstudy.tasks import Preprocessing
 
 EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "splits.json"

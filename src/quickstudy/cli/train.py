@@ -11,14 +11,14 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.artifacts.run_folder import RunFolder
+from quickstudy.artifacts.tracking import tracker
 from quickstudy.cli.config import add_ends, build, parse, parser, taken
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
 from quickstudy.cli.report import reported
 from quickstudy.cli.runs import SavedRun, write_config, write_evaluation
-from quickstudy.meta.folder import RunFolder
-from quickstudy.meta.train import EARLY
-from quickstudy.tasks.size import largest
-from quickstudy.tracking import tracker
+from quickstudy.meta.loop.meta_train import EARLY
+from quickstudy.tasks.distribution.size import largest
 
 USAGE = """usage: quickstudy train LEARNER --tasks TASKS [options]
        quickstudy train --config RUN/config.yaml [options]

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.evaluation.open_episodes import Answers, answers
+from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, Score, auroc, threshold_keeping
+from quickstudy.evaluation.open_set import Answers, answers
 from quickstudy.evaluation.reliability import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
-from quickstudy.evaluation.unknown import SCORES, Energy, MaxProbability, Score, auroc, threshold_keeping
 from quickstudy.learners.learner import Learner
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution import TaskDistribution
+    from quickstudy.tasks.distribution.labelled import TaskDistribution
 
 FORMAT = 1
 CALIBRATION = "calibration.json"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quickstudy.learners.predictor import Predictor
-    from quickstudy.tasks.distribution import TaskDistribution
+    from quickstudy.tasks.distribution.labelled import TaskDistribution
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -244,7 +244,7 @@ class Learner(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Save as a folder: config.json and weights.safetensors. `quickstudy.load(path)` reads it back."""
-        from quickstudy.store import save
+        from quickstudy.artifacts.store import save
 
         save(self, path)
 

@@ -66,7 +66,7 @@ class Predictor:
 
     def save(self, path: str | Path) -> None:
         """Save as a folder, learner and state. `quickstudy.load(path)` reads the predictor back."""
-        from quickstudy.store import save_predictor
+        from quickstudy.artifacts.store import save_predictor
 
         save_predictor(self, path)
 

@@ -18,13 +18,13 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import CheckpointError
+from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss, checked
-from quickstudy.learners.tune.training_run import TrainingRun
 
 if TYPE_CHECKING:
-    from quickstudy.meta.estimator import Estimator
+    from quickstudy.meta.estimators.estimator import Estimator
     from quickstudy.meta.problem import Answer
-    from quickstudy.tasks.distribution import TaskDistribution
+    from quickstudy.tasks.distribution.labelled import TaskDistribution
 
 
 class Window(NamedTuple):

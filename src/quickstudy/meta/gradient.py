@@ -11,9 +11,9 @@ from torch.utils import _pytree as pytree
 from quickstudy.episode import stack
 from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.call import Parameters
+from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.learners.tune.training_run import TrainingRun
-from quickstudy.meta.estimator import Backprop, Estimator
+from quickstudy.meta.estimators.estimator import Backprop, Estimator
 from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.auto import choose_for_one
 from quickstudy.meta.executors.executor import differentiable_kernels

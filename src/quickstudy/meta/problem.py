@@ -23,7 +23,7 @@ from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Statistics
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Log, Outcome
-from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.estimator import Estimator
 
 Function = Callable[[Parameters, Parameters, Any, Any], Outcome]
 

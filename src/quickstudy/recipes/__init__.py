@@ -1,5 +1,6 @@
 """The field's names as an index: one page each with equation, citation, the paper's number and a short composition."""
 
+from quickstudy.domains.tables.prior_fitted import PriorFitted as PriorFitted
 from quickstudy.recipes.anil import ANIL as ANIL
 from quickstudy.recipes.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
 from quickstudy.recipes.boil import BOIL as BOIL
@@ -16,7 +17,6 @@ from quickstudy.recipes.meta_curvature import MetaCurvature as MetaCurvature
 from quickstudy.recipes.metaoptnet import MetaOptNet as MetaOptNet
 from quickstudy.recipes.metasgd import MetaSGD as MetaSGD
 from quickstudy.recipes.pretrain_fine_tune import PretrainFineTune as PretrainFineTune
-from quickstudy.recipes.prior_fitted import PriorFitted as PriorFitted
 from quickstudy.recipes.proto_maml import ProtoMAML as ProtoMAML
 from quickstudy.recipes.r2d2 import R2D2 as R2D2
 from quickstudy.recipes.reptile import Reptile as Reptile

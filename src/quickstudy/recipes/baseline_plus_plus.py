@@ -18,8 +18,8 @@ from torch import nn
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
-from quickstudy.meta.outer import Gradient
-from quickstudy.meta.pretraining import Supervised
+from quickstudy.meta.estimators.pretraining import Supervised
+from quickstudy.meta.loop.outer import Gradient
 
 
 def BaselinePlusPlus(

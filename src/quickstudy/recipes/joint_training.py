@@ -20,8 +20,8 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.learner import Loss
-from quickstudy.meta.outer import Gradient
-from quickstudy.meta.pretraining import Joint
+from quickstudy.meta.estimators.pretraining import Joint
+from quickstudy.meta.loop.outer import Gradient
 
 
 def JointTraining(

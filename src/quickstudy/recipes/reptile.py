@@ -21,8 +21,8 @@ from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import Loss
-from quickstudy.meta.estimator import ReptileDirection
-from quickstudy.meta.outer import Gradient
+from quickstudy.meta.estimators.estimator import ReptileDirection
+from quickstudy.meta.loop.outer import Gradient
 
 
 def Reptile(

@@ -24,7 +24,7 @@ from quickstudy.forward.context import Context, Normalisation
 from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.transfer.pooled import minibatch
-from quickstudy.tasks.interface import TaskDistribution
+from quickstudy.tasks.distribution.interface import TaskDistribution
 
 BATCH = 256  # examples embedded at once
 

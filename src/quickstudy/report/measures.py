@@ -16,7 +16,7 @@ from quickstudy.learners.learner import Learner
 from quickstudy.progress import bar
 from quickstudy.report.curves import Point
 from quickstudy.report.shown import ShownEpisode, shown_episodes
-from quickstudy.tasks.interface import TaskDistribution
+from quickstudy.tasks.distribution.interface import TaskDistribution
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
 SHOTS = (1, 2, 3, 5, 10)

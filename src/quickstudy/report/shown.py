@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstudy.episode import Episode, Examples
 from quickstudy.evaluation.evaluate import BATCH
 from quickstudy.learners.learner import Learner
-from quickstudy.tasks.interface import TaskDistribution
+from quickstudy.tasks.distribution.interface import TaskDistribution
 
 GRID = 200  # values of x at which a function of one variable is drawn
 

@@ -19,8 +19,8 @@ from quickstudy.report.environment import environment
 from quickstudy.report.measures import Measures, measure
 from quickstudy.report.page import page
 from quickstudy.report.verdict import against
-from quickstudy.tasks.family import TaskFamily
-from quickstudy.tasks.interface import TaskDistribution
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import TaskDistribution
 
 REPORT = "report.html"
 

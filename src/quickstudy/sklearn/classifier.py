@@ -10,15 +10,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, LabelError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.evaluation.unknown import MaxProbability
+from quickstudy.evaluation.ood_scores import MaxProbability
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 from quickstudy.sklearn.estimator import FewShotEstimator
-from quickstudy.tasks.preprocessing import Preprocessing
 
 
 class FewShotClassifier(ClassifierMixin, FewShotEstimator):

@@ -11,12 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.sklearn.inputs import are_tokens, as_array, as_input, check_features
-from quickstudy.tasks.preprocessing import Preprocessing
 
 BATCH = 1024  # queries answered at once, unless the learner looks at all of them together
 

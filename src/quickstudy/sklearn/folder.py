@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from quickstudy.artifacts.store import load as load_learner
+from quickstudy.artifacts.store import run_folder
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.learners.learner import Learner
@@ -22,9 +25,6 @@ from quickstudy.learners.predictor import Predictor
 from quickstudy.sklearn.classifier import FewShotClassifier
 from quickstudy.sklearn.estimator import FewShotEstimator
 from quickstudy.sklearn.regressor import FewShotRegressor
-from quickstudy.store import load as load_learner
-from quickstudy.store import run_folder
-from quickstudy.tasks.preprocessing import Preprocessing
 
 FORMAT = 1
 ESTIMATOR, SUPPORT, LEARNER = "estimator.json", "support.safetensors", "learner"

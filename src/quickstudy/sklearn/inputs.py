@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ShapeError
 from quickstudy.learners.learner import Learner
-from quickstudy.tasks.preprocessing import Preprocessing
 
 
 def as_array(values: Any) -> Any:

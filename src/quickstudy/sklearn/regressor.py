@@ -10,13 +10,13 @@ import torch
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
+from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Examples
 from quickstudy.errors import ShapeError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
-from quickstudy.learners.transfer.standardised import Standardised
+from quickstudy.learners.wrap.standardised import Standardised
 from quickstudy.sklearn.estimator import FewShotEstimator
-from quickstudy.tasks.preprocessing import Preprocessing
 
 
 class FewShotRegressor(RegressorMixin, FewShotEstimator):

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from quickstudy.artifacts.store import load
 from quickstudy.episode import Episode
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.registry import is_own
-from quickstudy.store import load
 from quickstudy.testing.law import BrokenLaw, agree, double
 
 

@@ -25,7 +25,7 @@ class ZeroShot(Learner):
 
     The support is `Examples(v, y)`: one description v_k (attributes, an embedded text, ...) for each class, and no x (K = 0).
     Several of one class are averaged after (1). Queries are x. In an `Episode`, whose two parts are then not of one kind, v
-    stands in a mapping of one entry, {"description": v}: see `quickstudy.tasks.described`.
+    stands in a mapping of one entry, {"description": v}: see `quickstudy.tasks.distribution.described`.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).

@@ -6,7 +6,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
-from quickstudy.tasks.distribution import LabelledTasks, TaskDistribution
+from quickstudy.tasks.distribution.labelled import LabelledTasks, TaskDistribution
 
 
 def minibatch(tasks: TaskDistribution, size: int, generator: torch.Generator) -> Examples:

@@ -12,8 +12,8 @@ from quickstudy.learners.outcome import State
 
 if TYPE_CHECKING:
     from quickstudy.learners.descend.hypergradient import Hypergradient
-    from quickstudy.meta.outer import Outer
-    from quickstudy.tasks.interface import TaskDistribution
+    from quickstudy.meta.loop.outer import Outer
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 class Wrapper(Learner):

@@ -1,0 +1,114 @@
+"""A run's folder, as the outer loop writes it. One process at a time.
+
+RUN/learner/          the best learner so far
+RUN/ensemble/         the best few together, where more than one was to be kept
+RUN/metrics.jsonl     one record a meta-step
+RUN/checkpoints/      the whole state, now and then
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from quickstudy.artifacts.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from quickstudy.errors import ArgumentError, CheckpointError
+
+
+class RunFolder:
+    """The folder `path`, locked while entered.
+
+    Args:
+        path: where; made where it is not there.
+        resume: go on with the run that lies in it.
+
+    Raises:
+        CheckpointError: on entering, where another process writes this run.
+        ArgumentError: on entering, where a run lies in it and `resume` was not asked for.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False):
+        self.path, self.resume = Path(path), resume
+        self._lock = FileLock(self.path / "lock", timeout=0)
+
+    @property
+    def learner(self) -> Path:
+        """Where the best learner lies."""
+        return self.path / "learner"
+
+    @property
+    def ensemble(self) -> Path:
+        """Where the ensemble of the best lies."""
+        return self.path / "ensemble"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON record a meta-step."""
+        return self.path / "metrics.jsonl"
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise CheckpointError(
+                f"out={str(self.path)!r}",
+                expected="a run that no other process writes",
+                got="one that another process holds (its file `lock`)",
+                do="Wait for it to end, or give another folder.",
+            ) from error
+        if not self.resume and checkpoints(self.path / "checkpoints"):
+            self._lock.release()
+            raise ArgumentError(
+                f"out={str(self.path)!r}",
+                expected="a folder without a run, or resume=True",
+                got="one with checkpoints",
+                do=f"Go on with it by `quickstudy resume {self.path}` (meta_train(..., resume=True)), or give another folder.",
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    def save(self, step: int, state: Any) -> None:
+        """A checkpoint."""
+        save_checkpoint(self.path / "checkpoints", step, state)
+
+    def load(self) -> tuple[int, Any, list[str]] | None:
+        """The newest checkpoint that reads (step, state, what was passed over); None where there is none yet."""
+        folder = self.path / "checkpoints"
+        return load_checkpoint(folder) if self.resume and checkpoints(folder) else None
+
+    def append(self, record: dict[str, Any]) -> None:
+        """One record at the end of the metrics."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def history(self, until: int) -> list[dict[str, Any]]:
+        """The records up to step `until`; what a killed run had written past it, or half of, is cut off."""
+        kept = [record for record in read_metrics(self.metrics) if record["step"] <= until]
+        part = self.metrics.with_name(self.metrics.name + ".part")
+        part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        os.replace(part, self.metrics)
+        return kept
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics file; a last line that was cut short does not count."""
+    records: list[dict[str, Any]] = []
+    if not path.is_file():
+        return records
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:  # the line at which the run was killed
+            break
+        if not isinstance(record, dict) or "step" not in record:
+            break
+        records.append(record)
+    return records

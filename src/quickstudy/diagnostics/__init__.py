@@ -1,0 +1,1 @@
+"""Why it works, and what a machine and a network can do."""

@@ -1,0 +1,1 @@
+"""A folder for each kind of data. The core imports none of them."""

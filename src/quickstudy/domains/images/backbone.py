@@ -1,0 +1,176 @@
+"""Features of a pre-trained network in the place of raw data, computed once: then every learner runs on them in seconds.
+
+x_i  ->  f(x_i)            f in eval mode, without a graph, in batches
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.forward.call import plain
+from quickstudy.progress import bar
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.labelled import LabelledTasks, as_float
+from quickstudy.tasks.distribution.size import Size
+
+
+@overload
+def from_backbone(
+    tasks: TaskFamily[Any], module: nn.Module, *, batch_size: int = 256, progress: bool = True
+) -> TaskFamily[LabelledTasks]: ...
+
+
+@overload
+def from_backbone(tasks: LabelledTasks, module: nn.Module, *, batch_size: int = 256, progress: bool = True) -> LabelledTasks: ...
+
+
+@overload
+def from_backbone(
+    tasks: Any,
+    module: nn.Module,
+    *,
+    batch_size: int = 256,
+    progress: bool = True,
+    ways: Size = 5,
+    shots: Size = 1,
+    queries: Size = 15,
+    class_names: Sequence[str] | None = None,
+) -> LabelledTasks: ...
+
+
+def from_backbone(
+    tasks: Any,
+    module: nn.Module,
+    *,
+    batch_size: int = 256,
+    progress: bool = True,
+    ways: Size = 5,
+    shots: Size = 1,
+    queries: Size = 15,
+    class_names: Sequence[str] | None = None,
+) -> Any:
+    """The same tasks over the features f(x) of a pre-trained network.
+
+    The module runs in eval mode and without a graph, and is left as it was. It sees images normalised as the tasks say. Image
+    transforms (`transform=`) draw anew each time and so are left out; augmentations of episodes (`augment=`) stay, and act on
+    features. Features lie where the data lie.
+
+    Args:
+        tasks: a TaskFamily of LabelledTasks (all three are mapped), LabelledTasks, or labelled data: Examples, or a map-style
+            dataset whose items are (x, y) with integer labels 0..C-1.
+        module: f, (examples, *feature) -> (examples, features); further axes are flattened.
+        batch_size: examples a forward pass.
+        progress: show a progress bar on stderr.
+        ways, shots, queries, class_names: the protocol, for labelled data; tasks have their own.
+
+    Returns:
+        TaskFamily or LabelledTasks, as was given.
+
+    Raises:
+        UnsupportedError: tasks that hold no labelled data; a module that returns no tensor.
+        ShapeError: a module that does not answer each example with one row.
+        ArgumentError: a batch_size below 1.
+        NotFiniteError: NaN or infinity among the features.
+    """
+    if batch_size < 1:
+        raise ArgumentError("batch_size", expected="1 or more", got=str(batch_size), do="256 is the default.")
+    plain("module", module)
+    if isinstance(tasks, TaskFamily):
+        parts = {name: getattr(tasks, name) for name in ("train", "validation", "test")}
+        return TaskFamily(*(_tasks(part, module, batch_size, progress, f"features, {name}") for name, part in parts.items()))
+    if isinstance(tasks, LabelledTasks):
+        return _tasks(tasks, module, batch_size, progress, "features")
+    data = tasks if isinstance(tasks, Examples) else _collected(tasks)
+    z = features(module, data.x, batch_size=batch_size, progress=progress)
+    return LabelledTasks(z, data.y, ways=ways, shots=shots, queries=queries, class_names=class_names)
+
+
+def features(
+    module: nn.Module,
+    x: Tensor,
+    *,
+    batch_size: int = 256,
+    progress: bool = False,
+    what: str = "features",
+    see: Callable[[Tensor], Tensor] = as_float,
+) -> Tensor:
+    """f(see(x)), (examples, features), for x (examples, *feature); uint8 images become numbers in [0, 1], batch by batch."""
+    own = next(chain(module.parameters(), module.buffers()), x)
+    rows = []
+    with bar(len(x), what, progress) as advance, torch.no_grad(), _eval_mode(module):
+        for part in x.split(batch_size):
+            z = module(see(part).to(own.device))
+            _check(z, len(part))
+            rows.append(z.flatten(1).to(x.device))
+            advance(len(part))
+    return torch.cat(rows)
+
+
+def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what: str) -> LabelledTasks:
+    if not isinstance(tasks, LabelledTasks):
+        raise UnsupportedError(
+            "tasks",
+            expected="LabelledTasks, which hold their data",
+            got=type(tasks).__name__,
+            do="Tasks that are drawn anew each time have nothing to compute once: put the module into the learner instead, "
+            "quickstudy.from_backbone(module).",
+        )
+    return LabelledTasks(
+        features(module, tasks.x, batch_size=batch_size, progress=progress, what=what, see=tasks._shown),
+        tasks.y,
+        ways=tasks.ways,
+        shots=tasks.shots,
+        queries=tasks.queries,
+        class_names=tasks.class_names,
+        augment=tasks.augment,
+    )
+
+
+def _collected(dataset: Any) -> Examples:
+    """All items of a map-style dataset."""
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise UnsupportedError(
+            "tasks",
+            expected="a TaskFamily, LabelledTasks, Examples, or a dataset with a length whose items are (x, y)",
+            got=type(dataset).__name__,
+            do="For tensors give quickstudy.Examples(x, y).",
+        )
+    x, y = zip(*(dataset[index] for index in range(len(dataset))), strict=True)
+    return Examples(torch.stack([torch.as_tensor(one) for one in x]), torch.tensor([int(one) for one in y]))
+
+
+def _check(z: Any, rows: int) -> None:
+    if not isinstance(z, Tensor):
+        raise UnsupportedError(
+            "module",
+            expected="one that returns a tensor (examples, features)",
+            got=f"a {type(z).__name__}",
+            do="Wrap it in a module whose forward picks the tensor out.",
+        )
+    if z.ndim < 2 or len(z) != rows:
+        raise ShapeError(
+            "module",
+            expected=f"({rows}, features), a row for each example",
+            got=str(tuple(z.shape)),
+            do="Take away what pools over examples, or flattens them.",
+        )
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    """Eval mode within; each part's own flag is put back."""
+    flags = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in flags.items():
+            part.training = training

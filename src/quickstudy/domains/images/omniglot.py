@@ -1,0 +1,109 @@
+"""Omniglot: 1623 handwritten characters of 50 alphabets, each drawn once by 20 people.
+
+Source: Lake, Salakhutdinov & Tenenbaum, "Human-level concept learning through probabilistic program induction", Science 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from quickstudy.domains.images.omniglot_images import fetch, read_images
+from quickstudy.domains.images.preprocessing import Preprocessing
+from quickstudy.errors import DataError
+from quickstudy.tasks.construction.augmentation import Rotations
+from quickstudy.tasks.distribution.class_lists import split_classes
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
+
+RANDOM_SIZES = (1100, 100, 423)  # characters that train, validate, test
+VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
+
+
+class Omniglot(TaskFamily[LabelledTasks]):
+    """Omniglot as few-shot tasks: images (1, size, size), ink 1 on ground 0; classes 'Alphabet/characterNN[/rot090]'.
+
+    Args:
+        root: folder with images_background.zip and images_evaluation.zip, or with those two folders extracted.
+        ways: classes of an episode, or a range (low, high) from which it is drawn for each batch; so too the next two.
+        shots: support examples of each class.
+        queries: query examples of each class.
+        split: which characters train, validate and test:
+            "random", 1100, 100 and 423 of them under `seed`, the sizes of Finn et al. 2017;
+            "alphabet", as published: the 20 evaluation alphabets test; the last 5 by name of the 30 background ones validate;
+            a folder of split files (see `tasks.read_split`), such as Vinyals et al.'s 1028, 172 and 423;
+            or the names as {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them.
+        rotations: characters turned by 90, 180 and 270 degrees are further classes, of meta-training only. (Snell et al. 2017
+            turn those of meta-test too, which changes the score.)
+        size: pixels a side, averaged down from 105.
+        seed: of the random split.
+        download: fetch the official zips, checked by their checksums, where root does not hold them.
+
+    Raises:
+        DataError: no data in root, a broken zip, a wrong checksum, other counts than Omniglot's; a split without a class.
+        TaskError: a class in two splits; more ways, shots or queries than the data can give.
+        LabelError: a class twice in one split.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        ways: Size = 5,
+        shots: Size = 1,
+        queries: Size = 15,
+        *,
+        split: str | Path | Mapping[str, Sequence[str]] = "random",
+        rotations: bool = True,
+        size: int = 28,
+        seed: int = 0,
+        download: bool = False,
+    ):
+        if download:
+            fetch(Path(root))
+        images = read_images(Path(root), size)
+        chosen = _split(list(images), split, seed)
+
+        def tasks(part: str) -> LabelledTasks:
+            names = [name.partition("/")[2] for name in chosen[part]]
+            x = torch.stack([images[name] for name in chosen[part]])
+            y, x = torch.arange(len(x)).repeat_interleave(x.shape[1]), x.flatten(0, 1)
+            if rotations and part == "train":
+                x, y, names = Rotations().classes(x, y, names)
+            reads = Preprocessing(size, channels=1, invert=True)
+            return LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=names, preprocessing=reads)
+
+        super().__init__(tasks("train"), tasks("validation"), tasks("test"))
+
+
+def _split(classes: list[str], split: str | Path | Mapping[str, Sequence[str]], seed: int) -> Splits:
+    """The classes 'part/Alphabet/characterNN' of each split."""
+    if split == "random":
+        train, validation, test = random_split(classes, RANDOM_SIZES, seed=seed)
+        return {"train": train, "validation": validation, "test": test}
+    if split == "alphabet":
+        background = [name for name in classes if name.startswith("images_background/")]
+        held = sorted({name.split("/")[1] for name in background})[-VALIDATION_ALPHABETS:]
+        return {
+            "train": [name for name in background if name.split("/")[1] not in held],
+            "validation": [name for name in background if name.split("/")[1] in held],
+            "test": [name for name in classes if name.startswith("images_evaluation/")],
+        }
+    full = {name.partition("/")[2]: name for name in classes}
+    if isinstance(split, Mapping):
+        return {part: [full[name] for name in names] for part, names in split_classes(list(full), split, seed).items()}
+    named = read_split(split)
+    for part, names in named.items():
+        if foreign := [name for name in names if name not in full]:
+            raise DataError(
+                f"split={str(split)!r}",
+                expected="names of Omniglot's classes",
+                got=f"{foreign[0]!r} in {part}",
+                do="Use the split files as they were published.",
+            )
+        if not names:
+            raise DataError(f"split={str(split)!r}", expected="classes in every split", got=f"none in {part}", do="Name some.")
+    return {part: [full[name] for name in names] for part, names in named.items()}

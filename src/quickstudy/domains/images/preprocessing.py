@@ -1,0 +1,143 @@
+"""Preprocessing: from an image file to what a learner was trained on. Stored with a run, so that predict does the same.
+
+x  =  (pixels / 255 - mean) / std           pixels: resized to size x size, `channels` of them, inverted where `invert`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.domains.images.image_file import open_image, upright
+from quickstudy.errors import ArgumentError, ShapeError
+
+AT_ONCE = 4096  # images whose statistics are taken at a time
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image file becomes a tensor (channels, size, size).
+
+    Args:
+        size: pixels a side.
+        channels: 1 for grey, 3 for colour.
+        invert: white ground becomes 0, as Omniglot's ink is 1 on ground 0.
+        mean, std: of each channel over the meta-training images in [0, 1]; None: not normalised.
+
+    Raises:
+        ArgumentError: a size below 1; other channels than 1 and 3; a mean or std that is not one positive number a channel.
+    """
+
+    size: int
+    channels: int = 3
+    invert: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ArgumentError("size", expected="1 pixel or more", got=str(self.size), do="28 and 84 are common.")
+        if self.channels not in (1, 3):
+            raise ArgumentError("channels", expected="1 (grey) or 3 (colour)", got=str(self.channels), do="Give one of them.")
+        if (self.mean is None) != (self.std is None) or any(
+            len(v) != self.channels for v in (self.mean, self.std) if v is not None
+        ):
+            raise ArgumentError(
+                "mean, std",
+                expected=f"{self.channels} numbers each, one for each channel, or None for both",
+                got=f"{self.mean} and {self.std}",
+                do="Take both from the run, or neither.",
+            )
+        if self.std is not None and not min(self.std) > 0:
+            raise ArgumentError("std", expected="numbers above 0", got=str(self.std), do="1 leaves a channel as it is.")
+
+    def read(self, path: str | Path) -> Tensor:
+        """The image file as uint8 (channels, size, size): upright by its EXIF, transparent parts white, shrunk and cropped.
+
+        Raises:
+            DataError: no such file, or one that is no image or is cut short.
+        """
+        return self._pixels(open_image(path, near=self.size))
+
+    def of_image(self, image: Any) -> Tensor:
+        """The same for an opened PIL image, of any mode."""
+        return self._pixels(upright(image))
+
+    def apply(self, images: Tensor) -> Tensor:
+        """uint8 pixels, or floats in [0, 1], (..., channels, height, width) as normalised float32.
+
+        Raises:
+            ShapeError: another number of channels.
+        """
+        if images.ndim < 3 or images.shape[-3] != self.channels:
+            raise ShapeError(
+                "images",
+                expected=f"(..., {self.channels}, height, width)",
+                got=str(tuple(images.shape)),
+                do="Bring image files into this form with `preprocessing.read(path)`.",
+            )
+        x = as_float(images).to(torch.float32)
+        if self.mean is None or self.std is None:
+            return x
+        mean, std = (torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None] for values in (self.mean, self.std))
+        return (x - mean) / std
+
+    def fitted(self, images: Tensor) -> Preprocessing:
+        """The same with mean and std of each channel over images (N, channels, height, width); a constant channel has std 1."""
+        values = images.numel() / images.shape[1]
+        parts = images.split(AT_ONCE)
+        mean = torch.stack([as_float(part).double().sum((0, 2, 3)) for part in parts]).sum(0) / values
+        about = [(as_float(part).double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in parts]
+        std = (torch.stack(about).sum(0) / values).sqrt()
+        std = torch.where(std < 1e-4, torch.ones_like(std), std)
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        plain = asdict(self)
+        return plain | {key: None if plain[key] is None else list(plain[key]) for key in ("mean", "std")}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Preprocessing:
+        """Back from plain data.
+
+        Raises:
+            ArgumentError: another key, or a value of a wrong type.
+        """
+        try:
+            if unknown := set(given) - set(cls.__dataclass_fields__):
+                raise ValueError(unknown)
+            mean, std = (None if given.get(key) is None else tuple(float(v) for v in given[key]) for key in ("mean", "std"))
+            size, channels = int(given["size"]), int(given["channels"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArgumentError(
+                "preprocessing",
+                expected="size, channels, invert, mean and std",
+                got=str(dict(given))[:100],
+                do="Take the file that the run wrote.",
+            ) from error
+        return cls(size, channels, bool(given.get("invert", False)), mean, std)
+
+    def _pixels(self, image: Any) -> Tensor:
+        """A pixel of a shrunk image is the mean of those that it covers. What is not square loses its longer ends."""
+        from PIL import Image, ImageOps
+
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        if image.size != (self.size, self.size):
+            shrinks = self.size < min(image.size)
+            how = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+            image = ImageOps.fit(image, (self.size, self.size), how)
+        pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+        pixels = pixels[None] if self.channels == 1 else pixels.permute(2, 0, 1).contiguous()
+        return 255 - pixels if self.invert else pixels
+
+
+def as_float(x: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1]; everything else as it is."""
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

@@ -1,0 +1,242 @@
+"""A meta-learned recommender: from the meta-features of a table to the score of every candidate on it.
+
+    s_tc  =  - min( max_c' accuracy_tc' - accuracy_tc,  0.1 )         table t, candidate c                                 (1)
+    K_ij  =  1 + exp( - ||m_i - m_j||^2 / (2 l^2 d) )                 m: standardised meta-features, d of them              (2)
+    f_c(m)  =  k(m)' a_c,        (K + r I) A = S                      kernel ridge regression, one solve for all c          (3)
+
+(1) is how far a candidate falls short of the table's best: it leaves out how hard the table is, which no choice changes, and how
+bad the bad ones are, of which none is chosen. The 1 in (2) is the kernel of a constant: far from all known tables f is about the
+mean over tables, so the answer falls back to what is best on average. l and r are those of the least square error on
+families left out, which has a closed form: with P = (K + r I)^-1, a family G that is left out is predicted with the error
+
+    S_G - f_-G(M_G)  =  (P_GG)^-1 (P S)_G                                                                                   (4)
+
+Source: kernel ridge regression; (4) is Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, eq. 5.12, by block.
+Recommending by meta-features: Rice, "The algorithm selection problem", 1976; Brazdil, Soares & da Costa, "Ranking learning
+algorithms", Machine Learning 2003 (nearest tables, where this has a kernel).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from quickstudy.domains.tables.select.candidates import Candidate
+from quickstudy.domains.tables.select.meta_features import groups_of, meta_features
+from quickstudy.domains.tables.select.results import Results
+from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
+
+FORMAT = 1
+CONFIG, ARRAYS = "config.json", "arrays.npz"
+SCALES, RIDGES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+WORST = 0.1  # of accuracy, in (1)
+CLIP = 3.0  # standard deviations, beyond which a meta-feature says no more
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A candidate and what is expected of it.
+
+    Attributes:
+        candidate: the learner with its hyperparameters.
+        shortfall: how much less accurate than the best of all candidates it is expected to be, more than 0.1 counting as 0.1.
+    """
+
+    candidate: Candidate
+    shortfall: float
+
+    def estimator(self, seed: int = 0) -> Any:
+        """A new scikit-learn pipeline; see `Candidate.estimator`."""
+        return self.candidate.estimator(seed)
+
+    def __str__(self) -> str:
+        return f"{self.candidate}: {100 * self.shortfall:.1f} points short of the best, as expected"
+
+
+class Recommender:
+    """Recommends base learners with hyperparameters for a table, from results on others.
+
+    Args:
+        scales: kernel widths l to choose from.
+        ridges: r to choose from.
+
+    Attributes (once fitted):
+        candidates, features: of the results.
+        scale, ridge: the chosen l and r.
+        error: root mean square of (4) over tables and candidates, in accuracy.
+
+    Raises:
+        ArgumentError: no scale or ridge, or one that is not above 0.
+    """
+
+    candidates: tuple[Candidate, ...]
+    features: tuple[str, ...]
+    scale: float
+    ridge: float
+    error: float
+
+    def __init__(self, *, scales: Sequence[float] = SCALES, ridges: Sequence[float] = RIDGES):
+        for name, values in (("scales", scales), ("ridges", ridges)):
+            if not len(values) or min(values) <= 0:
+                raise ArgumentError(name, expected="numbers above 0, one or more", got=str(tuple(values)), do="Leave it out.")
+        self.scales, self.ridges = tuple(scales), tuple(ridges)
+        self._arrays: dict[str, np.ndarray] | None = None
+
+    def fit(self, results: Results) -> Self:
+        """Learn from results on known tables.
+
+        Raises:
+            ArgumentError: tables of one family alone, so that none can be left out.
+        """
+        families = np.array(results.families)
+        if len(set(results.families)) < 2:
+            raise ArgumentError(
+                "results",
+                expected="tables of two families or more",
+                got=f"{results.families[0]!r} alone",
+                do="Give each table its family.",
+            )
+        scores = results.filled()
+        S = -np.minimum(scores.max(1, keepdims=True) - scores, WORST)  # (1)
+        middle, spread = results.values.mean(0), results.values.std(0)
+        M = _standard(results.values, middle, spread)
+        distances = squared_distances(M, M)
+        groups = [np.flatnonzero(families == family) for family in dict.fromkeys(results.families)]
+        tried = [
+            (float(np.sqrt(np.mean(left_out(kernel(distances, scale), S, ridge, groups) ** 2))), scale, ridge)
+            for scale in self.scales
+            for ridge in self.ridges
+        ]
+        self.error, self.scale, self.ridge = min(tried)
+        A = np.linalg.solve(kernel(distances, self.scale) + self.ridge * np.eye(len(S)), S)  # (3)
+        self.candidates, self.features = results.candidates, results.features
+        self._arrays = {"middle": middle, "spread": spread, "M": M, "A": A}
+        return self
+
+    def predict(self, values: np.ndarray) -> np.ndarray:
+        """f, (tables, candidates), of meta-features (tables, features) in the order of `features`; (1) is predicted."""
+        arrays = self._fitted()
+        M = _standard(values, arrays["middle"], arrays["spread"])
+        return kernel(squared_distances(M, arrays["M"]), self.scale) @ arrays["A"]  # (3)
+
+    def recommend(
+        self, X: Any, y: Any, k: int | None = 5, *, most_per_learner: int | None = None, seed: int = 0
+    ) -> list[Recommendation]:
+        """The k candidates of which most is expected on the table X, y, best first.
+
+        Args:
+            X: (rows, columns) numbers, NaN where one is missing.
+            y: (rows,) labels of any kind.
+            k: how many; None: all.
+            most_per_learner: no more than so many of one learner, so that the answers differ; None: as they come.
+            seed: of the folds of landmarks.
+
+        Raises:
+            ArgumentError: k or most_per_learner below 1, or the recommender is not fitted.
+            ShapeError, LabelError, NotFiniteError, MissingPackageError: see `meta_features`.
+        """
+        for name, value in (("k", k), ("most_per_learner", most_per_learner)):
+            if value is not None and value < 1:
+                raise ArgumentError(name, expected="1 or more, or None", got=str(value), do="Give for example 5.")
+        self._fitted()
+        found = meta_features(X, y, groups_of(self.features), seed=seed)
+        f = self.predict(np.array([[found.get(name, 0.0) for name in self.features]]))[0]
+        ranked, taken = [], dict.fromkeys((one.learner for one in self.candidates), 0)
+        for index in np.argsort(-f, kind="stable").tolist():
+            candidate = self.candidates[index]
+            if most_per_learner is None or taken[candidate.learner] < most_per_learner:
+                taken[candidate.learner] += 1
+                ranked.append(Recommendation(candidate, max(-float(f[index]), 0.0)))
+        return ranked[:k]
+
+    def save(self, path: str | Path) -> None:
+        """Save as a folder: config.json and arrays.npz, numbers alone. Nothing in it can run code."""
+        arrays, path = self._fitted(), Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        config = {
+            "format": FORMAT,
+            "kind": "recommender",
+            "candidates": [one.to_dict() for one in self.candidates],
+            "features": list(self.features),
+            **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
+        }
+        with (path / f"{ARRAYS}.part").open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        (path / f"{CONFIG}.part").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        for name in (ARRAYS, CONFIG):
+            os.replace(path / f"{name}.part", path / name)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: no such folder, of another format, cut short, or naming a learner that is not in `LEARNERS`.
+        """
+        path = Path(path)
+        do = "Give the folder that Recommender.save wrote, or fit anew."
+        try:
+            config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+            if (config["format"], config["kind"]) != (FORMAT, "recommender"):
+                raise CheckpointError(
+                    str(path), expected=f"a recommender of format {FORMAT}", got=f"{config['kind']!r}, {config['format']}", do=do
+                )
+            with (path / ARRAYS).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name], dtype=np.float64) for name in ("middle", "spread", "M", "A")}
+            found = cls(scales=config["scales"], ridges=config["ridges"])
+            found.candidates = tuple(Candidate.read(one) for one in config["candidates"])
+            found.features = tuple(str(name) for name in config["features"])
+            found.scale, found.ridge, found.error = (float(config[name]) for name in ("scale", "ridge", "error"))
+        except CheckpointError:
+            raise
+        except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError, QuickstudyError) as error:
+            raise CheckpointError(str(path), expected="a saved recommender", got=str(error)[:300], do=do) from error
+        tables, features = len(arrays["M"]), len(found.features)
+        shapes = {"middle": (features,), "spread": (features,), "M": (tables, features), "A": (tables, len(found.candidates))}
+        if {name: one.shape for name, one in arrays.items()} != shapes or not all(np.isfinite(a).all() for a in arrays.values()):
+            got = {name: one.shape for name, one in arrays.items()}
+            raise CheckpointError(str(path), expected=f"finite arrays of the shapes {shapes}", got=str(got), do=do)
+        found._arrays = arrays
+        return found
+
+    def _fitted(self) -> dict[str, np.ndarray]:
+        if self._arrays is None:
+            raise ArgumentError(
+                "Recommender",
+                expected="a fitted one",
+                got="one without results",
+                do="Call fit(results) first, or use select.recommend(X, y).",
+            )
+        return self._arrays
+
+
+def kernel(distances: np.ndarray, scale: float) -> np.ndarray:
+    """(2) of squared distances that are divided by d."""
+    return 1 + np.exp(-distances / (2 * scale**2))
+
+
+def squared_distances(M: np.ndarray, N: np.ndarray) -> np.ndarray:
+    """||m_i - n_j||^2 / d, (rows of M, rows of N)."""
+    square = (M**2).sum(1)[:, None] - 2 * M @ N.T + (N**2).sum(1)
+    return np.maximum(square, 0) / M.shape[1]
+
+
+def left_out(K: np.ndarray, S: np.ndarray, ridge: float, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """(4): what is wrong with the prediction of each row of S when the rows of its group are not learned from."""
+    P = np.linalg.inv(K + ridge * np.eye(len(K)))
+    PS, errors = P @ S, np.empty_like(S)
+    for G in groups:
+        errors[G] = np.linalg.solve(P[np.ix_(G, G)], PS[G])
+    return errors
+
+
+def _standard(values: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    Z = np.divide(values - middle, spread, out=np.zeros(values.shape), where=spread > 1e-12)
+    return np.clip(Z, -CLIP, CLIP)

@@ -1,0 +1,178 @@
+"""What is known about tables already: the meta-features of each, and the accuracy of every candidate on it. One JSON file.
+
+{"format": 1, "candidates": [{"learner": .., "parameters": {..}}, ..], "features": ["simple.log_rows", ..],
+ "tables": [{"name": .., "family": .., "features": [..], "scores": [.. null where the fit failed ..]}, ..]}
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from quickstudy.domains.tables.select.candidates import Candidate, accuracy
+from quickstudy.domains.tables.select.meta_features import GROUPS, meta_features
+from quickstudy.domains.tables.select.tables import Table
+from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make_select.py
+DIGITS = 3  # significant ones that are kept: a score on 500 rows is known to about 0.01
+
+
+@dataclass(frozen=True)
+class Results:
+    """Meta-features and scores of tables.
+
+    Attributes:
+        candidates: the learners that were scored.
+        features: names of the meta-features.
+        names, families: of the tables.
+        values: (tables, features).
+        scores: (tables, candidates), accuracy on rows that were not learned from; NaN where the fit failed.
+
+    Raises:
+        ArgumentError: sizes that do not fit together; a table on which every candidate failed; a name twice.
+    """
+
+    candidates: tuple[Candidate, ...]
+    features: tuple[str, ...]
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    values: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        tables = len(self.names)
+        sizes = (len(self.families), self.values.shape, self.scores.shape)
+        if sizes != (tables, (tables, len(self.features)), (tables, len(self.candidates))) or not tables:
+            raise _wrong(
+                f"{tables} families, values {(tables, len(self.features))} and scores {(tables, len(self.candidates))}",
+                f"{sizes[0]}, {sizes[1]} and {sizes[2]}",
+            )
+        if not np.isfinite(self.values).all() or np.isnan(self.scores).all(1).any():
+            raise _wrong("finite meta-features, and a score or more of every table", "a table without")
+        if len(set(self.names)) != tables or len(set(self.candidates)) != len(self.candidates):
+            raise _wrong("different tables and different candidates", "one of them twice")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def filled(self) -> np.ndarray:
+        """The scores, where a fit that failed counts as the worst that did not."""
+        return np.where(np.isnan(self.scores), np.nanmin(self.scores, axis=1, keepdims=True), self.scores)
+
+    def of(self, rows: Sequence[int] | np.ndarray) -> Results:
+        """Those tables."""
+        rows = np.asarray(rows, dtype=np.int64)
+        names, families = (tuple(part[row] for row in rows.tolist()) for part in (self.names, self.families))
+        return Results(self.candidates, self.features, names, families, self.values[rows], self.scores[rows])
+
+    def plus(self, other: Results) -> Results:
+        """Both, of the same candidates and meta-features: add your own tables to those that come along.
+
+        Raises:
+            ArgumentError: other candidates or meta-features; a table in both.
+        """
+        if (self.candidates, self.features) != (other.candidates, other.features):
+            raise _wrong("the same candidates and the same meta-features", "others")
+        names, families = self.names + other.names, self.families + other.families
+        values, scores = (np.concatenate(pair) for pair in ((self.values, other.values), (self.scores, other.scores)))
+        return Results(self.candidates, self.features, names, families, values, scores)
+
+    def save(self, path: str | Path) -> None:
+        """Write one JSON file, beside its place and renamed."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(self._json(), encoding="utf-8")
+        os.replace(part, path)
+
+    def _json(self) -> str:
+        """One line a table, so that a change can be read."""
+        tables = [
+            {"name": name, "family": family, "features": _short(values), "scores": _short(scores)}
+            for name, family, values, scores in zip(self.names, self.families, self.values, self.scores, strict=True)
+        ]
+        head = {"format": FORMAT, "candidates": [one.to_dict() for one in self.candidates], "features": self.features}
+        rows = ",\n".join(json.dumps(table, separators=(",", ":")) for table in tables)
+        return f'{json.dumps(head)[:-1]},\n"tables": [\n{rows}\n]}}\n'
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: no such file, or one that is no result set.
+        """
+        path = Path(path)
+        do = "Give the path of a file that Results.save wrote."
+        if not path.is_file():
+            raise CheckpointError(str(path), expected="results of learners on tables", got="no such file", do=do)
+        try:
+            spec = json.loads(path.read_text(encoding="utf-8"))
+            if spec["format"] != FORMAT:
+                raise CheckpointError(
+                    str(path),
+                    expected=f"format {FORMAT}",
+                    got=str(spec["format"]),
+                    do="Use the version of quickstudy that wrote it.",
+                )
+            tables = spec["tables"]
+            scores = [[np.nan if score is None else score for score in table["scores"]] for table in tables]
+            return cls(
+                tuple(Candidate.read(one) for one in spec["candidates"]),
+                tuple(spec["features"]),
+                tuple(str(table["name"]) for table in tables),
+                tuple(str(table["family"]) for table in tables),
+                np.array([table["features"] for table in tables], dtype=np.float64),
+                np.array(scores, dtype=np.float64),
+            )
+        except CheckpointError:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, QuickstudyError) as error:
+            raise CheckpointError(str(path), expected="results of learners on tables", got=str(error)[:300], do=do) from error
+
+
+def measure(
+    tables: Sequence[Table], candidates: Sequence[Candidate], groups: Sequence[str] = GROUPS, *, seed: int = 0
+) -> Results:
+    """Fit every candidate to every table and score it on the table's other rows; meta-features are of the rows it learns from.
+
+    Raises:
+        ArgumentError: no table, no candidate.
+        MissingPackageError: no scikit-learn.
+    """
+    if not tables or not candidates:
+        raise ArgumentError("tables, candidates", expected="one or more of each", got="none", do="See select.tables.")
+    features = [meta_features(table.X, table.y, groups, seed=seed) for table in tables]
+    scores = [[accuracy(one, table.X, table.y, table.test_X, table.test_y, seed=seed) for one in candidates] for table in tables]
+    names = tuple(dict.fromkeys(name for one in features for name in one))
+    return Results(
+        tuple(candidates),
+        names,
+        tuple(table.name for table in tables),
+        tuple(table.family for table in tables),
+        np.array([[one.get(name, 0.0) for name in names] for one in features]),
+        np.array(scores),
+    )
+
+
+@functools.cache
+def shipped() -> Results:
+    """The results that come along: 42 candidates on small tables of 12 families."""
+    return Results.load(SHIPPED)
+
+
+def _short(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(f"{value:.{DIGITS}g}") for value in values.tolist()]
+
+
+def _wrong(expected: str, got: str) -> ArgumentError:
+    return ArgumentError("results", expected=expected, got=got, do="Measure with select.measure(tables, candidates).")

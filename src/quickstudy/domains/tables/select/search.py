@@ -1,0 +1,118 @@
+"""A search for hyperparameters that begins where the recommender points: its best candidates first, then TPE from there on.
+
+    maximise over candidates c     mean over folds of accuracy(c, fold)
+
+Source: warm starts by meta-learning, Feurer, Springenberg & Hutter, "Initializing Bayesian hyperparameter optimization via
+meta-learning", AAAI 2015; TPE, Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011, by Optuna.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from quickstudy.domains.tables.select.candidates import LEARNERS, Candidate, Options, cross_validated, fitted
+from quickstudy.domains.tables.select.extras import package
+from quickstudy.domains.tables.select.inputs import as_table
+from quickstudy.domains.tables.select.recommender import Recommender
+from quickstudy.errors import ArgumentError, ConvergenceError
+
+MOST_PER_LEARNER = 2  # among the candidates that a search begins with
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate that was tried, its cross-validated accuracy (0 where a fit failed), and whether it was recommended."""
+
+    candidate: Candidate
+    score: float
+    recommended: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        estimator: a scikit-learn pipeline of the best candidate, fitted to all of X, y.
+        best: that candidate.
+        score: its cross-validated accuracy. The best of many: it flatters.
+        trials: all of them, in order.
+        study: Optuna's own, to be plotted or gone on with.
+    """
+
+    estimator: Any
+    best: Candidate
+    score: float
+    trials: tuple[Trial, ...]
+    study: Any
+
+
+def warm_search(
+    X: Any,
+    y: Any,
+    trials: int = 30,
+    *,
+    recommender: Recommender | None,
+    k: int = 5,
+    folds: int = 3,
+    seconds: float | None = None,
+    seed: int = 0,
+) -> Search:
+    """Try `trials` candidates, the k recommended ones first. `recommender=None`: a cold start. See `select.search`."""
+    for name, value, least in (("trials", trials, 1), ("k", k, 1), ("folds", folds, 2)):
+        if value < least:
+            raise ArgumentError(name, expected=f"{least} or more", got=str(value), do="Leave it out.")
+    optuna = package("optuna", "select.search", ", or use select.fit, which needs none")
+    rows, codes, _ = as_table(X, y)
+    begins = min(k, trials)
+    first = [] if recommender is None else recommender.recommend(X, y, begins, most_per_learner=MOST_PER_LEARNER, seed=seed)
+    tried: list[Trial] = []
+
+    def objective(trial: Any) -> float:
+        candidate = suggested(trial)
+        score = cross_validated(candidate, rows, codes, folds, seed=seed)
+        tried.append(Trial(candidate, score if score == score else 0.0, trial.number < len(first)))
+        return tried[-1].score
+
+    logger = logging.getLogger("optuna")
+    level = logger.level
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(1, trials // 2)))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for one in first:
+            study.enqueue_trial(parameters_of(one.candidate))
+        study.optimize(objective, n_trials=trials, timeout=seconds)
+    finally:
+        logger.setLevel(level)
+    best = max(tried, key=lambda trial: trial.score, default=None)
+    if best is None or best.score == 0:
+        raise ConvergenceError(
+            "select.search",
+            expected="a candidate that can be fitted",
+            got=f"{len(tried)} tried, none with success",
+            do="Give it more trials, and more seconds where they are limited.",
+            residual=1.0,
+        )
+    return Search(fitted(best.candidate, X, y, seed), best.candidate, best.score, tuple(tried), study)
+
+
+def suggested(trial: Any) -> Candidate:
+    """The candidate of an Optuna trial: a learner, and then its own hyperparameters, named "learner.parameter"."""
+    learner = trial.suggest_categorical("learner", list(LEARNERS))
+    parameters = {}
+    for name, one in LEARNERS[learner].parameters.items():
+        full = f"{learner}.{name}"
+        if isinstance(one, Options):
+            parameters[name] = trial.suggest_categorical(full, list(one.grid))
+        else:
+            suggest = trial.suggest_int if isinstance(one.low, int) else trial.suggest_float
+            parameters[name] = suggest(full, one.low, one.high, log=one.low > 0)
+    return Candidate(learner, parameters)
+
+
+def parameters_of(candidate: Candidate) -> dict[str, Any]:
+    """What `suggested` reads as this candidate."""
+    return {"learner": candidate.learner} | {f"{candidate.learner}.{name}": value for name, value in candidate.parameters.items()}

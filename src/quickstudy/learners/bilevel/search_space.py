@@ -1,0 +1,86 @@
+"""search_cell: a search space that is small enough for every architecture of it to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError
+from quickstudy.learners.bilevel.architecture import Mixed
+
+
+class Zero(nn.Module):
+    """No edge: x -> 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros of the shape of x."""
+        return torch.zeros_like(x)
+
+
+OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: Zero(),
+    "skip": lambda width: nn.Identity(),
+    "relu": lambda width: nn.Sequential(nn.Linear(width, width), nn.ReLU()),
+    "tanh": lambda width: nn.Sequential(nn.Linear(width, width), nn.Tanh()),
+}
+CONVOLUTIONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: Zero(),
+    "skip": lambda width: nn.Identity(),
+    "3x3": lambda width: nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(1, width), nn.ReLU()),
+    "1x1": lambda width: nn.Sequential(nn.Conv2d(width, width, 1), nn.GroupNorm(1, width), nn.ReLU()),
+    "pool": lambda width: nn.AvgPool2d(3, stride=1, padding=1),
+}
+
+
+class SearchCell(nn.Module):
+    """A directed acyclic graph of operations.
+
+        h_0 = x,      h_j = sum_{i < j} o_{ij}(h_i),      j = 1, ..., nodes                                        (1)
+
+    with o_ij of every pair chosen from the same operations, and h_nodes the output: n^(nodes (nodes + 1) / 2) architectures.
+
+    Args:
+        width: features, or channels, of every node.
+        nodes: j.
+        operations: by name, functions of the width.
+
+    Source: Liu et al., "DARTS", 2019, eq. 1.
+    """
+
+    def __init__(self, width: int, nodes: int = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS):
+        super().__init__()
+        if nodes < 1:
+            raise ArgumentError("nodes", expected="1 or more", got=str(nodes), do="2 give 64 architectures of 4 operations.")
+        self.nodes = nodes
+        self.edges = nn.ModuleDict(
+            {f"{i}{j}": Mixed([made(width) for made in operations.values()]) for j in range(1, nodes + 1) for i in range(j)}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1)"""
+        h = [x]
+        for j in range(1, self.nodes + 1):
+            h.append(torch.stack([self.edges[f"{i}{j}"](h[i]) for i in range(j)]).sum(0))
+        return h[-1]
+
+
+def search_cell(features: int, ways: int, width: int = 16, nodes: int = 2) -> nn.Sequential:
+    """A classifier of vectors with a cell in its middle: 64 architectures with two nodes."""
+    return nn.Sequential(nn.Linear(features, width), SearchCell(width, nodes), nn.ReLU(), nn.Linear(width, ways))
+
+
+def search_conv(ways: int, in_channels: int = 1, width: int = 16, nodes: int = 2, size: int = 28) -> nn.Sequential:
+    """A classifier of images: stem, a cell of convolutions, a cell at half the size, a linear head."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, width, 3, stride=2, padding=1),
+        nn.GroupNorm(1, width),
+        nn.ReLU(),
+        SearchCell(width, nodes, CONVOLUTIONS),
+        nn.MaxPool2d(2),
+        SearchCell(width, nodes, CONVOLUTIONS),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(width * ((size // 2 + size % 2) // 4) ** 2, ways),
+    )

@@ -1,0 +1,166 @@
+"""In-context transformer: the support is read once, and every query is answered by attending to it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError
+from quickstudy.forward.context import Normalisation
+from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator
+
+
+class InContext(Comparison):
+    """A transformer that reads support and queries in one pass: its weights are phi, and nothing adapts but its activations.
+
+        s_i   =  f(x_i) A + a + E_{y_i},              q  =  f(x) A + a                                         (1)
+        S_0   =  the rows s_1 .. s_n,                 q_0 = q
+        S_l+1 =  block_l(S_l, S_l),                   q_l+1 = block_l(q_l, S_l),              l = 0 .. depth-1   (2)
+        block(h, S):   h <- h + heads(norm h, norm S);     h <- h + gelu(norm(h) B + b) C + c                  (3)
+        heads(h, S) =  concat_j[ softmax(h Q_j (S K_j)' / sqrt d) S V_j ] U                                    (4)
+        p(y = k | x)  =  softmax_{k < ways}( norm(q_depth) W + w )_k                                           (5)
+
+    A support token is its value plus its label; a query has no label, and is no key: it attends to the support only, so that no
+    query sees another. There are no positions, so that the order of the support does not matter. The state is what queries look
+    at, K and V of every layer, and the columns of W for the classes at hand: learning costs n^2, a query n.
+
+    Classes are told apart by E and W, which are free parameters: only tasks whose classes are numbered at random, as every
+    sampler here numbers them, teach that the numbers mean nothing. So a relabelling permutes the answer after much training,
+    roughly, and not by construction (`label_equivariant` is False).
+
+    Main arguments:
+        embed: f, (examples, *feature) -> (examples, features), for images; None: the raw values, flattened.
+        features: how many numbers f(x) has.
+        max_ways: the most classes of a task; W and E have that many entries.
+
+    Other arguments:
+        width, depth, heads: of the transformer; d = width / heads.
+        normalisation: of f, "running" by default as for the learners that compare; the transformer has no batch norm.
+        generator: of the initial weights of the transformer; None: one of seed 0.
+
+    Raises:
+        ArgumentError: a size below 1; a width that the heads do not divide.
+        LabelError: more classes than max_ways.
+        ShapeError: f(x) is no (examples, features).
+
+    Source: Müller, Hollmann, Pineda Arango, Grabocka & Hutter, "Transformers Can Do Bayesian Inference", ICLR 2022: (1), (2) and
+    the mask; Vaswani et al., 2017: (4); Xiong et al., 2020: the norms stand before, and not after, attention and perceptron.
+    """
+
+    label_equivariant = False
+
+    def __init__(
+        self,
+        embed: nn.Module | None = None,
+        *,
+        features: int,
+        max_ways: int = 10,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        normalisation: Normalisation = "running",
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(nn.Flatten() if embed is None else embed, normalisation=normalisation)
+        check_sizes(features=features, max_ways=max_ways, width=width, depth=depth, heads=heads)
+        if width % heads:
+            raise ArgumentError(
+                "width",
+                expected=f"a multiple of heads={heads}",
+                got=str(width),
+                do=f"Give width={width // heads * heads + heads}.",
+            )
+        generator = own_generator(self, generator)
+        self.features, self.max_ways = features, max_ways
+        self.A, self.a = weight(features, width, generator), zeros(width)
+        self.E = weight(max_ways, width, generator, scale=math.sqrt(max_ways))  # rows of variance 1, as the values have
+        self.blocks = nn.ModuleList(Block(width, heads, (2 * depth) ** -0.5, generator) for _ in range(depth))
+        self.norm = Norm(width)
+        self.W, self.w = weight(width, max_ways, generator), zeros(max_ways)
+
+    def read(self, z: Tensor, y: Tensor, ways: int) -> dict[str, Tensor]:
+        """Keys and values (depth, heads, support, d); weights (width, ways) and bias (ways,) of the classes at hand."""
+        check_max_ways(ways, self.max_ways)
+        s = self._tokens(z) + one_hot(y, self.max_ways, z) @ self.E  # (1)
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks, 1):
+            assert isinstance(block, Block)
+            k, v = block.memory(s)
+            keys.append(k)
+            values.append(v)
+            s = block(s, k, v) if layer < len(self.blocks) else s  # (2); the last layer's output is unused
+        return {
+            "keys": torch.stack(keys),
+            "values": torch.stack(values),
+            "weight": self.W[:, :ways],
+            "bias": self.w[:ways],
+        }
+
+    def compare(self, values: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Logits (examples, ways)."""
+        q = self._tokens(z)  # (1)
+        for block, k, v in zip(self.blocks, values["keys"], values["values"], strict=True):
+            q = block(q, k, v)  # (2)
+        return self.norm(q) @ values["weight"] + values["bias"]  # (5)
+
+    def _tokens(self, z: Tensor) -> Tensor:
+        return check_features(z, self.features) @ self.A + self.a
+
+
+class Block(nn.Module):
+    """One layer: attention to the support and a perceptron, each added to what it reads. See `InContext`, (3) and (4)."""
+
+    def __init__(self, width: int, heads: int, residual: float, generator: torch.Generator):
+        super().__init__()
+        self.heads = heads
+        self.norm_attention, self.norm_perceptron = Norm(width), Norm(width)
+        self.Q, self.K, self.V = (weight(width, width, generator) for _ in range(3))
+        self.U = weight(width, width, generator, residual)
+        self.B, self.b = weight(width, 4 * width, generator), zeros(4 * width)
+        self.C, self.c = weight(4 * width, width, generator, residual), zeros(width)
+
+    def memory(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the support tokens (support, width): each (heads, support, d)."""
+        S = self.norm_attention(S)
+        return self._split(S @ self.K), self._split(S @ self.V)
+
+    def forward(self, h: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """h (tokens, width), each of its rows by itself, after a look at the support."""
+        seen = attention(self._split(self.norm_attention(h) @ self.Q), keys, values)  # (4)
+        h = h + seen.transpose(0, 1).reshape(h.shape) @ self.U
+        return h + F.gelu(self.norm_perceptron(h) @ self.B + self.b) @ self.C + self.c  # (3)
+
+    def _split(self, h: Tensor) -> Tensor:
+        """(tokens, width) as (heads, tokens, d)."""
+        return h.reshape(h.shape[0], self.heads, h.shape[1] // self.heads).transpose(0, 1)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k' / sqrt d) v over the last two axes, in plain operators: fused attention has no second derivative."""
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+
+class Norm(nn.Module):
+    """Layer norm whose weight and bias are applied outside: the fused one is wrong under vmap in second order (torch 2.13)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), zeros(width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(tokens, width), each token to mean 0 and variance 1, then weight and bias."""
+        return F.layer_norm(h, h.shape[-1:]) * self.weight + self.bias
+
+
+def weight(inputs: int, outputs: int, generator: torch.Generator, scale: float = 1.0) -> nn.Parameter:
+    """(inputs, outputs), normal of standard deviation scale / sqrt(inputs)."""
+    return nn.Parameter(torch.randn(inputs, outputs, generator=generator) * (scale * inputs**-0.5))
+
+
+def zeros(*shape: int) -> nn.Parameter:
+    """A parameter that begins at 0."""
+    return nn.Parameter(torch.zeros(*shape))

@@ -1,0 +1,230 @@
+"""Evolution: the gradient of a smoothed objective, from values alone. It serves every learner.
+
+    L_sigma(phi)  =  E_{e ~ N(0, I)} [ L(phi + sigma e) ]
+    d L_sigma / d phi  ~  1/(2 sigma n) sum_i ( L(phi + sigma e_i) - L(phi - sigma e_i) ) e_i                  (1)
+
+Both signs and all members see the same tasks and the same dropout masks (common random numbers). A member under which an inner
+loop diverges is scored worst.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from quickstudy.episode import Examples
+from quickstudy.errors import ArgumentError, NotFiniteError
+from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Context
+from quickstudy.learners.bilevel.training_run import TrainingRun
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
+from quickstudy.meta.carried import Window
+from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.problem import Answer, Problem
+
+if TYPE_CHECKING:
+    from quickstudy.meta.executors import Executor
+
+
+@dataclass(frozen=True)
+class Evolution(Estimator):
+    """Antithetic Gaussian evolution strategies.
+
+    Over the windows of a carried run every member starts from the same carried state, which goes on under phi itself; this is
+    truncated, as backpropagation over a window is. `PersistentEvolution` is not.
+
+    Args:
+        population: members, an even number: n = population / 2 directions, each with both signs.
+        sigma: standard deviation of the perturbations.
+        ranks: replace the values in (1) by their centred ranks, -1/2 the best to 1/2 the worst: then only the order of the
+            members counts, and (1) is no longer the gradient of L_sigma.
+        together: members evaluated at once; memory is bounded by it. None: all.
+
+    Raises:
+        ArgumentError: a population that is 0 or odd, a sigma that is not above 0.
+
+    Source: Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", 2017, algorithm 1 and
+    section 2.1; for meta-learning Song et al., "ES-MAML", ICLR 2020.
+    """
+
+    population: int = 64
+    sigma: float = 0.05
+    ranks: bool = True
+    together: int | None = None
+
+    differentiates = False
+
+    def __post_init__(self) -> None:
+        check_population(self.population)
+        check_sigma(self.sigma)
+
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        return Backprop().objective(learner, episode, criterion, context)
+
+    def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        phi, n = problem.phi(), self.population // 2
+        e = perturbations(phi, n, seeds)
+        members = {
+            name: torch.cat([value[None], value + self.sigma * e[name], value - self.sigma * e[name]]).detach()
+            for name, value in phi.items()
+        }
+        outcome = evaluated(executor, problem, members, episodes, seeds, together=self.together)
+        scores = scored(outcome.loss[1:]).mean(1)
+        if self.ranks:
+            scores = centred_ranks(scores)
+        difference = (scores[:n] - scores[n:]) / (2 * self.sigma * n)
+        gradient = {name: torch.einsum("i,i...->...", difference.to(one), one) for name, one in e.items()}  # (1)
+        return answer_of(outcome, 0, gradient)
+
+
+@dataclass(frozen=True)
+class PersistentEvolution(Estimator):
+    """Evolution over the windows of a training run, unbiased though the run is cut: every member goes its own way.
+
+        xi_i  <-  xi_i + sigma e_i                                               the sum of its perturbations so far
+        g     =   1/(2 sigma^2 n) sum_i ( L(s_i^+, phi + sigma e_i) - L(s_i^-, phi - sigma e_i) ) xi_i            (2)
+
+    The states s_i^+, s_i^- of every member are carried, so memory grows with the population. Unbiased for the smoothed objective
+    of the whole run at fixed phi. On plain episodes, which are whole runs, it is `Evolution(ranks=False)`.
+
+    Args:
+        population, sigma, together: as of `Evolution`.
+
+    Source: Vicol, Metz & Sohl-Dickstein, "Unbiased Gradient Estimation in Unrolled Computation Graphs with Persistent Evolution
+    Strategies", ICML 2021, algorithm 2.
+    """
+
+    population: int = 64
+    sigma: float = 0.05
+    together: int | None = None
+
+    differentiates = False
+
+    def __post_init__(self) -> None:
+        check_population(self.population)
+        check_sigma(self.sigma)
+
+    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        """{"states": (population, ...), "sums": (population / 2, ...)}"""
+        return {
+            "states": copies(run.begin(task, seed), self.population),
+            "sums": {
+                name: parameter.new_zeros(self.population // 2, *parameter.shape)
+                for name, parameter in run.named_parameters()
+                if parameter.requires_grad
+            },
+        }
+
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        return Backprop().objective(learner, episode, criterion, context)
+
+    def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        if not isinstance(episodes, Window):
+            return Evolution(self.population, self.sigma, False, self.together).estimate(executor, problem, episodes, seeds)
+        phi, n = problem.phi(), self.population // 2
+        e = {name: self.sigma * one for name, one in perturbations(phi, n, seeds).items()}
+        members = {name: torch.cat([value + e[name], value - e[name]]).detach() for name, value in phi.items()}
+        sums = {name: xi + e[name] for name, xi in episodes.carry["sums"].items()}  # (tasks, n, ...)
+        own = swapped(episodes.carry["states"])
+        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.together)
+        scores = scored(outcome.loss)
+        difference = (scores[:n] - scores[n:]) / (2 * self.sigma**2 * n * scores.shape[1])
+        gradient = {name: torch.einsum("it,ti...->...", difference.to(xi), xi) for name, xi in sums.items()}  # (2)
+        log = {name: value.nanmean(0) for name, value in outcome.log.items()}
+        return Answer(scores.mean(0), log, gradient, {}, {"states": swapped(outcome.carry), "sums": sums})
+
+
+# ---- what searches share with them -------------------------------------------------------------------------------------
+
+
+def perturbations(phi: Parameters, n: int, seeds: Tensor) -> Parameters:
+    """Standard normal directions by name, each (n, *parameter), drawn from the seeds of the step."""
+    generator = torch.Generator().manual_seed(int(seeds[0]))
+    return {
+        name: torch.randn(n, *value.shape, generator=generator, dtype=value.dtype).to(value.device) for name, value in phi.items()
+    }
+
+
+def evaluated(
+    executor: Executor,
+    problem: Problem,
+    members: Parameters,
+    episodes: Any,
+    seeds: Tensor,
+    own: Any = None,
+    together: int | None = None,
+) -> Outcome:
+    """The outcome of a population, leaves (members, tasks, ...), `together` members at a time."""
+    size = next(iter(members.values())).shape[0]
+    together = together or size
+    parts = []
+    for start in range(0, size, together):
+        piece = slice(start, start + together)
+        some = {name: value[piece] for name, value in members.items()}
+        mine = None if own is None else pytree.tree_map(lambda leaf: leaf[piece], own)  # noqa: B023
+        parts.append(executor.values(problem, some, episodes, seeds, mine))
+    return pytree.tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def answer_of(outcome: Outcome, member: int, gradient: Parameters) -> Answer:
+    """What one member of a population found, as the answer of the batch."""
+    losses, log, statistics, carry = pytree.tree_map(lambda leaf: leaf[member], outcome)
+    return Answer(losses, log, gradient, statistics, carry)
+
+
+def scored(losses: Tensor) -> Tensor:
+    """Losses (members, tasks) in which a member that diverged on a task has the worst loss of that task.
+
+    Raises:
+        NotFiniteError: all members diverged on every task.
+    """
+    finite = torch.isfinite(losses)
+    if not bool(finite.any()):
+        raise NotFiniteError(
+            "population",
+            expected="a member under which some task's loss is finite",
+            got=f"none among {losses.shape[0]} members on {losses.shape[1]} tasks",
+            do="Start from a smaller inner_lr, or perturb less: a smaller sigma.",
+        )
+    worst = torch.where(finite, losses, torch.full_like(losses, -torch.inf)).amax(0)
+    worst = torch.where(torch.isfinite(worst), worst, torch.zeros_like(worst))  # nobody came through: the task says nothing
+    return torch.where(finite, losses, worst)
+
+
+def centred_ranks(scores: Tensor) -> Tensor:
+    """Ranks of (members,) scores from -1/2, the lowest, to 1/2; equal scores share their mean rank."""
+    below = (scores[:, None] > scores[None]).to(scores.dtype).sum(1)
+    equal = (scores[:, None] == scores[None]).to(scores.dtype).sum(1)
+    return (below + (equal - 1) / 2) / max(len(scores) - 1, 1) - 0.5
+
+
+def copies(tree: Any, n: int) -> Any:
+    """The same tree n times, on a new leading axis."""
+    return pytree.tree_map(lambda leaf: leaf.expand(n, *leaf.shape).clone(), tree)
+
+
+def swapped(tree: Any) -> Any:
+    """(tasks, members, ...) as (members, tasks, ...), and back."""
+    return pytree.tree_map(lambda leaf: leaf.transpose(0, 1), tree)
+
+
+def check_population(population: int) -> None:
+    """Raise where a population cannot be halved into both signs."""
+    if population < 2 or population % 2:
+        raise ArgumentError(
+            "population",
+            expected="an even number of members, 2 or more: every direction with both signs",
+            got=str(population),
+            do="64 serve a few thousand parameters.",
+        )
+
+
+def check_sigma(sigma: float) -> None:
+    """Raise where nothing would be perturbed."""
+    if not sigma > 0:
+        raise ArgumentError("sigma", expected="a standard deviation above 0", got=str(sigma), do="0.01 to 0.1 are common.")

@@ -1,0 +1,1 @@
+"""The outer loop: meta_train, what it keeps, the outer methods that take gradients."""

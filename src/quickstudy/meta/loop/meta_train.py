@@ -1,0 +1,227 @@
+"""meta_train: the outer loop,  phi* = argmin_phi E_tasks [ L(F_phi(support), query) ].
+
+Each meta-step draws tasks, takes the gradient of their losses in phi, and steps; now and then the learner is scored on
+meta-validation tasks, and the best is kept. Meta-test is never read here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quickstudy.artifacts.run_folder import RunFolder
+from quickstudy.errors import ArgumentError
+from quickstudy.evaluation.evaluate import display_name
+from quickstudy.evaluation.metrics import Metric
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.meta.executors import Executor
+from quickstudy.meta.loop.interrupt import Interrupt
+from quickstudy.meta.loop.outer import Gradient, Outer
+from quickstudy.meta.loop.result import Run
+from quickstudy.meta.loop.selection import Keeper
+from quickstudy.meta.loop.state import MetaTraining
+from quickstudy.progress import bar
+from quickstudy.tasks import TaskDistribution, TaskFamily
+
+SAVE_AFTER = 60.0  # seconds without a checkpoint
+
+
+def meta_train(
+    learner: Learner,
+    tasks: TaskFamily | TaskDistribution,
+    *,
+    steps: int,
+    tasks_per_step: int,
+    outer: Outer | None = None,
+    loss: Loss | None = None,
+    executor: str | Executor = "auto",
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+    chunk: int | None = None,
+    clip: float | None = None,
+    validate_every: int | None = None,
+    validation_episodes: int = 200,
+    patience: int | None = None,
+    keep: int = 1,
+    select_by: str | Metric | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    track: Callable[[dict[str, Any], int], None] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Meta-train a learner in place; it is left with its best weights.
+
+    Main arguments:
+        tasks: a family (its `.train` is trained on, its `.validation` selects), or one distribution (then nothing selects).
+        steps: meta-steps.
+        tasks_per_step: tasks in each.
+        outer: the across-task method; None: the learner's own default, else Adam on the backpropagated gradient.
+        loss: the outer criterion; None: the learner's.
+        executor: "auto" measures and takes the fastest, or "loop", "threads", "vmap", "compiled".
+
+    Other arguments:
+        device: where learner and data go.
+        precision: "bf16" runs forwards under autocast; parameters and updates stay in float32.
+        chunk: tasks differentiated at once; memory is bounded by it.
+        clip: largest global norm of a meta-gradient.
+        validate_every: steps between validations; None: ten times in the run.
+        validation_episodes: tasks of each validation.
+        patience: validations without a better score after which the run stops.
+        select_by: the metric that ranks checkpoints, as `evaluate(metrics=)` takes them, or "loss". None: the score of the kind
+            of target; "loss" for values where `loss` or the learner has a loss of its own.
+        keep: checkpoints whose weights stay in `run.kept`, the best by validation first: `Ensemble.of(learner, run.kept)`.
+        seconds: wall time after which the run stops, if sooner than `steps`.
+        seed: of tasks and dropout.
+        out: the run's folder: `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl` and
+            `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the step at hand, with a
+            checkpoint.
+        resume: go on from the newest checkpoint in `out`, to exactly the numbers of a run that was never stopped (on a CPU).
+        track: called with each record and its step, such as `quickstudy.artifacts.tracking`'s.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        NotFiniteError: a meta-gradient that is NaN or infinite; the learner is left with its best weights so far.
+        ArgumentError, UnsupportedError: arguments that cannot work, before the first step; a run in `out` and no `resume`.
+        CheckpointError: another process writes `out`; a checkpoint of another learner or of other settings.
+        DataError: no room for a checkpoint; the one before it stays.
+        KeyboardInterrupt: Ctrl-C; the run can be resumed where `out` was given.
+    """
+    _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every, keep=keep)
+    if resume and out is None:
+        raise ArgumentError("resume", expected="the run's folder as `out`", got="none", do="Give out=FOLDER as well.")
+    train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
+    if device is not None:
+        train, validation = train.to(device), validation and validation.to(device)
+    learner.prepare(train)
+    learner.to(device)
+    outer = outer or getattr(learner, "outer", None) or Gradient()
+    outer.estimator.check(learner)
+    if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
+        if out is not None:
+            learner.save(RunFolder(out).learner)
+        return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
+    training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
+    folder = None if out is None else RunFolder(out, resume)
+    keeper = Keeper(learner, validation, validation_episodes, keep, folder, select_by, loss)
+    limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
+    training.descending.check(steps, keeper.higher_is_better)
+    title = f"meta-training {display_name(learner)}"
+    with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
+        loop = OuterLoop(training, keeper, folder, limits)
+        try:
+            advance(loop.begin(executor))
+            for step in range(loop.done + 1, 0 if training.run.stopped in EARLY else steps + 1):
+                record = loop.step(step)
+                if track is not None:
+                    track(record, step)
+                advance(1, note=f"loss {record['loss']:.3f}" + keeper.note())
+                if training.run.stopped in EARLY:
+                    break
+                if interrupt.asked:
+                    loop.save(step)
+                    raise KeyboardInterrupt(f"stopped after step {step}; resume with `quickstudy resume {out}`")
+        finally:
+            keeper.restore()
+            training.run.best, training.run.seconds = keeper.best, loop.seconds()
+            training.run.kept = [one.weights for one in keeper.kept]
+    return training.run
+
+
+EARLY = ("patience", "seconds")  # ends of a run before its last step
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends, and when it is scored."""
+
+    steps: int
+    validate_every: int
+    patience: int | None
+    seconds: float | None
+
+
+class OuterLoop:
+    """The steps of a run with what is done between them: validation, the record, the checkpoint, the end."""
+
+    def __init__(self, training: MetaTraining, keeper: Keeper, folder: RunFolder | None, limits: Limits):
+        self.training, self.keeper, self.folder, self.limits = training, keeper, folder, limits
+        self.done, self.before = 0, 0.0
+        self.began = self.saved = time.perf_counter()
+
+    def begin(self, executor: str | Executor) -> int:
+        """Choose the executor, or take up the newest checkpoint; the number of steps that are done."""
+        found = None if self.folder is None else self.folder.load()
+        if found is None:
+            self.training.take_executor(executor, self.limits.steps, self.limits.seconds)
+        else:
+            self.done, state, self.training.run.passed_over = found
+            self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
+            self.keeper.load_state_dict(state["keeper"])
+            self.training.run.stopped, self.before = state["stopped"], state["seconds"]
+            if self.training.run.stopped not in EARLY:  # the checkpoint's own schedule
+                self.training.descending.check(self.limits.steps, self.keeper.higher_is_better, self.done)
+        self.keeper.scored_by(self.training.run.executor)
+        if self.folder is not None:
+            self.training.run.history[:] = self.folder.history(until=self.done)
+        self.began = self.saved = time.perf_counter()
+        if self.folder is not None and found is None:
+            self.save(0)  # the executor that was chosen, and the initial weights
+        return self.done
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One meta-step and what is due after it."""
+        record = self.training.step(step)
+        late = self.limits.seconds is not None and self.seconds() > self.limits.seconds
+        due = step % self.limits.validate_every == 0 or step == self.limits.steps or late
+        if due:
+            self.keeper.validate(record)
+            if "validation" in record:
+                self.training.descending.validated(record["validation"])
+        if late or self.keeper.waited(self.limits.patience):
+            self.training.run.stopped = "seconds" if late else "patience"
+        if self.folder is not None:
+            self.folder.append(record)
+            if due or time.perf_counter() - self.saved > SAVE_AFTER:
+                self.save(step)
+        self.done = step
+        return record
+
+    def seconds(self) -> float:
+        """Wall time of the run, of the parts before a resume too."""
+        return self.before + time.perf_counter() - self.began
+
+    def save(self, step: int) -> None:
+        """A checkpoint of the state after `step`."""
+        assert self.folder is not None
+        state = {
+            "training": self.training.state_dict(),
+            "keeper": self.keeper.state_dict(),
+            "stopped": self.training.run.stopped,
+            "seconds": self.seconds(),
+        }
+        self.folder.save(step, state)
+        self.saved = time.perf_counter()
+
+
+def _precision(precision: str | None, learner: Learner) -> torch.dtype | None:
+    if precision in (None, "fp32"):
+        return None
+    if precision == "bf16":
+        return torch.bfloat16
+    second_order = getattr(getattr(learner, "hypergradient", None), "second_order", False)
+    why = "whose second derivatives overflow" if precision == "fp16" and second_order else "which is not served"
+    raise ArgumentError("precision", expected="None or 'bf16'", got=f"{precision!r}, {why}", do="Use precision='bf16'.")
+
+
+def _check(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ArgumentError(name, expected="1 or more", got=str(value), do="Leave it out for the default.")

@@ -1,0 +1,142 @@
+"""Model selection: the learner is scored on meta-validation tasks now and then, and its best weights are kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.artifacts.run_folder import RunFolder
+from quickstudy.errors import ArgumentError
+from quickstudy.evaluation.evaluate import evaluate
+from quickstudy.evaluation.metrics import LOSS, Metric, chosen
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.wrap.ensemble import Ensemble
+from quickstudy.targets import Values
+from quickstudy.tasks import TaskDistribution
+
+VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of them an evaluation's
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint that is kept: its score on meta-validation (the higher the better) and its weights."""
+
+    score: float
+    weights: dict[str, Tensor]
+
+
+class Keeper:
+    """Scores the learner on meta-validation tasks, keeps the weights of the `keep` best, and puts the best back at the end.
+
+    Ranked by `select_by`, else by the score of the kind of target. Values that a loss of one's own reads (`loss`, or the
+    learner's criterion) are ranked by that loss: the squared error of its outputs may say nothing.
+
+    Raises:
+        ArgumentError: several to be kept, and nothing that ranks them.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        validation: TaskDistribution | None,
+        episodes: int,
+        keep: int,
+        folder: RunFolder | None,
+        select_by: str | Metric | None = None,
+        loss: Loss | None = None,
+    ):
+        if keep > 1 and validation is None:
+            raise ArgumentError(
+                "keep",
+                expected="1, where no validation ranks the checkpoints",
+                got=f"{keep} and tasks of one distribution",
+                do="Give meta_train a TaskFamily, whose `.validation` ranks them.",
+            )
+        self.learner, self.validation, self.episodes, self.keep, self.folder = learner, validation, episodes, keep, folder
+        self.loss = loss
+        self.metric = self._metric(select_by)
+        self.best: dict[str, Any] | None = None
+        self.kept: list[Kept] = []  # the best first
+        self.without_better = 0
+        self.executor = "loop"
+
+    def scored_by(self, executor: str) -> None:
+        """Score with the run's own executor, so that a resumed run rounds as an unbroken one; "compiled" trains only."""
+        self.executor = executor if executor in ("threads", "vmap") else "vmap" if executor == "compiled" else "loop"
+
+    def _metric(self, select_by: str | Metric | None) -> Metric | None:
+        """What ranks the checkpoints; None where nothing validates."""
+        if self.validation is None:
+            if select_by is not None:
+                raise ArgumentError(
+                    "select_by",
+                    expected="a TaskFamily, whose `.validation` is scored",
+                    got="tasks of one distribution",
+                    do="Leave it out, or give meta_train a family.",
+                )
+            return None
+        query = self.validation.sample(1, generator=torch.Generator().manual_seed(VALIDATION_SEED)).query
+        if select_by is None and isinstance(query.target, Values) and (self.loss or self.learner.criterion):
+            select_by = LOSS
+        return chosen(None if select_by is None else [select_by], query.target)[0]
+
+    def higher_is_better(self) -> bool | None:
+        """Whether the higher of two validation scores is the better one; None where nothing validates."""
+        return None if self.metric is None else self.metric.higher_is_better
+
+    def validate(self, record: dict[str, Any]) -> None:
+        """Score now, and keep the weights where they are among the best so far (finite ones, where nothing scores them)."""
+        score, place = 0.0, 0
+        if self.validation is not None and self.metric is not None:
+            result = evaluate(
+                self.learner,
+                self.validation,
+                self.episodes,
+                VALIDATION_SEED,
+                metrics=[self.metric],
+                loss=self.loss,
+                executor=self.executor,
+            )
+            record["validation"], record["validation_ci95"] = result.mean, result.ci95
+            score = self.metric.gain(result.mean, 0.0)
+            place = bisect_right(self.kept, -score, key=lambda one: -one.score)
+            self.without_better = 0 if place == 0 else self.without_better + 1
+            if place == 0:
+                self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95, "metric": self.metric.name}
+        if place < self.keep and all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
+            self._take(place, score)
+
+    def _take(self, place: int, score: float) -> None:
+        weights = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
+        self.kept = [*self.kept[:place], Kept(score, weights), *self.kept[place:]][: self.keep]
+        if self.folder is not None and place == 0:
+            self.learner.save(self.folder.learner)
+        if self.folder is not None and self.keep > 1:
+            Ensemble.of(self.learner, [one.weights for one in self.kept]).save(self.folder.ensemble)
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        if self.kept:
+            self.learner.load_state_dict(self.kept[0].weights)
+
+    def waited(self, patience: int | None) -> bool:
+        """Whether `patience` validations have passed without a better one."""
+        return patience is not None and self.without_better >= patience
+
+    def note(self) -> str:
+        """The best score, for the progress bar."""
+        return "" if self.best is None else f", validation {self.best['score']:.3f}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        kept = [(one.score, one.weights) for one in self.kept]
+        return {"best": self.best, "kept": kept, "without_better": self.without_better}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state` left off."""
+        self.best, self.without_better = state["best"], state["without_better"]
+        self.kept = [Kept(*one) for one in state["kept"]][: self.keep]

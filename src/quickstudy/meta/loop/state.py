@@ -1,0 +1,172 @@
+"""The state of the outer loop, and one meta-step of it: draw tasks, take the gradient of their losses in phi, step."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from quickstudy.errors import CheckpointError
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.meta.carried import CarriedRuns, carries
+from quickstudy.meta.executors import Executor, executor_named
+from quickstudy.meta.executors.auto import choose, choose_by_values
+from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
+from quickstudy.meta.loop.outer import Outer, Searching, check_outer, clip_by_global_norm
+from quickstudy.meta.loop.result import Run
+from quickstudy.meta.problem import Answer, Problem
+from quickstudy.tasks import TaskDistribution
+
+
+class MetaTraining:
+    """What one meta-step needs; `state_dict` is all of it that changes."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        train: TaskDistribution,
+        outer: Outer,
+        loss: Loss | None,
+        precision: torch.dtype | None,
+        tasks_per_step: int,
+        chunk: int | None,
+        clip: float | None,
+        seed: int,
+    ):
+        self.learner, self.train, self.estimator = learner, train, outer.estimator
+        self.problem = Problem(learner, outer.estimator, loss, precision)
+        self.parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
+        self.descending = outer.start(self.parameters)
+        self.runs = CarriedRuns(self.estimator, learner, train, tasks_per_step, seed) if carries(learner, train) else None  # type: ignore[arg-type]
+        check_outer(outer, clip, chunk)
+        self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.executor: Executor
+        self.run = Run(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
+
+    def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
+        """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
+        if executor == "auto":
+            generator = torch.Generator().manual_seed(self.seed)
+            episodes = self._draw(generator)
+            seeds = episode_seeds(_length(episodes), generator, self.problem)
+            choosing = choose if self.estimator.differentiates else choose_by_values
+            choice = choosing(self.problem, episodes, seeds, steps, seconds, self._send)
+            self.executor, self.run.why = choice.executor, choice.why
+        else:
+            self.executor, self.run.why = executor_named(executor, self.problem), "asked for"
+        self.run.executor = self.executor.name
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One meta-step; its record."""
+        began = time.perf_counter()
+        if self.learner.at(step):  # another problem, so that no thread's copy and no graph of the one before it serves on
+            self.problem = Problem(self.learner, self.estimator, self.problem.criterion, self.problem.precision)
+        episodes = self._draw(self.generator)
+        seeds = episode_seeds(_length(episodes), self.generator, self.problem)
+        if not self.run.history:
+            check_dependence(self.problem, episodes, seeds)
+        drawn = torch.get_rng_state()  # what a network of the user's own draws from: each evaluation of a step draws the same
+        answer = self._answer(episodes, seeds)
+        if self.runs is not None:
+            answer = self.runs.take(answer)
+
+        def again() -> Answer:
+            torch.set_rng_state(drawn)
+            return self._answer(episodes, seeds)
+
+        self.descending.step(answer, again)
+        self._average_statistics(answer)
+        log = {name: float(value.mean()) for name, value in answer.log.items()}
+        record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
+        self.run.history.append(record)
+        return record
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: phi and its optimizer, the generators, the executor that was chosen, and the settings."""
+        return {
+            "learner": dict(self.learner.state_dict()),
+            "outer": self.descending.state_dict(),
+            "generator": self.generator.get_state(),
+            "runs": None if self.runs is None else self.runs.state_dict(),
+            "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
+            "executor": (self.executor.name, self.run.why),
+            "protocol": self._settings(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], where: str) -> None:
+        """Take up where `state` left off.
+
+        Raises:
+            CheckpointError: a state of another learner, or of a run with other settings.
+        """
+        for name, value in self._settings().items():
+            if state["protocol"].get(name) != value:
+                raise CheckpointError(
+                    where,
+                    expected=f"a checkpoint of a run with {name}={value!r}",
+                    got=f"one with {name}={state['protocol'].get(name)!r}",
+                    do="Resume with the arguments that the run was started with: they are in its config.yaml.",
+                )
+        try:
+            self.learner.load_state_dict(state["learner"])
+            self.descending.load_state_dict(state["outer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                where,
+                expected=f"a checkpoint of this {type(self.learner).__name__} and its optimizer",
+                got=" ".join(str(error).split())[:300],
+                do="Resume with the learner and the outer method that the run was started with.",
+            ) from error
+        if self.runs is not None:
+            self.runs.load_state_dict(state["runs"], where)
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["global generator"])
+        name, self.run.why = state["executor"]
+        self.executor = executor_named(name, self.problem)
+        self.run.executor = name
+
+    def _settings(self) -> dict[str, Any]:
+        """What must not change within a run, as plain values."""
+        sizes = {name: list(size) if isinstance(size, tuple) else size for name, size in self.train.protocol.items()}
+        return {**sizes, "tasks_per_step": self.tasks_per_step, "seed": self.seed, "clip": self.clip}
+
+    def _draw(self, generator: torch.Generator) -> Any:
+        """What the next step learns from: fresh tasks, or the next window of the runs that are carried."""
+        if self.runs is not None:
+            return self.runs.draw(generator)
+        return self.estimator.draw(self.train, self.tasks_per_step, generator)
+
+    def _answer(self, episodes: Any, seeds: Tensor) -> Answer:
+        """The answer at the present phi: finite, its gradient dense (an `nn.Embedding(sparse=True)` has another) and clipped."""
+        search = self.descending if isinstance(self.descending, Searching) else None
+        answer = (
+            self._send(self.executor, episodes, seeds)
+            if search is None
+            else search.search(self.executor, self.problem, episodes, seeds)
+        )
+        check_gradient(self.problem, answer, episodes, seeds)
+        answer = answer._replace(gradient={name: one.to_dense() for name, one in answer.gradient.items()})
+        if self.clip is not None:
+            clip_by_global_norm(answer.gradient, self.clip)
+        return answer
+
+    def _send(self, executor: Executor, episodes: Any, seeds: Tensor) -> Answer:
+        return in_chunks(executor, self.problem, episodes, seeds, self.chunk)
+
+    def _average_statistics(self, answer: Answer) -> None:
+        """Under "running": move the running averages towards the mean over tasks of the batches' statistics."""
+        with torch.no_grad():
+            for name, statistics in answer.statistics.items():
+                norm: Any = self.learner.get_submodule(name)
+                momentum = 0.1 if norm.momentum is None else norm.momentum
+                for average, values in zip((norm.running_mean, norm.running_var), statistics, strict=True):
+                    if average is not None:
+                        average.lerp_(values.mean(0).to(average.dtype), momentum)
+
+
+def _length(episodes: Any) -> int:
+    return pytree.tree_leaves(episodes)[0].shape[0]

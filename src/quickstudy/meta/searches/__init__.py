@@ -1,0 +1,1 @@
+"""Outer methods that take values alone."""

@@ -1,0 +1,133 @@
+"""Population-based training: many runs at once, the worse of which take over the state and phi of the better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from quickstudy.errors import ArgumentError
+from quickstudy.meta.carried import Window
+from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimators.evolution import evaluated, scored, swapped
+from quickstudy.meta.estimators.values import Values
+from quickstudy.meta.loop.outer import Outer, Searching
+from quickstudy.meta.problem import Answer, Problem
+from quickstudy.meta.searches.cmaes import unflattened
+
+
+@dataclass(frozen=True)
+class PopulationBased(Outer):
+    """A population of phi; every `every` steps the worst copy the best (exploit) and are perturbed (explore).
+
+        score_i   =  sum of the losses of member i since the last exchange                                     (1)
+        exploit   phi_i, state_i  <-  phi_j, state_j        i among the worst share, j among the best            (2)
+        explore   phi_i  <-  phi_i + sigma_i e,   ln sigma_i  <-  ln sigma_j + spread e'                          (3)
+
+    On carried runs every member trains a student of its own, and the better student is copied along with its phi, as in the
+    paper. On plain episodes, which end, it is a search over phi alone. phi is the best member of the last exchange. Without a
+    gradient.
+
+    Args:
+        population: members.
+        every: steps between exchanges.
+        share: of the population that is replaced.
+        sigma: of the first members around phi, and of the first exploration.
+        spread: by how much the members' own sigma varies (3).
+        together: members evaluated at once; None: all.
+        seed: of the perturbations.
+
+    Raises:
+        ArgumentError: fewer than 2 members, a share that replaces none or more than half, every below 1.
+
+    Source: Jaderberg et al., "Population Based Training of Neural Networks", 2017, algorithm 1, truncation selection. The paper
+    multiplies hyperparameters by 0.8 or 1.2; here phi may be any real vector, so it is shifted, and the size of the shift is
+    inherited (self-adaptation, Schwefel 1977).
+    """
+
+    population: int = 16
+    every: int = 1
+    share: float = 0.25
+    sigma: float = 0.1
+    spread: float = 0.3
+    together: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.population < 2:
+            raise ArgumentError("population", expected="2 members or more", got=str(self.population), do="16 are common.")
+        if self.every < 1:
+            raise ArgumentError("every", expected="1 step or more", got=str(self.every), do="1 exchanges after every step.")
+        if not 1 <= int(self.share * self.population) <= self.population // 2:
+            raise ArgumentError(
+                "share",
+                expected="a share that replaces at least one member and at most half of them",
+                got=f"{self.share} of {self.population} members",
+                do="0.25 is the paper's, of 8 members or more.",
+            )
+        if not self.sigma > 0:
+            raise ArgumentError("sigma", expected="a standard deviation above 0", got=str(self.sigma), do="0.1 is common.")
+
+    @property
+    def estimator(self) -> Estimator:  # type: ignore[override]
+        """Values of the outer loss, every member on a run of its own."""
+        return Values(self.population)
+
+    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
+        return _Searching(parameters, self)
+
+
+class _Searching(Searching):
+    """A `PopulationBased` at work."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], method: PopulationBased):
+        self.parameters, self.method = parameters, method
+        self.generator = torch.Generator().manual_seed(method.seed)
+        flat = nn.utils.parameters_to_vector(parameters.values()).detach().double().cpu()
+        shifts = torch.randn(method.population, len(flat), generator=self.generator, dtype=torch.float64)
+        shifts[0] = 0
+        self.phi = flat + method.sigma * shifts
+        self.sigma = torch.full((method.population,), method.sigma, dtype=torch.float64)
+        self.scores, self.steps = torch.zeros(method.population, dtype=torch.float64), 0
+
+    def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        own = swapped(episodes.carry) if isinstance(episodes, Window) else None
+        members = unflattened(self.phi, self.parameters)
+        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.method.together)
+        self.scores = self.scores + scored(outcome.loss).mean(1).cpu().double()  # (1)
+        self.steps += 1
+        best = int(self.scores.argmin())
+        carry = outcome.carry
+        if self.steps % self.method.every == 0:
+            source = self._exchange()
+            carry = pytree.tree_map(lambda leaf: leaf[source.to(leaf.device)], carry)
+        log = {name: value[best] for name, value in outcome.log.items()}
+        return Answer(outcome.loss[best], log, {}, {}, swapped(carry))
+
+    def _exchange(self) -> Tensor:
+        """(2) and (3); which member each one now stands on."""
+        order = self.scores.argsort(stable=True)
+        n = int(self.method.share * self.method.population)
+        best, worst = order[:n], order[-n:]
+        source = torch.arange(self.method.population)
+        source[worst] = best[torch.randint(n, (n,), generator=self.generator)]
+        with torch.no_grad():
+            nn.utils.vector_to_parameters(self.phi[order[0]].to(next(iter(self.parameters.values()))), self.parameters.values())
+        self.phi, self.sigma = self.phi[source], self.sigma[source]
+        self.sigma[worst] *= torch.exp(self.method.spread * torch.randn(n, generator=self.generator, dtype=torch.float64))
+        e = torch.randn(n, self.phi.shape[1], generator=self.generator, dtype=torch.float64)
+        self.phi[worst] += self.sigma[worst, None] * e
+        self.scores = torch.zeros_like(self.scores)
+        return source
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("phi", "sigma", "scores", "steps")}
+        return {**own, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        for name in ("phi", "sigma", "scores", "steps"):
+            setattr(self, name, state[name])

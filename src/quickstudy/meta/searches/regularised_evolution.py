@@ -1,0 +1,186 @@
+"""Searches over choices: regularised evolution, and random search beside it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
+from quickstudy.meta.estimators.values import Values
+from quickstudy.meta.loop.outer import Outer, Searching
+from quickstudy.meta.problem import Answer, Problem
+
+CERTAIN = 40.0  # a logit that makes the softmax one-hot in float32
+Setting = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RegularisedEvolution(Outer):
+    """A population in which the oldest dies: each child is a mutation of the best of a few that were picked at random.
+
+        parent   =  the best of `sample` members picked at random                                                 (1)
+        child    =  parent with one choice drawn anew;   scored;   put in as the youngest                         (2)
+        the oldest member is removed, however good                                                                (3)
+
+    phi holds `Choice`s and nothing else: a setting is written as logits that make their softmax one-hot. `children` of them
+    are scored at each outer step, all on the same tasks. phi is left at the best setting that was seen, by its mean score.
+
+    Args:
+        population: members. The first ones are drawn at random.
+        sample: of (1). As large as the population: greedy; 1: no selection.
+        children: settings scored in an outer step.
+        seed: of every draw.
+
+    Raises:
+        ArgumentError: a population of 0, a sample larger than it, no children.
+        UnsupportedError: a phi with other parameters than the logits of choices.
+
+    Source: Real, Aggarwal, Huang & Le, "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019, algorithm 1.
+    """
+
+    population: int = 16
+    sample: int = 4
+    children: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("population", "children"):
+            if getattr(self, name) < 1:
+                raise ArgumentError(name, expected="1 or more", got=str(getattr(self, name)), do="16 members, 4 children.")
+        if not 1 <= self.sample <= self.population:
+            raise ArgumentError(
+                "sample",
+                expected=f"1 to {self.population}, the population",
+                got=str(self.sample),
+                do="A quarter is common.",
+            )
+
+    @property
+    def estimator(self) -> Estimator:  # type: ignore[override]
+        """Values of the outer loss."""
+        return Values()
+
+    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
+        return _Evolving(parameters, self.children, self.seed, self.population, self.sample)
+
+
+@dataclass(frozen=True)
+class RandomSearch(Outer):
+    """Settings drawn at random; the best is kept. What every search over choices must beat.
+
+    Args:
+        children: settings scored in an outer step.
+        seed: of the draws.
+
+    Raises:
+        ArgumentError: no children.
+        UnsupportedError: a phi with other parameters than the logits of choices.
+
+    Source: Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
+    """
+
+    children: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.children < 1:
+            raise ArgumentError("children", expected="1 or more", got=str(self.children), do="4 at a time.")
+
+    @property
+    def estimator(self) -> Estimator:  # type: ignore[override]
+        """Values of the outer loss."""
+        return Values()
+
+    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
+        return _Searching(parameters, self.children, self.seed)
+
+
+class _Searching(Searching):
+    """A `RandomSearch` at work."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int):
+        other = [name for name in parameters if name.split(".")[-1] != "logits"]
+        if other or not parameters:
+            raise UnsupportedError(
+                "outer",
+                expected="a phi of choices, the logits of `Choice(n)`" if parameters else "a space to search: a `Choice(n)`",
+                got=f"other parameters in it: {other[:3]}" if parameters else "none",
+                do="Use Gradient(Evolution()) or CMAES(), which take any phi; or freeze the rest with requires_grad_(False).",
+            )
+        self.parameters, self.children = parameters, children
+        self.sizes = [parameter.numel() for parameter in parameters.values()]
+        self.generator = torch.Generator().manual_seed(seed)
+        self.seen: dict[Setting, list[float]] = {}  # every score of every setting
+
+    def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        settings = [self.proposal() for _ in range(self.children)]
+        members = {
+            name: torch.stack([logits(setting[edge], parameter) for setting in settings])
+            for edge, (name, parameter) in enumerate(self.parameters.items())
+        }
+        outcome = evaluated(executor, problem, members, episodes, seeds)
+        scores = scored(outcome.loss).mean(1).tolist()
+        for setting, score in zip(settings, scores, strict=True):
+            self.seen.setdefault(setting, []).append(score)
+            self.told(setting, score)
+        best = min(self.seen, key=lambda setting: sum(self.seen[setting]) / len(self.seen[setting]))
+        with torch.no_grad():
+            for edge, parameter in enumerate(self.parameters.values()):
+                parameter.copy_(logits(best[edge], parameter))
+        first = min(range(len(settings)), key=lambda i: scores[i])
+        return answer_of(outcome, first, {})
+
+    def proposal(self) -> Setting:
+        """The next setting to score."""
+        return tuple(int(torch.randint(n, (), generator=self.generator)) for n in self.sizes)
+
+    def told(self, setting: Setting, score: float) -> None:
+        """What a setting scored."""
+
+    def state_dict(self) -> dict[str, Any]:
+        seen = [[list(setting), scores] for setting, scores in self.seen.items()]
+        return {"generator": self.generator.get_state(), "seen": seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.seen = {tuple(setting): list(scores) for setting, scores in state["seen"]}
+
+
+class _Evolving(_Searching):
+    """A `RegularisedEvolution` at work."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int, population: int, sample: int):
+        super().__init__(parameters, children, seed)
+        self.population, self.sample = population, sample
+        self.members: deque[tuple[Setting, float]] = deque(maxlen=population)  # (3) the oldest falls out
+
+    def proposal(self) -> Setting:
+        if len(self.members) < self.population:
+            return super().proposal()
+        picked = torch.randperm(len(self.members), generator=self.generator)[: self.sample].tolist()
+        parent, _ = min((self.members[i] for i in picked), key=lambda member: member[1])  # (1)
+        edge = int(torch.randint(len(self.sizes), (), generator=self.generator))
+        other = int(torch.randint(max(self.sizes[edge] - 1, 1), (), generator=self.generator))
+        drawn = (other + (other >= parent[edge])) % self.sizes[edge]
+        return (*parent[:edge], drawn, *parent[edge + 1 :])  # (2)
+
+    def told(self, setting: Setting, score: float) -> None:
+        self.members.append((setting, score))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "members": [[list(setting), score] for setting, score in self.members]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.members = deque(((tuple(s), score) for s, score in state["members"]), maxlen=self.population)
+
+
+def logits(option: int, like: Tensor) -> Tensor:
+    """Logits (n,) that say `option` for certain."""
+    return torch.where(torch.arange(like.numel(), device=like.device) == option, CERTAIN, 0.0).to(like)

@@ -1,0 +1,1 @@
+"""New tasks of old ones."""

@@ -1,0 +1,140 @@
+"""Which classes train, validate and test: by fractions, by names, or by the published lists of the standard data sets.
+
+A folder of lists has one file for each part (train, val or validation or valid, test), in one of the formats that were published:
+
+    .csv     filename,label (miniImageNet: the classes are the labels) or class_name,image_name; without such a header the first
+             column (tieredImageNet: wnid,super wnid)
+    .json    [class, ...] (CUB; FC100's superclasses), [[superclass, class], ...] (CIFAR-FS),
+             {"class_names": [...]} (CUB of easyfsl), {part: {superclass: [class, ...]}} (Omniglot of Torchmeta)
+    .txt     one class a line
+
+or is one .json file {"train": [...], "valid": [...], "test": [...]} (Meta-Dataset).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import ArgumentError, DataError
+from quickstudy.tasks.distribution.class_names import matched
+from quickstudy.tasks.distribution.splits import STEMS, Splits, random_split
+
+Split = Sequence[float] | Mapping[str, Sequence[str | int]] | str | Path
+FRACTIONS = (0.64, 0.16, 0.2)
+SUFFIXES = (".csv", ".json", ".txt")
+
+
+def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
+    """The names of each part, in the order that the split has them.
+
+    Raises:
+        ArgumentError, TaskError: fractions that cannot be, a part without a class.
+        TaskError: a class that is not among `names`, or that could be several of them.
+        DataError: lists that are not there or do not read.
+    """
+    if isinstance(split, str | Path):
+        return matched(names, read_class_lists(split), f"split={str(split)!r}")
+    if isinstance(split, Mapping):
+        return matched(names, _given(split), "split")
+    if len(split) != 3:
+        raise ArgumentError(
+            "split",
+            expected="three parts: to train, to validate and to test",
+            got=repr(tuple(split)),
+            do="Give for example split=(0.64, 0.16, 0.2).",
+        )
+    train, validation, test = random_split(names, split, seed=seed, argument="split")
+    return {"train": train, "validation": validation, "test": test}
+
+
+def read_class_lists(path: str | Path) -> Splits:
+    """The class names of a folder of lists, or of one file.
+
+    Raises:
+        DataError: a list that is not there, or is in none of the formats above.
+    """
+    path = Path(path)
+    if path.is_file():
+        found = _parsed(path)
+        if not isinstance(found, dict) or not all(isinstance(part, list) for part in found.values()):
+            raise _malformed(path, "a list where parts are needed")
+        return {part: [str(one) for stem in stems for one in found.get(stem, [])] for part, stems in STEMS.items()}
+    lists = {}
+    for part, stems in STEMS.items():
+        there = [file for stem in stems for suffix in SUFFIXES if (file := path / f"{stem}{suffix}").is_file()]
+        if not there:
+            raise DataError(
+                f"split={str(path)!r}",
+                expected=f"a folder that holds {stems[0]}.csv, {stems[0]}.json or {stems[0]}.txt",
+                got="none in it" if path.is_dir() else "no such folder",
+                do="Name a folder of class lists, or give fractions such as (0.64, 0.16, 0.2).",
+            )
+        lists[part] = _names(there[0])
+    return lists
+
+
+def _given(split: Mapping[str, Sequence[str | int]]) -> Splits:
+    """The parts of a mapping, whatever it calls validation."""
+    given: Splits = {}
+    for part, stems in STEMS.items():
+        key = next((stem for stem in stems if stem in split), None)
+        if key is None or isinstance(split[key], str):
+            raise ArgumentError(
+                "split",
+                expected="names for 'train', 'validation' and 'test'",
+                got=f"none for {part!r}" if key is None else f"{split[key]!r} for {part!r}",
+                do="Give a list of class names for each.",
+            )
+        given[part] = [str(name) for name in split[key]]
+    return given
+
+
+def _names(path: Path) -> list[str]:
+    if path.suffix == ".txt":
+        return [line.strip() for line in _text(path).splitlines() if line.strip()]
+    if path.suffix == ".csv":
+        return _labels(path)
+    found = _parsed(path)
+    if isinstance(found, dict) and "class_names" not in found:
+        nested = [part for part in found.values() if isinstance(part, dict)]
+        found = [f"{group}/{name}" for part in nested for group, names in part.items() for name in names] if nested else None
+    elif isinstance(found, dict):
+        found = found["class_names"]
+    if not isinstance(found, list):
+        raise _malformed(path, "no list of classes")
+    return ["/".join(map(str, one)) if isinstance(one, list) else str(one) for one in found]
+
+
+def _labels(path: Path) -> list[str]:
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(_text(path).splitlines()) if row]
+    except csv.Error as error:
+        raise _malformed(path, str(error)) from error
+    header = rows[0] if rows else []
+    column = next((header.index(name) for name in ("label", "class_name") if name in header), None)
+    values = [row[0] for row in rows] if column is None else [row[column] for row in rows[1:] if len(row) > column]
+    return list(dict.fromkeys(values))
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise _malformed(path, str(error)) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _malformed(path, str(error)) from error
+
+
+def _malformed(path: Path, got: str) -> DataError:
+    return DataError(
+        str(path), expected="a list of classes in a published format", got=got, do="Use the file as it was published."
+    )

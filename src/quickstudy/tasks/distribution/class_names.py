@@ -1,0 +1,103 @@
+"""Names of classes: made of labels of any kind, put in order, and found again where a list names them a little otherwise."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from quickstudy.errors import LabelError, TaskError
+from quickstudy.tasks.construction.augmentation import TURN
+from quickstudy.tasks.distribution.splits import Splits
+
+
+def as_names(y: Any, argument: str = "y") -> list[str]:
+    """Labels of any kind, (N,) or (N, 1), as class names: 3 and 3.0 are '3'.
+
+    Raises:
+        LabelError: labels that are missing (None, NaN), that are fractions, or that have further axes.
+    """
+    if isinstance(y, Tensor):
+        y = y.detach().cpu().numpy()
+    values = np.asarray(y).tolist() if hasattr(y, "__array__") else list(y)
+    return [
+        _name(value[0] if isinstance(value, list) and len(value) == 1 else value, row, argument)
+        for row, value in enumerate(values)
+    ]
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Each name once: numbers by their value, before text by its letters."""
+    return sorted(
+        dict.fromkeys(names), key=lambda name: (0, int(name), "") if re.fullmatch(r"-?[0-9]{1,18}", name) else (1, 0, name)
+    )
+
+
+def matched(names: Sequence[str], wanted: Splits, argument: str) -> Splits:
+    """For each part of `wanted` the names that it means.
+
+    A wanted name is a class of this name; or the class that was turned (`Rotations`, Omniglot's lists); or a superclass, which
+    means all classes below it (FC100); or it says the superclass that the names leave out, or leaves out the one they have
+    (CIFAR-FS: 'fish/trout' and 'trout').
+
+    Raises:
+        TaskError: a wanted name that is none of `names`, or several; a part without one.
+    """
+    exact = set(names)
+    by_end: dict[str, list[str]] = {}
+    for name in names:
+        by_end.setdefault(name.rpartition("/")[2], []).append(name)
+    answer: Splits = {}
+    for part, entries in wanted.items():
+        found: dict[str, None] = {}
+        for entry in entries:
+            found.update(dict.fromkeys(_meant(entry, names, exact, by_end, part, argument)))
+        if not found:
+            raise TaskError(argument, expected="classes in every part", got=f"none in {part}", do="Name some.")
+        answer[part] = list(found)
+    return answer
+
+
+def _meant(
+    entry: str, names: Sequence[str], exact: set[str], by_end: dict[str, list[str]], part: str, argument: str
+) -> list[str]:
+    unturned = re.sub(TURN, "", entry)
+    for one in (entry, unturned):
+        if one in exact:
+            return [one]
+    if below := [name for name in names if name.startswith(unturned + "/")]:
+        return below
+    if "/" in unturned:
+        last = unturned.rpartition("/")[2]
+        own = [last] if last in exact else []
+    else:
+        own = by_end.get(unturned, [])
+    if len(own) == 1:
+        return own
+    near = difflib.get_close_matches(entry, names, 1)
+    raise TaskError(
+        argument,
+        expected=f"names of the {len(names)} classes there are ({', '.join(names[:4])}, ...)",
+        got=f"{entry!r} in {part}" + (f", which could be {own[0]!r} or {own[1]!r}" if own else ""),
+        do=f"Check the spelling{f' ({near[0]!r} is there)' if near else ''}, or bring the class's data.",
+    )
+
+
+def _name(value: Any, row: int, argument: str) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or isinstance(value, float | list | dict | complex):
+        missing = value is None or value != value
+        raise LabelError(
+            argument,
+            expected="one label for each example: text or whole numbers",
+            got=f"{'a missing one' if missing else repr(value)[:60]} at {argument}[{row}]",
+            do="Leave such examples out, or name their class." if missing else "For targets to predict use from_groups.",
+        )
+    return str(value)

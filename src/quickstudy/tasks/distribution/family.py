@@ -1,0 +1,66 @@
+"""A family: three task distributions that share no class, to train on, to select by, and to report."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import torch
+
+from quickstudy.domains.images.preprocessing import Preprocessing
+from quickstudy.errors import TaskError
+from quickstudy.tasks.distribution.interface import TaskDistribution
+from quickstudy.tasks.distribution.size import Size
+
+SPLITS = ("train", "validation", "test")
+Tasks = TypeVar("Tasks", bound=TaskDistribution)
+
+
+class TaskFamily(Generic[Tasks]):
+    """Meta-training, meta-validation and meta-test: `train`, `validation` and `test`.
+
+    Raises:
+        TaskError: a class (by its name) in two of them.
+    """
+
+    def __init__(self, train: Tasks, validation: Tasks, test: Tasks):
+        self.train, self.validation, self.test = train, validation, test
+        check_splits({"train": train, "validation": validation, "test": test})
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """The class names of each split; empty where tasks have no classes. `split=` of every door takes it back."""
+        return {split: list(getattr(part, "class_names", [])) for split, part in zip(SPLITS, self._parts(), strict=True)}
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image file becomes what the learner sees; None where the tasks are not of image files."""
+        return getattr(self.test, "preprocessing", None)
+
+    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> TaskFamily[Tasks]:
+        """All three under another protocol."""
+        return TaskFamily(*(part.with_(ways=ways, shots=shots, queries=queries) for part in self._parts()))
+
+    def to(self, device: str | torch.device) -> TaskFamily[Tasks]:
+        """All three with their episodes on `device`."""
+        return TaskFamily(*(part.to(device) for part in self._parts()))
+
+    def _parts(self) -> tuple[Tasks, Tasks, Tasks]:
+        return self.train, self.validation, self.test
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(\n  train={self.train},\n  validation={self.validation},\n  test={self.test})"
+
+
+def check_splits(splits: dict[str, TaskDistribution]) -> None:
+    """Raise TaskError where a class name stands in two splits. Distributions without `class_names` are not looked at."""
+    first: dict[str, str] = {}
+    for split, distribution in splits.items():
+        for name in getattr(distribution, "class_names", ()):
+            if first.setdefault(name, split) != split:
+                raise TaskError(
+                    f"{first[name]}, {split}",
+                    expected="splits that share no class",
+                    got=f"class {name!r} in both",
+                    do="Give every class to one split, for a class seen in meta-training makes the test score a leak; "
+                    "if these are two classes, tell them apart with `class_names`.",
+                )

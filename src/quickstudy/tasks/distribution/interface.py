@@ -1,0 +1,72 @@
+"""What every distribution of tasks offers, so that meta-training, evaluation and the baselines need to know no more of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from copy import copy
+from typing import Any, Self
+
+import torch
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError
+from quickstudy.tasks.distribution.size import Size
+
+
+class TaskDistribution(ABC):
+    """p(tasks), under a protocol of `ways`, `shots` and `queries`. A distribution never changes: with_ and to give others."""
+
+    ways: Size | None  # classes of an episode; None where a task has targets and no classes
+    shots: Size  # support examples of each class, or of the task where it has no classes
+    queries: Size  # query examples, likewise
+
+    @abstractmethod
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Episode:
+        """n episodes, with a leading axis `tasks`. A CPU generator gives the same ones on any device; None: fresh ones each time.
+
+        Raises:
+            ArgumentError: n below 1.
+        """
+
+    @abstractmethod
+    def examples(self) -> Examples:
+        """The examples of all tasks pooled, (examples, *feature), for pre-training and joint training."""
+
+    @abstractmethod
+    def to(self, device: str | torch.device) -> Self:
+        """The same distribution, whose episodes lie on `device`."""
+
+    @abstractmethod
+    def check_protocol(self) -> None:
+        """Raise ArgumentError or TaskError where no episode of this protocol can be drawn."""
+
+    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
+        """The same distribution (the same data, shared) under another protocol; what is not given stays.
+
+        Raises:
+            ArgumentError: a size that is none; ways for tasks without classes.
+            TaskError: more than the data can give.
+        """
+        if ways is not None and self.ways is None:
+            raise ArgumentError(
+                "ways",
+                expected=f"nothing: {type(self).__name__} have targets and no classes",
+                got=repr(ways),
+                do="Leave `ways` out.",
+            )
+        other = copy(self)
+        given = {"ways": ways, "shots": shots, "queries": queries}
+        other.__dict__.update({name: size for name, size in given.items() if size is not None})
+        other.check_protocol()
+        return other
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """ways, shots and queries: what stands beside every score."""
+        return {"ways": self.ways, "shots": self.shots, "queries": self.queries}
+
+
+def check_count(n: int) -> None:
+    """Raise ArgumentError for a batch of less than one episode."""
+    if n < 1:
+        raise ArgumentError("sample(n)", expected="1 episode or more", got=str(n), do="Ask for at least one.")

@@ -1,0 +1,203 @@
+"""N-way K-shot episodes from labelled data held in memory.
+
+    classes   ~  uniform, `ways` of C without replacement; the i-th drawn has label i
+    examples  ~  uniform, `shots` + `queries` of each class without replacement; the first are support, the others query
+
+A batch of n episodes is drawn without a Python loop over tasks. Indices come from a CPU generator whatever the data's device,
+so one seed gives the same episodes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from quickstudy.domains.images.preprocessing import Preprocessing
+from quickstudy.domains.images.preprocessing import as_float as as_float
+from quickstudy.domains.images.transform import Transform
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import UnsupportedError
+from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
+from quickstudy.tasks.distribution.class_index import ClassIndex
+from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
+from quickstudy.tasks.distribution.generator import fresh_generator
+from quickstudy.tasks.distribution.interface import TaskDistribution as TaskDistribution
+from quickstudy.tasks.distribution.interface import check_count
+from quickstudy.tasks.distribution.size import Size as Size
+from quickstudy.tasks.distribution.size import check_size, drawn
+from quickstudy.tasks.distribution.splits import random_split
+from quickstudy.tasks.sources.labels import check_enough, check_names, check_x, check_y
+
+
+class LabelledTasks(TaskDistribution):
+    """Episodes over labelled data.
+
+    Args:
+        x: (N, *feature). uint8 images stay uint8 in memory and become float32 in [0, 1] as episodes are gathered.
+        y: (N,) global labels 0..C-1, each at least once; classes may differ in size.
+        ways: classes of an episode.
+        shots, queries: support and query examples of each class. Each of the three is an int, or a range (low, high), both
+            included, from which one value is drawn for each call of `sample`, so that a batch is never ragged.
+        class_names: C different names; the labels as text where not given.
+        preprocessing: normalises images as episodes are gathered.
+        transform: image transforms, for meta-training: see `domains.images.transform`. They see images in [0, 1], before these
+            are normalised.
+        augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
+
+    Raises:
+        ShapeError: x and y of different length, or empty; another number of names than of classes.
+        LabelError: labels that are no integers, or that skip a number; a class name that stands twice.
+        NotFiniteError: NaN or infinity in x.
+        ArgumentError: a size that is none.
+        TaskError: more ways than classes; a class with fewer than shots + queries examples.
+        UnsupportedError: transforms of what is no image.
+    """
+
+    ways: Size
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        ways: Size = 5,
+        shots: Size = 1,
+        queries: Size = 15,
+        class_names: Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
+        transform: Sequence[Transform] = (),
+        augment: Sequence[EpisodeAugmentation] = (),
+    ):
+        check_y(x, y)
+        check_x(x)
+        self.x, self.y = x, y.to(x.device, torch.int64)
+        self.index = ClassIndex(self.y)
+        self.class_names = [str(label) for label in range(len(self.counts))] if class_names is None else list(class_names)
+        check_names(self.class_names, len(self.counts))
+        self.ways, self.shots, self.queries = ways, shots, queries
+        self.preprocessing, self.transform, self.augment = preprocessing, tuple(transform), tuple(augment)
+        check_transform(self.transform, x)
+        self.check_protocol()
+
+    @property
+    def counts(self) -> Tensor:
+        """(C,) examples of each class."""
+        return self.index.counts
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Episode:
+        """n episodes: x (tasks, ways * each, *feature), labels (tasks, ways * each) 0..ways-1 in shuffled order.
+
+        Raises:
+            ArgumentError: n below 1.
+        """
+        check_count(n)
+        generator = generator or fresh_generator()
+        ways, shots, queries = (drawn(size, generator) for size in (self.ways, self.shots, self.queries))
+        return augmented(self.augment, n, generator, lambda tasks: self._drawn(tasks, ways, shots, queries, generator))
+
+    def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
+        classes = self.index.choose_classes(n, ways, generator)
+        rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
+        support, query = rows.split((shots, queries), dim=2)
+        return Episode(self._gathered(support, generator), self._gathered(query, generator))
+
+    def examples(self, rows: Tensor | None = None) -> Examples:
+        """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
+        x, y = (self.x, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
+        return Examples(self._shown(x), y, ways=len(self.counts))
+
+    def to(self, device: str | torch.device) -> Self:
+        other = self.with_()
+        other.x, other.y = self.x.to(device), self.y.to(device)
+        return other
+
+    def only(self, classes: Iterable[int]) -> LabelledTasks:
+        """These classes alone, by their global labels, under the same protocol; they are numbered anew in the order given."""
+        labels = list(classes)
+        rows = torch.cat([self.index.of_class(label) for label in labels])
+        y = torch.arange(len(labels)).repeat_interleave(self.counts[labels])
+        names = [self.class_names[label] for label in labels]
+        return LabelledTasks(
+            gathered(self.x, rows),
+            y,
+            ways=self.ways,
+            shots=self.shots,
+            queries=self.queries,
+            class_names=names,
+            preprocessing=self.preprocessing,
+            transform=self.transform,
+            augment=self.augment,
+        )
+
+    def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
+        """The classes in three random parts: numbers of classes, or fractions of them, to train, to validate and to test.
+
+        Transforms and augmentation stay with the first.
+
+        Raises:
+            ArgumentError, TaskError: sizes that cannot be; see `random_split`. A part with fewer classes than `ways`.
+        """
+        train, validation, test = (self.only(part) for part in random_split(range(len(self.counts)), sizes, seed=seed))
+        for part in (validation, test):
+            part.transform, part.augment = (), ()
+        return TaskFamily(train, validation, test)
+
+    def check_protocol(self) -> None:
+        check_size("ways", self.ways, 1)
+        check_size("shots", self.shots, 0)
+        check_size("queries", self.queries, 1)
+        check_enough(self.class_names, self.counts, self.ways, self.shots, self.queries)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}, "
+            f"ways={self.ways}, shots={self.shots}, queries={self.queries})"
+        )
+
+    def _gathered(self, rows: Tensor, generator: torch.Generator) -> Examples:
+        """The rows (tasks, ways, each) as examples in random order; the label of a row is its place among the ways."""
+        n, ways, each = rows.shape
+        order = torch.rand(n, ways * each, generator=generator).argsort(1)
+        rows = rows.flatten(1).gather(1, order)
+        x = gathered(self.x, rows)
+        if self.transform:
+            images = as_float(x).flatten(0, 1)
+            for transform in self.transform:
+                images = transform(images, generator)
+            x = images.unflatten(0, (n, ways * each))
+        return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
+
+    def _shown(self, x: Tensor) -> Tensor:
+        """What a learner sees of x: floats, normalised where the tasks say so."""
+        return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
+
+
+def augmented(
+    augment: Sequence[EpisodeAugmentation], n: int, generator: torch.Generator, draw: Callable[[int], Episode]
+) -> Episode:
+    """n episodes as `draw` draws them, changed by each augmentation. One that is alone is drawn with another, to mix with."""
+    if not augment:
+        return draw(n)
+    episode = draw(max(n, 2))
+    for augmentation in augment:
+        episode = augmentation(episode, generator)
+    return episode[:n]
+
+
+def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
+    """Raise UnsupportedError where x (N, *feature) holds no images to transform."""
+    if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
+        raise UnsupportedError(
+            f"transform=[{transform[0]!r}]",
+            expected="images (N, channels, height, width) to transform",
+            got=f"x of shape {tuple(x.shape)} and dtype {x.dtype}",
+            do="Leave `transform` out for what is no image; `augment=[FeatureNoise()]` is for numbers.",
+        )
+
+
+def gathered(x: Tensor, rows: Tensor) -> Tensor:
+    """x[rows] for rows of any shape, on x's device. index_select copies row by row, several times faster than x[rows]."""
+    return x.index_select(0, rows.flatten().to(x.device)).view(*rows.shape, *x.shape[1:])

@@ -1,0 +1,106 @@
+"""from_groups: a table of rows as regression tasks, one for each group: a user, a patient, a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import ShapeError, TaskError, UnsupportedError
+from quickstudy.targets import Target, Values
+from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
+from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.distribution.class_names import as_names, in_order
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.group_tasks import GroupTasks as GroupTasks
+from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.sources.from_arrays import as_tensor
+from quickstudy.tasks.sources.labels import check_x
+from quickstudy.tasks.sources.source import check_apart
+
+
+def from_groups(
+    x: Any,
+    y: Any,
+    group: Any,
+    *,
+    time: Any = None,
+    shots: Size = 5,
+    queries: Size = 10,
+    split: Split = FRACTIONS,
+    seed: int = 0,
+    augment: Sequence[EpisodeAugmentation] = (),
+    target: Target | None = None,
+) -> TaskFamily[GroupTasks]:
+    """Tasks from rows that belong to groups: learn from some rows of a group, predict others of it.
+
+    Args:
+        x: (N, *feature) or (N,), NumPy or tensor.
+        y: (N, *target) or (N,), numbers; of another kind with `target`.
+        group: (N,), which user, patient or machine each row is of; of any kind.
+        time: (N,) numbers, when each row was measured. Then a task is a window of a group's rows that follow one another, and its
+            support precedes its query.
+        shots, queries: rows of a task, to learn from and to predict; numbers or ranges.
+        split: of the groups, as `from_arrays` splits classes: no group is in two parts. "time": the usual fractions, and the rows
+            of each group stand in time already.
+        seed: of a split by fractions.
+        augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
+        target: what y is: `targets.MultiLabel()`, with NaN where a label is not known, `targets.Binary()`,
+            `targets.TokenLabels(count)`; None: values.
+
+    Raises:
+        ShapeError: x, y, group or time of different length.
+        TaskError: a group with too few rows; fewer than three groups; a split naming an unknown group.
+        LabelError: text where numbers are asked; a row without a group.
+        UnsupportedError: an augmentation of classes or of images.
+        NotFiniteError: NaN or infinity in x, y or time.
+    """
+    x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
+    moments = None if time is None else as_tensor(time, "time")
+    lengths = {"x": len(x), "y": len(y), "group": len(owner)} | ({} if moments is None else {"time": len(moments)})
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} of {length}" for name, length in lengths.items())
+        raise ShapeError("x, y, group", expected="one of each for every row", got=got, do="Give one group for every row.")
+    for one in augment:
+        if isinstance(one, Rotations | PermuteLabels):
+            raise UnsupportedError(
+                "augment", expected="what changes numbers", got=repr(one), do="FeatureNoise(std) and MixTasks(alpha) do."
+            )
+    x = _column(x)
+    if target is None or isinstance(target, Values):
+        target, y = target or Values(), _column(y)
+    target.check("y", y)
+    missing = target.missing(y)
+    for name, part in (("x", x), ("y", y if missing is None else y.where(~missing, 0)), ("time", moments)):
+        if part is not None:
+            check_x(part, name)
+    if moments is not None:
+        order = moments.flatten().argsort(stable=True)
+        x, y, owner = x[order], y[order], [owner[row] for row in order.tolist()]
+    names = in_order(owner)
+    if len(names) < 3:
+        raise TaskError(
+            "group", expected="three groups or more", got=str(len(names)), do="Some train, some validate, some test: bring more."
+        )
+    in_time = time is not None or split == "time"
+    parts = split_classes(names, FRACTIONS if split == "time" else split, seed)
+    check_apart(parts)
+
+    def tasks(part: str) -> GroupTasks:
+        place = {name: number for number, name in enumerate(parts[part])}
+        chosen = torch.tensor([row for row, name in enumerate(owner) if name in place])
+        own = torch.tensor([place[owner[row]] for row in chosen.tolist()])
+        changes = augment if part == "train" else ()
+        return GroupTasks(
+            x[chosen], y[chosen], own, parts[part], shots=shots, queries=queries, in_time=in_time, augment=changes, target=target
+        )
+
+    return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+
+
+def _column(part: Tensor) -> Tensor:
+    """Floating-point numbers, of one column where they have none."""
+    part = part if part.is_floating_point() else part.to(torch.get_default_dtype())
+    return part[:, None] if part.ndim == 1 else part

@@ -1,0 +1,128 @@
+"""from_huggingface: a data set of the `datasets` library as few-shot tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from quickstudy.domains.images.transform import Transform
+from quickstudy.errors import DataError, UnsupportedError
+from quickstudy.tasks.distribution.class_lists import Split
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.sources.from_dataset import from_dataset
+from quickstudy.tasks.sources.source import Augment
+
+
+def from_huggingface(
+    dataset: Any,
+    *,
+    x: str = "image",
+    y: str = "label",
+    ways: Size = 5,
+    shots: Size = 1,
+    queries: Size = 15,
+    split: Split | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    channels: int | None = None,
+    invert: bool = False,
+    normalise: bool = True,
+    augment: Augment = (),
+    transform: Sequence[Transform] = (),
+) -> TaskFamily[LabelledTasks]:
+    """Few-shot tasks from a `datasets.Dataset`, from all splits of a `DatasetDict` pooled, or from the hub by name.
+
+    Classes are named by the label column's own names where it has them (ClassLabel), and split here: the library's own splits are
+    by example, with every class in each.
+
+    Args:
+        dataset: a data set with the columns x and y; or a mapping of them; or a name for `datasets.load_dataset`, which needs
+            `pip install "quickstudy[huggingface]"`.
+        x, y: the columns of what is seen (images, or numbers of one shape) and of labels.
+        size, channels: of images; None: those of the first one. The rest: see `from_arrays` and `from_folder`.
+
+    Raises:
+        DataError: a column that is not there; no data set.
+        UnsupportedError: a name, and the library is not installed.
+        LabelError, ShapeError, TaskError, ArgumentError: see `from_dataset`.
+    """
+    if isinstance(dataset, str):
+        dataset = _library(dataset).load_dataset(dataset)
+    tables = list(dataset.values()) if isinstance(dataset, Mapping) else [dataset]
+    labels = [label for table in tables for label in _labels(table, x, y)]
+    return from_dataset(
+        _Column(tables, x),
+        labels=labels,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        split=split,
+        seed=seed,
+        size=size,
+        channels=channels,
+        invert=invert,
+        normalise=normalise,
+        augment=augment,
+        transform=transform,
+    )
+
+
+class _Column:
+    """One column of tables, one below the other, as a Dataset."""
+
+    def __init__(self, tables: list[Any], column: str):
+        self.column = column
+        self.places = [(table, row) for table in tables for row in range(len(table))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Any:
+        table, row = self.places[index]
+        return table[row][self.column]
+
+
+def _labels(table: Any, x: str, y: str) -> list[Any]:
+    """The labels of a table, by name; the other column is not read."""
+    columns = getattr(table, "column_names", None)
+    if not isinstance(columns, list):
+        raise DataError(
+            "dataset",
+            expected="a data set of the `datasets` library, a mapping of them, or the name of one",
+            got=f"a {type(table).__name__}",
+            do="For another Dataset use from_dataset.",
+        )
+    for argument, column in (("x", x), ("y", y)):
+        if column not in columns:
+            raise DataError(
+                f"{argument}={column!r}",
+                expected="one of the columns " + ", ".join(columns),
+                got="none of them",
+                do=f"Name the column: {argument}=...",
+            )
+    values, names = list(table[y]), getattr(table.features[y], "names", None)
+    if not names:
+        return values
+    if any(not isinstance(value, int) or not 0 <= value < len(names) for value in values):
+        raise DataError(
+            f"y={y!r}",
+            expected=f"a label 0..{len(names) - 1} in each row",
+            got="rows without one",
+            do="A test split without labels is left out by giving the others: from_huggingface(dataset['train']).",
+        )
+    return [names[value] for value in values]
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module("datasets")
+    except ImportError as error:
+        raise UnsupportedError(
+            f"dataset={name!r}",
+            expected="the `datasets` library, which fetches data sets by name",
+            got="none installed",
+            do='Run: pip install "quickstudy[huggingface]". Or give a data set that you have loaded.',
+        ) from error

@@ -1,0 +1,96 @@
+"""Gaussian classes: few-shot classification whose best possible accuracy is known.
+
+    x | class k  ~  N(mu_k, I),     mu_k = separation * q_k,     q_1..q_ways orthonormal, drawn anew for each task
+
+Whoever knows the means does best by the nearest one, which is the largest q_k' x, as all means have the same length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.size import Size, largest
+from quickstudy.tasks.synthetic.generated import SPLITS, GeneratedTasks, Truth
+
+REACH, POINTS = 12.0, 4001  # the integral runs over [-REACH, REACH]; beyond lies less than 1e-32 of the density
+
+
+class GaussianTasks(GeneratedTasks):
+    """Such tasks; see `GaussianClasses`. Truth: means (tasks, ways, dim)."""
+
+    def __init__(
+        self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15, split: str = "train"
+    ):
+        self.dim, self.separation = dim, separation
+        super().__init__(split, ways=ways, shots=shots, queries=queries)
+
+    def draw(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> tuple[Episode, Truth]:
+        means = self.separation * orthonormal(n, ways, self.dim, generator=generator)
+
+        def examples(each: int) -> Examples:
+            y = torch.rand(n, ways * each, generator=generator).argsort(1) % ways  # `each` of every class, in random order
+            noise = torch.randn(n, ways * each, self.dim, generator=generator)
+            return Examples(means.gather(1, y[..., None].expand_as(noise)) + noise, y, ways=ways)
+
+        return Episode(examples(shots), examples(queries)), {"means": means}
+
+    def check_protocol(self) -> None:
+        super().check_protocol()
+        if self.ways is not None and largest(self.ways) > self.dim:
+            raise ArgumentError(
+                f"ways={self.ways}",
+                expected=f"at most dim={self.dim}, for there are no more orthonormal means",
+                got=str(largest(self.ways)),
+                do="Lower `ways`, or raise `dim`.",
+            )
+
+
+class GaussianClasses(TaskFamily[GaussianTasks]):
+    """Gaussian classes as few-shot tasks: x (tasks, examples, dim), float32. See the module for the equation.
+
+    Args:
+        ways, shots, queries: the protocol of an episode.
+        dim: of x.
+        separation: length of each mean, in standard deviations of the noise; two means lie sqrt(2) times that apart.
+
+    Raises:
+        ArgumentError: more ways than dim; a size that is none.
+    """
+
+    def __init__(self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15):
+        train, validation, test = (
+            GaussianTasks(ways, dim, separation=separation, shots=shots, queries=queries, split=split) for split in SPLITS
+        )
+        super().__init__(train, validation, test)
+
+
+def bayes_accuracy(ways: int, separation: float) -> float:
+    """The accuracy of who knows the means: no learner does better on average.
+
+    Let x be of class 1. Its coordinates z_k = q_k' x are independent, z_1 ~ N(separation, 1) and the others ~ N(0, 1), since
+    orthonormal directions of unit noise are independent. The answer is right where z_1 is the largest. Given that
+    z_1 = z + separation, each of the ways - 1 others stays below it with probability Phi(z + separation), hence
+
+        P  =  int phi(z) Phi(z + separation)^(ways - 1) dz,       phi, Phi: density and distribution function of N(0, 1)
+
+    The trapezoid rule is exact to rounding for so smooth a function that vanishes at both ends. For two ways
+    P = Phi(separation / sqrt 2).
+    """
+    z = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
+    density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return float(torch.trapezoid(density * torch.special.ndtr(z + separation) ** (ways - 1), z))
+
+
+def orthonormal(n: int, vectors: int, dim: int, *, generator: torch.Generator) -> Tensor:
+    """n times that many orthonormal vectors of R^dim under a uniformly random rotation: (n, vectors, dim).
+
+    The Q of a Gaussian matrix, with the signs that make the diagonal of R positive: without them it is not uniform.
+    """
+    q, r = torch.linalg.qr(torch.randn(n, dim, vectors, generator=generator))
+    return (q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None]).mT
