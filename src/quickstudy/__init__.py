@@ -7,6 +7,7 @@ from quickstudy import models as models
 from quickstudy import optim as optim
 from quickstudy import targets as targets
 from quickstudy import tasks as tasks
+from quickstudy.artifacts.run import Run as Run
 from quickstudy.artifacts.store import load as load
 from quickstudy.choice import Choice as Choice
 from quickstudy.diagnostics.check_model import check_model as check_model
@@ -117,7 +118,7 @@ from quickstudy.meta.executors import Vmap as Vmap
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
 from quickstudy.meta.loop.meta_train import meta_train as meta_train
 from quickstudy.meta.loop.outer import Gradient as Gradient
-from quickstudy.meta.loop.result import Run as Run
+from quickstudy.meta.loop.result import TrainingResult as TrainingResult
 from quickstudy.meta.searches.cmaes import CMAES as CMAES
 from quickstudy.meta.searches.population_based import PopulationBased as PopulationBased
 from quickstudy.meta.searches.regularised_evolution import RandomSearch as RandomSearch
@@ -265,6 +266,7 @@ __all__ = [
     "Supervised",
     "Tables",
     "Threads",
+    "TrainingResult",
     "TrainingRun",
     "Truncated",
     "Unrolled",

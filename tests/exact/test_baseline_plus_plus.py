@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import far
-from tests.transfer.classes import blobs, episode
+from tests.learners.transfer.classes import blobs, episode
 from torch import nn
 
 import quickstudy as qs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.executors.networks import assert_same
+from tests.meta.executors.networks import assert_same
 from torch import nn
 
 import quickstudy as qs

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.executors.networks import assert_same
+from tests.meta.executors.networks import assert_same
 from tests.meta.runs import over_the_run, streams
 from torch import nn
 

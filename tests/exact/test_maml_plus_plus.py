@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
-from tests.executors.networks import assert_same, episodes, network_named
 from tests.laws.executors import executors_agree
 from tests.laws.learners import network, targets
 from tests.laws.learners_descend import CASES
+from tests.meta.executors.networks import assert_same, episodes, network_named
 from torch import nn
 
 import quickstudy as qs

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.executors.networks import assert_same
 from tests.laws.learners import stirred
+from tests.meta.executors.networks import assert_same
 from torch import nn
 from torch.func import vmap
 

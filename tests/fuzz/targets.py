@@ -21,8 +21,9 @@ from PIL import Image
 
 import quickstudy as qs
 from quickstudy.artifacts.checkpoint import load_checkpoint, save_checkpoint
-from quickstudy.cli.config import build, parse, read_config
-from quickstudy.cli.runs import SavedRun, ready_to_predict
+from quickstudy.artifacts.config import read_config
+from quickstudy.artifacts.run import Run, ready_to_predict
+from quickstudy.cli.config import build, parse
 from quickstudy.errors import QuickstudyError
 from quickstudy.tasks import from_csv, from_folder
 
@@ -112,8 +113,8 @@ def run(data: bytes) -> None:
             (root / name).write_bytes(data)
         (root / "config.yaml").write_text(CONFIG, encoding="utf-8")
         shutil.copytree(saved() / "learner", root / "learner")
-        found = SavedRun(root)
-        _ = found.history, found.config
+        found = Run(root)
+        _ = found.metrics, found.config
         for read in (lambda: found.evaluation, lambda: found.splits, lambda: ready_to_predict(str(root))):
             with suppress(QuickstudyError):
                 read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tests.executors.networks import assert_same
+from tests.meta.executors.networks import assert_same
 
 import quickstudy as qs
 from quickstudy.episode import Episode, stack

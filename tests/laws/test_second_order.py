@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.executors.networks import assert_same
 from tests.laws.learners_compare import CASES
+from tests.meta.executors.networks import assert_same
 from torch.func import grad, vmap
 
 import quickstudy as qs

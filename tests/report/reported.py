@@ -62,7 +62,7 @@ def images() -> qs.tasks.TaskFamily:
 
 
 @functools.cache
-def report() -> tuple[Path, qs.Evaluation, list[qs.Evaluation], qs.Run]:
+def report() -> tuple[Path, qs.Evaluation, list[qs.Evaluation], qs.TrainingResult]:
     """The report's file, its evaluation, its controls and its run."""
     torch.manual_seed(0)
     learner, tasks = qs.MAML(qs.models.mlp(256, 3, hidden=(16,)), inner_lr=0.3, inner_steps=2), images()

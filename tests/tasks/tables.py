@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from tests.tasks.pictures import CLASSES, colour_of
+from tests.domains.images.pictures import CLASSES, colour_of
 
 
 def groups(n: int = 12, rows: int = 9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

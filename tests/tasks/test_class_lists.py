@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.tasks.pictures import SPLITS, all_names, draw
+from tests.domains.images.pictures import SPLITS, all_names, draw
 
 from quickstudy.errors import DataError, TaskError
 from quickstudy.tasks import from_folder, read_class_lists

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.domains.images.pictures import CLASSES, LEAST, SMALL, TARGETS, Pictures, draw_folder
 from tests.tasks import door_laws
-from tests.tasks.pictures import CLASSES, LEAST, SMALL, TARGETS, Pictures, draw_folder
 from tests.tasks.tables import Table, groups
 
 import quickstudy as qs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.tasks.pictures import all_names
+from tests.domains.images.pictures import all_names
 from tests.tasks.rows import seeded
 
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError, TaskError, UnsupportedError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tasks.pictures import CLASSES, SMALL, SPLITS, all_names, colour_of, draw, draw_folder
+from tests.domains.images.pictures import CLASSES, SMALL, SPLITS, all_names, colour_of, draw, draw_folder
 from tests.tasks.rows import seeded
 
 from quickstudy.errors import DataError, TaskError

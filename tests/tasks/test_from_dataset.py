@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.tasks.pictures import CLASSES, LEAST, SMALL, TARGETS, Pictures, all_names, class_of
+from tests.domains.images.pictures import CLASSES, LEAST, SMALL, TARGETS, Pictures, all_names, class_of
 from tests.tasks.rows import seeded
 from tests.tasks.tables import Table
 from torch.utils.data import ConcatDataset, Subset, TensorDataset

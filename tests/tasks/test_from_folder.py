@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tasks.pictures import CLASSES, SMALL, all_names, class_of, colour_of, draw, draw_folder
+from tests.domains.images.pictures import CLASSES, SMALL, all_names, class_of, colour_of, draw, draw_folder
 from tests.tasks.rows import seeded
 
 from quickstudy.domains.images import images

@@ -12,20 +12,18 @@ learner needs no code here. A flag beats the file, the file beats the default.
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import json
 import re
 from argparse import ArgumentError as FlagError
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
+from quickstudy.artifacts.config import SECTIONS, build_tasks, nearest, read_config
 from quickstudy.artifacts.tracking import TRACKERS
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.errors import ArgumentError
@@ -35,37 +33,9 @@ from quickstudy.tasks.distribution.size import largest
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
 EASY = "easy"  # the controls that need no training
 SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # of a learner, which the tasks decide
-SECTIONS = ("learner", "tasks", "network", "train")
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
 ENDS = ("out", "episodes", "tracking", "controls")  # options of the command itself
 NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The config of a file.
-
-    Raises:
-        ArgumentError: no such file, no YAML, or sections that are not there.
-    """
-    path = Path(path)
-    argument = f"--config {path}"
-    expected = "a YAML file with the sections " + ", ".join(SECTIONS)
-    if not path.is_file():
-        raise ArgumentError(argument, expected=expected, got="no such file", do="Every run folder has one: RUN/config.yaml.")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        got = " ".join(str(error).split())[:200]
-        raise ArgumentError(argument, expected=expected, got=f"what does not parse: {got}", do="Mend it.") from error
-    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in SECTIONS):
-        raise ArgumentError(argument, expected=expected, got=str(config)[:80], do="Take a run's config.yaml as a model.")
-    for key in [one for section in SECTIONS for one in config.get(section, {})]:
-        if not isinstance(key, str):
-            raise ArgumentError(argument, expected="keys that are words", got=repr(key), do="Write `key: value`.")
-    for key in config:
-        if key not in (*SECTIONS, "quickstudy"):
-            raise ArgumentError(argument, expected="known sections", got=f"{key!r}", do=nearest(str(key), SECTIONS))
-    return config
 
 
 def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
@@ -180,12 +150,6 @@ def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any
     return {name: value for name, value in shape.items() if name in inspect.signature(network).parameters}
 
 
-def build_tasks(config: dict[str, Any]) -> Any:
-    """The task family of a resolved config."""
-    arguments = dict(config["tasks"])
-    return named("--tasks", arguments.pop("name"), TASKS)(**arguments)
-
-
 def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:
     """`argv` without `flag VALUE` (or `flag=VALUE`), and the value."""
     for index, word in enumerate(argv):
@@ -194,12 +158,6 @@ def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:
         if word.startswith(flag + "="):
             return argv[:index] + argv[index + 1 :], word.removeprefix(flag + "=")
     return argv, default
-
-
-def nearest(word: str, known: Any) -> str:
-    """What to do about an unknown word: the known one that is nearest, or all of them."""
-    close = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."
 
 
 def _check_keys(plain: dict[str, Any], known: list[str], argument: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
-from quickstudy.cli.runs import SavedRun
+from quickstudy.artifacts.run import Run
 from quickstudy.errors import ArgumentError
 
 PROTOCOL = ("ways", "shots", "queries")
@@ -27,7 +27,7 @@ def evaluate(argv: list[str]) -> int:
     )
     made.add_argument("--json", action="store_true", help="print one JSON record")
     options = made.parse_args(argv)
-    run = SavedRun(options.run)
+    run = Run(options.run)
     test = _under(run.tasks.test, options)
     result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, progress=True)
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds}
@@ -47,7 +47,7 @@ def compare(argv: list[str]) -> int:
     _add_protocol(made)
     made.add_argument("--json", action="store_true", help="print one JSON record")
     options = made.parse_args(argv)
-    runs = [SavedRun(path) for path in options.runs]
+    runs = [Run(path) for path in options.runs]
     if len(runs) < 2:
         raise ArgumentError(
             "RUN RUN ...", expected="two runs or more", got=str(len(runs)), do="Use `quickstudy evaluate` for one."
@@ -76,5 +76,5 @@ def _under(test: qs.tasks.TaskDistribution, options: object) -> qs.tasks.TaskDis
     return test.with_(**given) if given else test
 
 
-def _classes(run: SavedRun, split: str) -> list[str]:
+def _classes(run: Run, split: str) -> list[str]:
     return run.splits.get(split, [])

@@ -8,8 +8,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from quickstudy.artifacts.export import SUFFIXES, export
+from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.cli.predict import read_support
-from quickstudy.cli.runs import ready_to_predict
 
 
 def export_run(argv: list[str]) -> int:

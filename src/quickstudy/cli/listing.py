@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from quickstudy.cli.runs import SavedRun
+from quickstudy.artifacts.run import Run
 from quickstudy.errors import ArgumentError
 
 
@@ -23,7 +23,7 @@ def list_runs(argv: list[str]) -> int:
         raise ArgumentError(
             "FOLDER", expected="a folder of runs", got=f"{str(folder)!r}: no such folder", do="`quickstudy train` makes runs/."
         )
-    rows = [_row(SavedRun(path.parent)) for path in sorted(folder.glob("**/config.yaml"))]
+    rows = [_row(Run(path.parent)) for path in sorted(folder.glob("**/config.yaml"))]
     if options.json:
         for row in rows:
             print(json.dumps(row))
@@ -34,8 +34,8 @@ def list_runs(argv: list[str]) -> int:
     return 0 if rows else 1
 
 
-def _row(run: SavedRun) -> dict[str, Any]:
-    history, evaluation = run.history, run.evaluation
+def _row(run: Run) -> dict[str, Any]:
+    history, evaluation = run.metrics, run.evaluation
     scores = [record["validation"] for record in history if "validation" in record]
     score = None if evaluation is None else f"{_number(evaluation['mean'])} +- {_number(evaluation['ci95'])}"
     return {

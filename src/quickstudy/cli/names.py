@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError
+from quickstudy.registry import sources
 
 LEARNERS: dict[str, Callable] = {
     # by descending
@@ -47,14 +48,7 @@ LEARNERS: dict[str, Callable] = {
     "joint_training": qs.JointTraining,
     "baseline_plus_plus": qs.BaselinePlusPlus,
 }
-TASKS: dict[str, Callable] = {
-    "omniglot": qs.tasks.Omniglot,
-    "strokes": qs.tasks.Strokes,
-    "sinusoid": qs.tasks.Sinusoid,
-    "gaussian_process": qs.tasks.GaussianProcess,
-    "folder": qs.tasks.from_folder,
-    "csv": qs.tasks.from_csv,
-}
+TASKS: dict[str, Callable] = sources()
 NETWORKS: dict[str, Callable] = {
     "conv4": qs.models.conv4,
     "resnet12": qs.models.resnet12,

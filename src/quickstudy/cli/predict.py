@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 
 import quickstudy as qs
-from quickstudy.cli.runs import ready_to_predict
+from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.domains.images.images import class_folders, image_files
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import UnsupportedError

@@ -9,9 +9,9 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.artifacts.run import Run
 from quickstudy.cli.config import EASY, add_controls, build
 from quickstudy.cli.names import LEARNERS, named
-from quickstudy.cli.runs import SavedRun
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.report import write_report
 from quickstudy.report.write import REPORT
@@ -24,13 +24,13 @@ def report(argv: list[str]) -> int:
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the score")
     add_controls(made)
     options = made.parse_args(argv)
-    run = SavedRun(options.run)
+    run = Run(options.run)
     result = qs.evaluate(run.learner, run.tasks.test, options.episodes, progress=True)
     print(reported(run, result, options.controls))
     return 0
 
 
-def reported(run: SavedRun, result: qs.Evaluation, controls: str) -> str:
+def reported(run: Run, result: qs.Evaluation, controls: str) -> str:
     """Write the report and say where it lies."""
     folder = run.path
     scores = _easy(run, result) if controls == EASY else [_trained(run, name, result) for name in _names(controls)]
@@ -38,7 +38,7 @@ def reported(run: SavedRun, result: qs.Evaluation, controls: str) -> str:
         folder / REPORT,
         learner=run.learner,
         tasks=run.tasks,
-        history=run.history,
+        history=run.metrics,
         evaluation=result,
         config=run.config,
         controls=scores,
@@ -53,7 +53,7 @@ def _names(controls: str) -> list[str]:
     return [] if controls == "none" else controls.split(",")
 
 
-def _easy(run: SavedRun, result: qs.Evaluation) -> list[qs.Evaluation]:
+def _easy(run: Run, result: qs.Evaluation) -> list[qs.Evaluation]:
     """The controls that need no training."""
     scores = []
     if run.tasks.train.ways is not None:
@@ -63,7 +63,7 @@ def _easy(run: SavedRun, result: qs.Evaluation) -> list[qs.Evaluation]:
     return scores
 
 
-def _trained(run: SavedRun, name: str, result: qs.Evaluation) -> qs.Evaluation:
+def _trained(run: Run, name: str, result: qs.Evaluation) -> qs.Evaluation:
     """The control of this name, trained as the run was where it trains."""
     named("--controls", name, LEARNERS)
     config: dict[str, Any] = copy.deepcopy(run.config)
@@ -74,7 +74,7 @@ def _trained(run: SavedRun, name: str, result: qs.Evaluation) -> qs.Evaluation:
     return _evaluated(learner, run, result, name)
 
 
-def _evaluated(learner: qs.Learner, run: SavedRun, result: qs.Evaluation, name: str, steps: int | None = None) -> qs.Evaluation:
+def _evaluated(learner: qs.Learner, run: Run, result: qs.Evaluation, name: str, steps: int | None = None) -> qs.Evaluation:
     """The score of a control on the tasks of the run's own."""
     protocol = result.protocol
     found = qs.evaluate(learner, run.tasks.test, protocol["episodes"], protocol["seed"], steps, progress=True)

@@ -11,12 +11,12 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.artifacts.run import Run, write_config, write_evaluation
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.artifacts.tracking import tracker
 from quickstudy.cli.config import add_ends, build, parse, parser, taken
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
 from quickstudy.cli.report import reported
-from quickstudy.cli.runs import SavedRun, write_config, write_evaluation
 from quickstudy.meta.loop.meta_train import EARLY
 from quickstudy.tasks.distribution.size import largest
 
@@ -43,7 +43,7 @@ def train(argv: list[str]) -> int:
     tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
     write_config(out, config, tasks)
-    return finished(config, tasks, learner, SavedRun(out, tasks), options, resume=False)
+    return finished(config, tasks, learner, Run(out, tasks), options, resume=False)
 
 
 def resume(argv: list[str]) -> int:
@@ -53,16 +53,16 @@ def resume(argv: list[str]) -> int:
     made.add_argument("--steps", type=int | None, default=None, help="meta-steps in all, where more are wanted than planned")
     add_ends(made)
     options = made.parse_args(argv)
-    run = SavedRun(options.run)
+    run = Run(options.run)
     config = run.config
     if options.steps is not None:
         config["train"]["steps"] = options.steps
     tasks, learner = build(config)
     write_config(run.path, config, tasks)
-    return finished(config, tasks, learner, SavedRun(run.path, tasks), options, resume=True)
+    return finished(config, tasks, learner, Run(run.path, tasks), options, resume=True)
 
 
-def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: SavedRun, options: Any, resume: bool) -> int:
+def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run, options: Any, resume: bool) -> int:
     """Train to the end, score and report; the exit code."""
     out = saved.path
     with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:

@@ -1,17 +1,11 @@
-"""p(tasks): where tasks come from. N-way K-shot episodes from labelled data, splits, and the data sets."""
+"""p(tasks): where tasks come from. N-way K-shot episodes from labelled data, splits, and the data sets of the domains.
 
-from quickstudy.domains.images.backbone import from_backbone as from_backbone
-from quickstudy.domains.images.mnist import digits as digits
-from quickstudy.domains.images.mnist import mnist as mnist
-from quickstudy.domains.images.omniglot import Omniglot as Omniglot
-from quickstudy.domains.images.preprocessing import Preprocessing as Preprocessing
-from quickstudy.domains.images.strokes import Strokes as Strokes
-from quickstudy.domains.images.transform import ColourJitter as ColourJitter
-from quickstudy.domains.images.transform import RandomCrop as RandomCrop
-from quickstudy.domains.images.transform import RandomFlip as RandomFlip
-from quickstudy.domains.images.transform import RandomResizedCrop as RandomResizedCrop
-from quickstudy.domains.images.transform import Resize as Resize
-from quickstudy.domains.tables.tabular_prior import TabularPrior as TabularPrior
+What a domain adds is looked up in the registry when it is asked for; `__init__.pyi` names it for editors and type checkers.
+"""
+
+from typing import Any
+
+from quickstudy import registry
 from quickstudy.tasks.construction.augmentation import FeatureNoise as FeatureNoise
 from quickstudy.tasks.construction.augmentation import MixTasks as MixTasks
 from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteLabels
@@ -38,3 +32,15 @@ from quickstudy.tasks.synthetic.quadratic import Quadratic as Quadratic
 from quickstudy.tasks.synthetic.quadratic import half_squares as half_squares
 from quickstudy.tasks.synthetic.quadratic import quadratic_of as quadratic_of
 from quickstudy.tasks.synthetic.sinusoid import Sinusoid as Sinusoid
+
+
+def __getattr__(name: str) -> Any:
+    """A domain's, such as `Omniglot`."""
+    found = None if name.startswith("_") else registry.domain_task(name)
+    if found is None:
+        raise AttributeError(f"module 'quickstudy.tasks' has no attribute {name!r}")
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for domain in registry.domains().values() for name in domain.tasks)})

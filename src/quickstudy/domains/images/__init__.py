@@ -1,1 +1,21 @@
 """Images: data sets, preprocessing, transforms, drawn characters."""
+
+from quickstudy.registry import Domain
+
+DOMAIN = Domain(
+    "images",
+    tasks={
+        "from_backbone": "quickstudy.domains.images.backbone:from_backbone",
+        "digits": "quickstudy.domains.images.mnist:digits",
+        "mnist": "quickstudy.domains.images.mnist:mnist",
+        "Omniglot": "quickstudy.domains.images.omniglot:Omniglot",
+        "Preprocessing": "quickstudy.domains.images.preprocessing:Preprocessing",
+        "Strokes": "quickstudy.domains.images.strokes:Strokes",
+        "ColourJitter": "quickstudy.domains.images.transform:ColourJitter",
+        "RandomCrop": "quickstudy.domains.images.transform:RandomCrop",
+        "RandomFlip": "quickstudy.domains.images.transform:RandomFlip",
+        "RandomResizedCrop": "quickstudy.domains.images.transform:RandomResizedCrop",
+        "Resize": "quickstudy.domains.images.transform:Resize",
+    },
+    sources={"omniglot": "Omniglot", "strokes": "Strokes"},
+)

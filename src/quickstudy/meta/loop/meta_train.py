@@ -23,7 +23,7 @@ from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
 from quickstudy.meta.loop.interrupt import Interrupt
 from quickstudy.meta.loop.outer import Gradient, Outer
-from quickstudy.meta.loop.result import Run
+from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.loop.selection import Keeper
 from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.progress import bar
@@ -56,7 +56,7 @@ def meta_train(
     resume: bool = False,
     track: Callable[[dict[str, Any], int], None] | None = None,
     progress: bool = True,
-) -> Run:
+) -> TrainingResult:
     """Meta-train a learner in place; it is left with its best weights.
 
     Main arguments:
@@ -107,7 +107,7 @@ def meta_train(
     if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
         if out is not None:
             learner.save(RunFolder(out).learner)
-        return Run(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
+        return TrainingResult(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
     folder = None if out is None else RunFolder(out, resume)
     keeper = Keeper(learner, validation, validation_episodes, keep, folder, select_by, loss)

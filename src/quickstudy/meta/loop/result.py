@@ -1,4 +1,4 @@
-"""Run: what meta-training leaves behind beside the learner itself."""
+"""TrainingResult: what meta-training leaves behind beside the learner itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass
-class Run:
+class TrainingResult:
     """The story of one meta-training.
 
     Attributes:

@@ -16,7 +16,7 @@ from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.auto import choose, choose_by_values
 from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
 from quickstudy.meta.loop.outer import Outer, Searching, check_outer, clip_by_global_norm
-from quickstudy.meta.loop.result import Run
+from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.tasks import TaskDistribution
 
@@ -45,7 +45,7 @@ class MetaTraining:
         self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.executor: Executor
-        self.run = Run(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
+        self.run = TrainingResult(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
 
     def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
         """The executor asked for, or the fastest on a first batch that is drawn for this alone."""

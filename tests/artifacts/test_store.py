@@ -352,3 +352,41 @@ def test_copies_modules_and_programs_keep_their_dtype(tmp_path):
     found = torch.export.load(tmp_path / "p.pt2").module()(x)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, predictor(x), rtol=1e-12, atol=1e-12)
+
+
+# ---- a run's folder ------------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_of_meta_train_is_opened_in_python(tmp_path):
+    tasks, network = qs.tasks.GaussianClasses(ways=3, dim=4), nn.Sequential(nn.Linear(4, 3))
+    learner = qs.MAML(network, inner_lr=0.1)
+    result = qs.meta_train(learner, tasks, steps=4, tasks_per_step=2, validation_episodes=4, out=tmp_path / "r", progress=False)
+    run = qs.Run.open(tmp_path / "r")
+    assert [record["loss"] for record in run.metrics] == [record["loss"] for record in result.history]
+    again = run.load(network=nn.Sequential(nn.Linear(4, 3)))
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), learner.parameters(), strict=True))
+    assert (run.evaluation, run.splits, run.state) == (None, {}, "resumable from step 4")
+    with pytest.raises(CheckpointError, match=r"expected a run of `quickstudy train`, .* got a folder without it"):
+        _ = run.tasks
+    with pytest.raises(CheckpointError, match="expected `network=` to be handed in"):
+        _ = run.learner
+
+
+def test_the_folder_of_the_command_line_makes_its_tasks_again(tmp_path, monkeypatch):
+    from quickstudy.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    words = "train maml --tasks sinusoid --train.steps 3 --train.tasks_per_step 2 --train.validation_episodes 4 --episodes 6"
+    assert main([*words.split(), "--train.executor", "loop", "--controls", "none", "--out", "r"]) == 0
+    run = qs.Run.open("r")
+    score = qs.evaluate(run.learner, run.tasks.test, 6)
+    assert score.per_episode == pytest.approx(run.evaluation["per_episode"])
+    assert (run.state, run.config["learner"]["name"], len(run.metrics)) == ("finished", "maml", 3)
+
+
+@pytest.mark.parametrize(("made", "got"), [(True, "a folder without it"), (False, "no such folder")])
+def test_what_is_no_run(made, got, tmp_path):
+    if made:
+        (tmp_path / "r").mkdir()
+    with pytest.raises(CheckpointError, match=f"expected a run folder, with config.yaml and learner/, got {got}"):
+        qs.Run.open(tmp_path / "r")

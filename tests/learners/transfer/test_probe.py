@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.transfer.classes import episode
+from tests.learners.transfer.classes import episode
 from torch import nn
 
 from quickstudy.errors import ArgumentError

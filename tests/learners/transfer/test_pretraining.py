@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.transfer.classes import blobs
+from tests.learners.transfer.classes import blobs
 from torch import nn
 
 import quickstudy as qs

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.transfer.classes import blobs, episode
+from tests.learners.transfer.classes import blobs, episode
 from torch import nn
 
 import quickstudy as qs

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from tests.executors.networks import assert_same, dense, episodes
+from tests.meta.executors.networks import assert_same, dense, episodes
 from torch import nn
 
 import quickstudy as qs

@@ -1,8 +1,9 @@
-"""A run's folder as the commands read it.
+"""Run: a run's folder in Python.
 
-RUN/config.yaml         everything needed to repeat the run, resolved
+RUN/config.yaml         everything needed to repeat the run, resolved (of the command line)
 RUN/splits.json         the classes of meta-training, meta-validation and meta-test
 RUN/learner/            the best learner
+RUN/ensemble/           the best few together, where more than one was to be kept
 RUN/metrics.jsonl       one record a meta-step
 RUN/checkpoints/        the whole state, now and then
 RUN/preprocessing.json  how an image file becomes what the learner sees
@@ -15,27 +16,35 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-import yaml
+from torch import nn
 
-import quickstudy as qs
 from quickstudy.artifacts.checkpoint import checkpoints
+from quickstudy.artifacts.config import build_tasks, read_config
 from quickstudy.artifacts.run_folder import read_metrics
-from quickstudy.artifacts.store import run_folder
-from quickstudy.cli.config import build_tasks, read_config
+from quickstudy.artifacts.store import load, run_folder
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
+from quickstudy.learners.learner import Learner
 from quickstudy.tasks import Preprocessing
 
+if TYPE_CHECKING:
+    from quickstudy.evaluation.evaluate import Evaluation
+
+CONFIG, METRICS = "config.yaml", "metrics.jsonl"
 EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "splits.json"
 
 
-class SavedRun:
-    """The run in folder `path`.
+class Run:
+    """A run's folder: `Run.open("runs/maml")`.
+
+    Everything is read when it is asked for. A folder that the command line wrote has a config, so that `tasks` can be made again;
+    one of `meta_train(out=)` has learner, metrics and checkpoints.
 
     Args:
-        tasks: its task family, where it is at hand; it is read anew otherwise, which may take a while.
+        path: the folder.
+        tasks: its task family, where it is at hand; it is made anew otherwise, which may take a while.
 
     Raises:
         CheckpointError: the folder is not a run's.
@@ -45,18 +54,24 @@ class SavedRun:
         self.path = Path(path)
         if tasks is not None:
             self.tasks = tasks
-        if not (self.path / "config.yaml").is_file():
-            raise CheckpointError(
-                str(path),
-                expected="a run folder, with config.yaml and learner/",
-                got="a folder without config.yaml" if self.path.is_dir() else "no such folder",
-                do="Give the folder that `quickstudy train` printed last; `quickstudy list` shows those there are.",
-            )
+        if not any((self.path / name).exists() for name in (CONFIG, METRICS, "learner")):
+            raise _no_run(self.path, "a run folder, with config.yaml and learner/")
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """The run in this folder."""
+        return cls(path)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.yaml."""
-        return read_config(self.path / "config.yaml")
+        """config.yaml: the sections learner, tasks, network and train.
+
+        Raises:
+            CheckpointError: a folder that `meta_train` wrote, without the command line.
+        """
+        if not (self.path / CONFIG).is_file():
+            raise _no_run(self.path, f"a run of `quickstudy train`, with {CONFIG}")
+        return read_config(self.path / CONFIG)
 
     @cached_property
     def tasks(self) -> Any:
@@ -64,10 +79,15 @@ class SavedRun:
         return build_tasks(self.config)
 
     @property
-    def learner(self) -> qs.Learner:
-        """The best learner."""
-        found = qs.load(self.path / "learner")
-        assert isinstance(found, qs.Learner)
+    def learner(self) -> Learner:
+        """The best learner. One with parts of your own is read by `load`."""
+        return self.load()
+
+    def load(self, network: nn.Module | None = None, **foreign: Any) -> Learner:
+        """The best learner, with what it was built of handed in: see `quickstudy.load`."""
+        found = load(self.path / "learner", network, **foreign)
+        if not isinstance(found, Learner):
+            raise _no_run(self.path, "a run folder, whose learner/ holds a learner")
         return found
 
     @property
@@ -88,9 +108,9 @@ class SavedRun:
         return found
 
     @property
-    def history(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[dict[str, Any]]:
         """The records of the meta-steps."""
-        return read_metrics(self.path / "metrics.jsonl")
+        return read_metrics(self.path / METRICS)
 
     @property
     def state(self) -> str:
@@ -101,7 +121,7 @@ class SavedRun:
         return f"resumable from step {int(found[0].stem[5:])}" if found else "empty"
 
 
-def ready_to_predict(run: str) -> tuple[qs.Learner, Preprocessing, Calibration | None]:
+def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | None]:
     """The learner of a run that was trained on images, or of the one that comes along; how it reads them; its calibration.
 
     Raises:
@@ -110,9 +130,9 @@ def ready_to_predict(run: str) -> tuple[qs.Learner, Preprocessing, Calibration |
     """
     folder = run_folder(run)
     if not (folder / "learner").is_dir():
-        SavedRun(folder)  # says what is missing
-    learner = qs.load(folder / "learner")
-    assert isinstance(learner, qs.Learner)
+        Run(folder)  # says what is missing
+    learner = load(folder / "learner")
+    assert isinstance(learner, Learner)
     if not (folder / PREPROCESSING).is_file():
         raise UnsupportedError(
             "RUN",
@@ -146,6 +166,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
     """config.yaml, splits.json and, for images, preprocessing.json."""
+    import yaml
+
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     (folder / SPLITS).write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
@@ -153,7 +175,17 @@ def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
         (folder / PREPROCESSING).write_text(json.dumps(tasks.preprocessing.to_dict()) + "\n", encoding="utf-8")
 
 
-def write_evaluation(folder: Path, result: qs.Evaluation) -> None:
+def write_evaluation(folder: Path, result: Evaluation) -> None:
     """evaluation.json: the scores and their protocol."""
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": result.per_episode}
     (folder / EVALUATION).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _no_run(path: Path, expected: str) -> CheckpointError:
+    held = "a folder without it" if path.is_dir() else "no such folder"
+    return CheckpointError(
+        str(path),
+        expected=expected,
+        got=held,
+        do="Give the folder that `quickstudy train` printed last; `quickstudy list` shows those there are.",
+    )

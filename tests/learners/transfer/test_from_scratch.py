@@ -4,7 +4,7 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from tests.transfer.classes import blobs, episode
+from tests.learners.transfer.classes import blobs, episode
 
 import quickstudy as qs
 from quickstudy.learners.transfer.from_scratch import FromScratch

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from tests.executors.networks import episodes, network_named
+from tests.meta.executors.networks import episodes, network_named
 from torch import nn
 
 import quickstudy as qs

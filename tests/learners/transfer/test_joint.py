@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.transfer.classes import blobs
+from tests.learners.transfer.classes import blobs
 
 import quickstudy as qs
 from quickstudy.errors import UnsupportedError

@@ -18,7 +18,7 @@ from quickstudy.errors import ArgumentError, DataError
 
 page = importlib.import_module("quickstudy.domains.images.mnist")  # as an attribute of the package the name is the function's
 
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnist"
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "mnist"
 COUNTS = {"train": 30, "t10k": 12}
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.executors.networks import NETWORKS as NETWORKS
-from tests.executors.networks import WAYS, Keywords, Recurrent, assert_same, dense, episodes, network_named
+from tests.meta.executors.networks import NETWORKS as NETWORKS
+from tests.meta.executors.networks import WAYS, Keywords, Recurrent, assert_same, dense, episodes, network_named
 from torch import nn
 
 import quickstudy as qs

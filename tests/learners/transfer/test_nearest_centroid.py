@@ -1,7 +1,7 @@
 """Nearest centroid against its closed form, one distance at a time."""
 
 import torch
-from tests.transfer.classes import blobs, episode
+from tests.learners.transfer.classes import blobs, episode
 from torch import nn
 
 import quickstudy as qs

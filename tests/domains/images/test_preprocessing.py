@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.domains.images.pictures import draw
 from tests.tasks import characters
-from tests.tasks.pictures import draw
 
 from quickstudy.domains.images import image_file as files
 from quickstudy.domains.images import omniglot_images

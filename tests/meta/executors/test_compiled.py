@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 import torch
-from tests.executors.networks import assert_same, episodes
 from tests.laws.every import CASES
 from tests.laws.executors import three_tasks
+from tests.meta.executors.networks import assert_same, episodes
 from torch import nn
 
 import quickstudy as qs

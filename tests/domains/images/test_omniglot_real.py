@@ -11,7 +11,7 @@ from tests.tasks.rows import seeded
 from quickstudy.domains.images import omniglot
 from quickstudy.tasks import Omniglot, read_split
 
-SPLITS = Path(__file__).resolve().parents[3] / "shared" / "data" / "splits"
+SPLITS = Path(__file__).resolve().parents[4] / "shared" / "data" / "splits"
 
 
 @pytest.fixture(scope="module")

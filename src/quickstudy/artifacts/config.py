@@ -1,0 +1,60 @@
+"""config.yaml: what a run was made of, as plain data. The command line writes it; `Run` reads it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import ArgumentError
+from quickstudy.registry import sources
+
+SECTIONS = ("learner", "tasks", "network", "train")
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The config of a file.
+
+    Raises:
+        ArgumentError: no such file, no YAML, or sections that are not there.
+    """
+    import yaml
+
+    path = Path(path)
+    argument = f"--config {path}"
+    expected = "a YAML file with the sections " + ", ".join(SECTIONS)
+    if not path.is_file():
+        raise ArgumentError(argument, expected=expected, got="no such file", do="Every run folder has one: RUN/config.yaml.")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        got = " ".join(str(error).split())[:200]
+        raise ArgumentError(argument, expected=expected, got=f"what does not parse: {got}", do="Mend it.") from error
+    if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in SECTIONS):
+        raise ArgumentError(argument, expected=expected, got=str(config)[:80], do="Take a run's config.yaml as a model.")
+    for key in [one for section in SECTIONS for one in config.get(section, {})]:
+        if not isinstance(key, str):
+            raise ArgumentError(argument, expected="keys that are words", got=repr(key), do="Write `key: value`.")
+    for key in config:
+        if key not in (*SECTIONS, "quickstudy"):
+            raise ArgumentError(argument, expected="known sections", got=f"{key!r}", do=nearest(str(key), SECTIONS))
+    return config
+
+
+def build_tasks(config: dict[str, Any], argument: str = "tasks") -> Any:
+    """The task family of a config.
+
+    Raises:
+        ArgumentError: a name that no domain has.
+    """
+    arguments, known = dict(config["tasks"]), sources()
+    name = arguments.pop("name", None)
+    if name not in known:
+        raise ArgumentError(argument, expected="one of " + ", ".join(known), got=str(name), do="Take one of these names.")
+    return known[name](**arguments)
+
+
+def nearest(word: str, known: Any) -> str:
+    """What to do about an unknown word: the known one that is nearest, or all of them."""
+    close = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."
