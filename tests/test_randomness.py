@@ -94,7 +94,7 @@ ENTRIES = {
     "calibrate": lambda path: lambda learner=maml(): qs.calibrate(learner, gaussian().test, episodes=4),
     "diagnose": lambda path: lambda learner=qs.MAML(nn.Linear(6, 3)): qs.diagnose(learner, gaussian(), batches=2),
     "check_model": lambda path: lambda network=net(), x=torch.randn(5, 6): qs.check_model(network, x),
-    "run_laws": lambda path: lambda learner=qs.Prototypical(qs.models.mlp(6, 4)), one=classes(): testing.run_laws(learner, one),
+    "run_checks": lambda path: lambda learner=qs.Prototypical(net()), one=classes(): testing.run_checks(learner, one),
     "adapt": lambda path: lambda learner=maml(), one=classes(): learner.adapt(one.support).to_module()(one.query.x),
     "from scratch": lambda path: lambda learner=qs.FromScratch(net()), one=classes(): learner.adapt(one.support)(one.query.x),
     "save": lambda path: lambda learner=maml(): learner.save(path / "learner"),

@@ -15,7 +15,7 @@ import quickstudy as qs
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.registry import LEARNERS, qualified_name
-from quickstudy.testing import run_laws
+from quickstudy.testing import run_checks
 
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=4, shots=2, queries=5)
 
@@ -107,8 +107,8 @@ def test_a_wrapped_learner_of_ones_own_comes_back(tmp_path):
     assert torch.equal(again.adapt(task.support)(task.query.x), learner.adapt(task.support)(task.query.x))
 
 
-def test_it_keeps_the_laws():
-    assert "save_and_load" in run_laws(weighed(), episode())
+def test_it_passes_the_checks():
+    assert "save_and_load" in run_checks(weighed(), episode())
 
 
 SCRIPT = """

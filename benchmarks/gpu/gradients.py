@@ -2,8 +2,8 @@
 
     gap  =  max_p  |g_p - h_p| / max(|h_p|, LEAST |h|)         g there, by an executor;  h on the CPU, by the loop
 
-with the largest entry as the norm, of one parameter p and of the whole gradient. The learners are those of the laws
-(`tests.laws.every`). A gap above TOLERANCE or an error is a fault; an executor that says that it does not serve a learner is not.
+with the largest entry as the norm, of one parameter p and of the whole gradient. The learners are those of the checks
+(`tests.checks.every`). A gap above TOLERANCE or an error is a fault; an executor that says it does not serve a learner is not.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from tests.laws.every import CASES
-from tests.laws.executors import three_tasks
+from tests.checks.every import CASES
+from tests.checks.executors import three_tasks
 from torch import Tensor
 
 import quickstudy as qs

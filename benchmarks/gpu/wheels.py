@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("safetensors", "filelock")  # what `import quickstudy` asks for; torch brings typing_extensions
-TESTS = ("pytest", "pluggy", "iniconfig", "packaging", "Pygments")  # the learners are those of tests/laws, which import pytest
+TESTS = ("pytest", "pluggy", "iniconfig", "packaging", "Pygments")  # the learners are those of tests/checks, which import pytest
 PEERS = ("higher",)
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq")

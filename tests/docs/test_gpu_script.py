@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from benchmarks.gpu import gradients, life, report, wheels, workers
-from tests.laws.learners import classes
-from tests.laws.test_laws import Native
+from tests.checks.learners import classes
+from tests.checks.test_checks import Native
 
 import quickstudy as qs
 

@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 import torch
+from tests.checks.executors import executors_agree
+from tests.checks.learners_descend import CASES
 from tests.exact.quadratic import assert_slopes_agree, far, finite_differences
-from tests.laws.executors import executors_agree
-from tests.laws.learners_descend import CASES
 from torch import nn
 
 import quickstudy as qs

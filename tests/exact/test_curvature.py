@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.checks.executors import executors_agree
+from tests.checks.learners_descend import CASES
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
-from tests.laws.executors import executors_agree
-from tests.laws.learners_descend import CASES
 from torch import nn
 
 import quickstudy as qs

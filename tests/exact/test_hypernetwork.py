@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.learners import stirred
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.laws.learners import stirred
 from tests.meta.executors.networks import assert_same
 from torch import nn
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.learners_in_context import CASES
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.laws.learners_in_context import CASES
 from tests.meta.executors.networks import assert_same
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
@@ -196,7 +196,7 @@ def test_compiled(monkeypatch):
     assert compiled.overflow == 0
 
 
-# ---- laws, sizes, errors -----------------------------------------------------------------------------------------------
+# ---- checks, sizes, errors -----------------------------------------------------------------------------------------------
 
 
 def test_state_is_the_memory_of_every_layer_and_the_head_of_the_classes_at_hand():
@@ -219,7 +219,7 @@ def test_relabelling_is_not_built_in():
     """What `label_equivariant` = False says, shown."""
     learner = a_learner()
     learner.label_equivariant = True
-    with pytest.raises(testing.BrokenLaw, match="renumbering"):
+    with pytest.raises(testing.ConformanceError, match="renumbering"):
         testing.check_labels(learner, an_episode())
 
 

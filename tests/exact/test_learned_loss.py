@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.laws.learners import stirred
+from tests.checks.learners import stirred
 from torch import nn
 
 import quickstudy as qs

@@ -6,10 +6,10 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.executors import executors_agree
+from tests.checks.learners import network, targets
+from tests.checks.learners_descend import CASES
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
-from tests.laws.executors import executors_agree
-from tests.laws.learners import network, targets
-from tests.laws.learners_descend import CASES
 from tests.meta.executors.networks import assert_same, episodes, network_named
 from torch import nn
 
@@ -380,7 +380,7 @@ def test_outer_rate_falls_as_a_cosine_to_its_last_value():
     assert sorted(rates, reverse=True) == rates
 
 
-# ---- what it refuses, the laws, the executors --------------------------------------------------------------------------
+# ---- what it refuses, the checks, the executors --------------------------------------------------------------------------
 
 
 def test_refusals():

@@ -14,7 +14,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.compare.learned_metric import LearnedMetric, ScaledDistance
 from quickstudy.learners.compare.matching import FullContext, MatchingNetwork
-from quickstudy.learners.transfer.pretext import unit
+from quickstudy.learners.functional import unit
 from quickstudy.models.lstm_cell import LSTMCell
 
 

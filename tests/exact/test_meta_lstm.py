@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.learners_descend import stirred
 from tests.exact.quadratic import Quadratic, far, half_squares, line
-from tests.laws.learners_descend import stirred
 from torch import nn
 from torch.func import functional_call
 

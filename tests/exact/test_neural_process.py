@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.learners import stirred
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.laws.learners import stirred
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import Independent, Normal
@@ -200,7 +200,7 @@ def test_gradient_of_the_classifier_by_finite_differences():
     assert_slopes_agree(slopes)
 
 
-# ---- laws, executors, errors -------------------------------------------------------------------------------------------
+# ---- checks, executors, errors -------------------------------------------------------------------------------------------
 
 
 def test_state_is_the_summary():

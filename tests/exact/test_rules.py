@@ -1,4 +1,4 @@
-"""Norm policies against hand-written mathematics, and dropout masks against their law."""
+"""Norm policies against hand-written mathematics, and dropout masks against their check."""
 
 import pytest
 import torch

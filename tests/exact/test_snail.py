@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.checks.learners import stirred
 from tests.exact.quadratic import assert_slopes_agree, finite_differences
-from tests.laws.learners import stirred
 from tests.meta.executors.networks import assert_same
 from torch import nn
 from torch.autograd import gradcheck
@@ -135,12 +135,12 @@ def test_no_query_sees_another_exactly_and_each_sees_the_whole_support():
         assert not torch.allclose(learner(qs.Examples(support.x, y, WAYS), x), answer)
 
 
-@pytest.mark.parametrize("law", ["order", "labels"])
-def test_what_it_declares_not_to_keep_it_does_not_keep(law):
+@pytest.mark.parametrize("check", ["order", "labels"])
+def test_what_it_declares_not_to_keep_it_does_not_keep(check):
     learner = a_learner()
     learner.order_invariant = learner.label_equivariant = True
-    with pytest.raises(testing.BrokenLaw):
-        getattr(testing, f"check_{law}")(learner, an_episode())
+    with pytest.raises(testing.ConformanceError):
+        getattr(testing, f"check_{check}")(learner, an_episode())
 
 
 def test_derivatives_of_the_blocks_and_of_the_loss():

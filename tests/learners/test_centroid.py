@@ -122,8 +122,8 @@ def test_standardised_keeps_the_policy_of_the_learner_within(policy, tmp_path):
     learner = Standardised(Ridge(embed, normalisation=policy))
     support, x = a_task()
     episode = qs.Episode(support, qs.Examples(x, torch.tensor([0, 1, 2, 2, 1, 0])))
-    for law in (testing.check_executors, testing.check_gradient, testing.check_changes_nothing, testing.check_transductive):
-        law(learner, episode)
+    for check in (testing.check_executors, testing.check_gradient, testing.check_changes_nothing, testing.check_transductive):
+        check(learner, episode)
     want = learner.adapt(support)(x)
     learner.save(tmp_path)
     again = qs.load(tmp_path, embed=copy.deepcopy(embed))

@@ -7,7 +7,7 @@
     CMAES, PopulationBased         a planted optimum, whose loss is 0, is approached
     Unrolled, FirstOrder, ...      the closed form of each hypergradient on the quadratic task
 
-The learners are those of the laws, on networks of at most 50 parameters, in float64. A learner whose meta-gradient is not the
+The learners are those of the checks, on networks of at most 50 parameters, in float64. A learner whose meta-gradient is not the
 derivative of its loss (first order and its kin) is held to its closed form instead, and to what needs only values.
 """
 
@@ -19,8 +19,8 @@ import math
 
 import pytest
 import torch
+from tests.checks.every import CASES, each
 from tests.exact.quadratic import Quadratic, half_squares, line, start
-from tests.laws.every import CASES, each
 from tests.meta.runs import Decays, Weighted, regression
 from torch import nn
 
@@ -84,14 +84,14 @@ def names():
 
 
 def built(name, monkeypatch):
-    """The learner and a task, in float64; `network` and `normed` of the laws are made smaller."""
+    """The learner and a task, in float64; `network` and `normed` of the checks are made smaller."""
     module, _, own = name.partition(": ")
     if module == "runs":
         make, episode = runs()[own]
         torch.manual_seed(1)
         learner = make()
     else:
-        home = importlib.import_module(f"tests.laws.{module}")
+        home = importlib.import_module(f"tests.checks.{module}")
         for attribute, other in (("network", small), ("normed", small_normed)):
             if hasattr(home, attribute):
                 monkeypatch.setattr(home, attribute, other)

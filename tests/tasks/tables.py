@@ -19,7 +19,7 @@ class ClassLabel:
 
 
 class Table:
-    """A `datasets.Dataset`, as far as the door may look: columns by name, rows by index. It counts the images decoded."""
+    """A `datasets.Dataset`, as far as the source may look: columns by name, rows by index. It counts the images decoded."""
 
     column_names = ["image", "label"]
     features = {"label": ClassLabel()}

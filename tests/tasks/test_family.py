@@ -17,7 +17,7 @@ def part(names: str) -> LabelledTasks:
 
 
 def test_a_class_in_two_splits_is_named():
-    message = r"`train, test`: expected splits that share no class, got class 'b' in both\. Give every class to one split"
+    message = r"`train, test`: expected parts that share no class, got class 'b' in both\. Give every class to one part"
     with pytest.raises(TaskError, match=message):
         TaskFamily(part("abc"), part("de"), part("fb"))
     with pytest.raises(TaskError, match=r"`validation, test`: .* got class 'd' in both"):
@@ -53,7 +53,7 @@ def test_a_part_too_small_for_the_protocol():
 
 
 def test_a_family_without_names_is_told_apart_by_split():
-    with pytest.raises(TaskError, match=r"got class '0' in both\. .* tell them apart with `class_names`"):
+    with pytest.raises(TaskError, match=r"got class '0' in both\. .* told apart with `class_names`"):
         TaskFamily(numbered([4, 4], ways=2, queries=2), numbered([3, 3], ways=2, queries=2), part("ab"))
     with pytest.raises(ArgumentError, match=r"`sizes`: expected at least one class in every part"):
         numbered([4, 4], ways=2, queries=2).split(seed=0)

@@ -41,7 +41,7 @@ def write_report(
 ) -> Path:
     """Write the report of a run: one file that holds its pictures, and opens without a network.
 
-    Main arguments:
+    Args:
         path: the file; report.html in it where it is a folder.
         learner: the trained learner.
         tasks: the family (its `.test` is read) or the meta-test tasks themselves.
@@ -49,7 +49,7 @@ def write_report(
         evaluation: `evaluate(learner, tasks.test)`: the score that stands at the head.
         controls: evaluations of what the learner must beat, best on the same tasks.
 
-    Other arguments:
+    Other Args:
         config: the resolved config of the run, plain data.
         calibration: what `calibrate` found; its temperature is shown at work.
         episodes: meta-test tasks for each point of a curve.

@@ -1,12 +1,12 @@
-"""The laws that every learner obeys, to be run on one of your own.
+"""The checks that every learner passes, to be run on one of your own.
 
-    from quickstudy.testing import run_laws
+    from quickstudy.testing import run_checks
 
     def test_mine():
-        run_laws(Mine(network), episode)        # one episode of any task that it can learn
+        run_checks(Mine(network), episode)      # one episode of any task that it can learn
 
-Each law is a function of its own too, `check_...(learner, episode)`. A broken one raises `BrokenLaw`, an AssertionError that
-says what was compared, what came out and where to look. A law that does not apply (labels, for a learner of targets) passes.
+Each is a function of its own too, `check_...(learner, episode)`. One that fails raises `ConformanceError`, an AssertionError
+that says what was compared, what came out and where to look. One that does not apply (labels, for a learner of targets) passes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from quickstudy.testing.answers import check_answer as check_answer
 from quickstudy.testing.answers import check_changes_nothing as check_changes_nothing
 from quickstudy.testing.answers import check_determinism as check_determinism
 from quickstudy.testing.answers import check_state as check_state
+from quickstudy.testing.check import Check
+from quickstudy.testing.check import ConformanceError as ConformanceError
 from quickstudy.testing.gradients import check_executors as check_executors
 from quickstudy.testing.gradients import check_gradient as check_gradient
-from quickstudy.testing.law import BrokenLaw as BrokenLaw
-from quickstudy.testing.law import Law
 from quickstudy.testing.saving import check_save_and_load as check_save_and_load
 from quickstudy.testing.sizes import check_float64 as check_float64
 from quickstudy.testing.sizes import check_small_tasks as check_small_tasks
@@ -31,7 +31,7 @@ from quickstudy.testing.symmetries import check_order as check_order
 from quickstudy.testing.symmetries import check_transductive as check_transductive
 from quickstudy.testing.symmetries import is_transductive as is_transductive
 
-LAWS: tuple[Law, ...] = (
+CHECKS: tuple[Check, ...] = (
     check_answer,
     check_state,
     check_changes_nothing,
@@ -47,16 +47,16 @@ LAWS: tuple[Law, ...] = (
 )
 
 
-def run_laws(learner: Learner, episode: Episode) -> list[str]:
-    """Run every law on copies of the learner; the names of the laws. The learner is left as it was.
+def run_checks(learner: Learner, episode: Episode) -> list[str]:
+    """Run every check on copies of the learner; the names of the checks. The learner is left as it was.
 
     Args:
         learner: built, trained or not.
         episode: one task (no leading axis `tasks`) that it can learn: for a classifier at least 2 classes with 2 examples each.
 
     Raises:
-        BrokenLaw: the first law that does not hold.
+        ConformanceError: the first check that does not hold.
     """
-    for law in LAWS:
-        law(copy.deepcopy(learner), episode)
-    return [law.__name__.removeprefix("check_") for law in LAWS]
+    for check in CHECKS:
+        check(copy.deepcopy(learner), episode)
+    return [check.__name__.removeprefix("check_") for check in CHECKS]

@@ -13,7 +13,7 @@ from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.gradient import meta_gradient
 from quickstudy.randomness import seeded
-from quickstudy.testing.law import BrokenLaw, agree, difference, double, meta_learns, scaled
+from quickstudy.testing.check import ConformanceError, agree, difference, double, meta_learns, scaled
 
 
 def check_answer(learner: Learner, episode: Episode) -> None:
@@ -24,7 +24,7 @@ def check_answer(learner: Learner, episode: Episode) -> None:
     rows = len(episode.query)
     if shape[0] != rows or (ways is not None and (len(shape) != 2 or shape[1] < ways)):
         want = f"({rows}, {ways})" if ways is not None else f"({rows}, *target)"
-        raise BrokenLaw(
+        raise ConformanceError(
             "answer",
             learner,
             f"it answers {rows} queries with a tensor of shape {tuple(answer.shape)}, not {want}",
@@ -56,7 +56,7 @@ def check_state(learner: Learner, episode: Episode) -> None:
         state = learner.copied().state(episode.support, Context()).values
     for leaf in pytree.tree_leaves(state):
         if not isinstance(leaf, Tensor):
-            raise BrokenLaw(
+            raise ConformanceError(
                 "state",
                 learner,
                 f"its state holds an object of type {type(leaf).__name__}",
@@ -64,11 +64,11 @@ def check_state(learner: Learner, episode: Episode) -> None:
             )
     predictor = learner.adapt(episode.support)
     if any(leaf.requires_grad for leaf in pytree.tree_leaves(predictor.state)):
-        raise BrokenLaw("state", learner, "adapt returns a state that requires a gradient", "Let adapt cut it.")
+        raise ConformanceError("state", learner, "adapt returns a state that requires a gradient", "Let adapt cut it.")
     try:
         before = predictor(episode.query.x)
     except AttributeError as error:
-        raise BrokenLaw(
+        raise ConformanceError(
             "state",
             learner,
             f"`predict` asks for `{error.name}`, which `learn` has left on itself: each call runs on a copy of its own",
@@ -76,7 +76,7 @@ def check_state(learner: Learner, episode: Episode) -> None:
         ) from error
     learner.adapt(scaled(episode.support, -3.0))
     if not torch.equal(predictor(episode.query.x), before):
-        raise BrokenLaw(
+        raise ConformanceError(
             "state",
             learner,
             "a predictor answers otherwise after its learner has adapted to another task",
@@ -98,7 +98,7 @@ def check_changes_nothing(learner: Learner, episode: Episode) -> None:
         for (name, one), (_, other) in zip(before, _snapshot(learner), strict=True):
             same = torch.equal(one, other) if isinstance(one, Tensor) else one == other
             if not same:
-                raise BrokenLaw(
+                raise ConformanceError(
                     "changes_nothing",
                     learner,
                     f"{name} is not what it was before adapt, predict and loss",
@@ -112,7 +112,7 @@ def check_determinism(learner: Learner, episode: Episode) -> None:
     with seeded(1):
         answers[1] = learner.adapt(episode.support)(episode.query.x) if torch.equal(*answers) else answers[1]
     if not torch.equal(*answers):
-        raise BrokenLaw(
+        raise ConformanceError(
             "determinism",
             learner,
             f"two runs on one support differ by {difference(*answers):.1e}",

@@ -11,7 +11,7 @@ from quickstudy.meta.executors import Threads, Vmap
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.gradient import meta_gradient
 from quickstudy.meta.problem import Problem
-from quickstudy.testing.law import SLOPE_TOLERANCE, BrokenLaw, double, meta_learns, scaled
+from quickstudy.testing.check import SLOPE_TOLERANCE, ConformanceError, double, meta_learns, scaled
 
 
 def check_executors(learner: Learner, episode: Episode) -> None:
@@ -23,7 +23,7 @@ def check_executors(learner: Learner, episode: Episode) -> None:
     for executor in (Threads(2), Vmap()):
         difference = executor.refusal(problem) or difference_from_loop(problem, executor, episodes)
         if difference is not None and "differs from the loop" in difference:
-            raise BrokenLaw(
+            raise ConformanceError(
                 "executors",
                 learner,
                 f"with {executor.name} {difference}",
@@ -57,7 +57,7 @@ def check_gradient(learner: Learner, episode: Episode) -> None:
             parameter.copy_(here)
         slope, differences = float((gradient[name] * direction).sum()), (losses[0] - losses[1]) / (2 * step)
         if abs(slope - differences) > SLOPE_TOLERANCE * max(abs(differences), scale, 1e-4):
-            raise BrokenLaw(
+            raise ConformanceError(
                 "gradient",
                 learner,
                 f"along a direction of `{name}` the loss has the slope {differences:.6g} and its meta-gradient {slope:.6g}",

@@ -17,7 +17,7 @@ from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.registry import is_own
-from quickstudy.testing.law import BrokenLaw, agree, double
+from quickstudy.testing.check import ConformanceError, agree, double
 
 
 def check_save_and_load(learner: Learner, episode: Episode) -> None:
@@ -41,7 +41,7 @@ def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
             try:
                 again = load(path, **copy.deepcopy(foreign))
             except CheckpointError as error:
-                raise BrokenLaw(
+                raise ConformanceError(
                     "save_and_load",
                     learner,
                     f"the saved {name} does not load: {error}",
@@ -50,7 +50,7 @@ def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
             adapted = again if isinstance(again, Predictor) else again.adapt(episode.support)
             for kept, own in zip(adapted.learner.state_dict().items(), learner.state_dict().items(), strict=True):
                 if (kept[0], kept[1].dtype) != (own[0], own[1].dtype):
-                    raise BrokenLaw(
+                    raise ConformanceError(
                         "save_and_load",
                         learner,
                         f"`{own[0]}` of {own[1].dtype} comes back as `{kept[0]}` of {kept[1].dtype}",

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import QuickstudyError
 from quickstudy.learners.learner import Learner
-from quickstudy.testing.law import BrokenLaw, double, rows
+from quickstudy.testing.check import ConformanceError, double, rows
 
 
 def check_small_tasks(learner: Learner, episode: Episode) -> None:
@@ -28,10 +28,10 @@ def check_small_tasks(learner: Learner, episode: Episode) -> None:
         try:
             answer = learner.adapt(learned)(asked.x)
         except QuickstudyError as error:
-            raise BrokenLaw("small_tasks", learner, f"it does not learn a task of {name}: {error}", do) from error
+            raise ConformanceError("small_tasks", learner, f"it does not learn a task of {name}: {error}", do) from error
         if answer.shape[0] != len(asked) or not bool(torch.isfinite(answer).all()):
             found = f"a task of {name} gives a tensor of shape {tuple(answer.shape)}"
-            raise BrokenLaw("small_tasks", learner, f"{found} for {len(asked)} queries, or NaN or infinity in it", do)
+            raise ConformanceError("small_tasks", learner, f"{found} for {len(asked)} queries, or NaN or infinity in it", do)
 
 
 def check_float64(learner: Learner, episode: Episode) -> None:
@@ -39,7 +39,7 @@ def check_float64(learner: Learner, episode: Episode) -> None:
     learner, episode = double(learner, episode)
     answer = learner.adapt(episode.support)(episode.query.x)
     if answer.dtype != torch.float64:
-        raise BrokenLaw(
+        raise ConformanceError(
             "float64",
             learner,
             f"a learner and an episode in float64 give {answer.dtype}",
@@ -49,7 +49,7 @@ def check_float64(learner: Learner, episode: Episode) -> None:
     same = torch.equal(learner.adapt(episode.support)(fine), answer)
     floating = any(leaf.is_floating_point() for leaf in pytree.tree_leaves(episode.query.x))
     if same and floating and bool((answer != answer[:1]).any()):
-        raise BrokenLaw(
+        raise ConformanceError(
             "float64",
             learner,
             "a change of 1e-10 in the queries does not reach the answer",

@@ -7,7 +7,7 @@ import torch
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ShapeError
 from quickstudy.learners.learner import Learner
-from quickstudy.testing.law import TOLERANCE, BrokenLaw, agree, difference, double, rows
+from quickstudy.testing.check import TOLERANCE, ConformanceError, agree, difference, double, rows
 
 
 def check_order(learner: Learner, episode: Episode) -> None:
@@ -51,7 +51,7 @@ def check_labels(learner: Learner, episode: Episode) -> None:
 def check_transductive(learner: Learner, episode: Episode) -> None:
     """Queries answered one by one are answered as together, unless the policy says "transductive"."""
     if learner.normalisation != "transductive" and is_transductive(learner, episode):
-        raise BrokenLaw(
+        raise ConformanceError(
             "transductive",
             learner,
             "queries answered one by one are not answered as together",

@@ -194,7 +194,7 @@ def test_split_files_that_do_not_fit(root: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"`split='.*'`: expected classes in every split, got none in validation\. Name some"):
         load(root, split=write(val=""))
     with pytest.raises(
-        TaskError, match=r"`train, test`: expected splits that share no class, got class 'Alpha0/character01' in both"
+        TaskError, match=r"`train, test`: expected parts that share no class, got class 'Alpha0/character01' in both"
     ):
         load(root, split=write(val="Alpha1/character01", test="Alpha0/character01\nAlpha2/character01"), ways=1)
     with pytest.raises(

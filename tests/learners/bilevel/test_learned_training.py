@@ -1,4 +1,4 @@
-"""Trainings whose parts are learned: the laws, the executors, several parts as one phi, and whole meta-trainings."""
+"""Trainings whose parts are learned: the checks, the executors, several parts as one phi, and whole meta-trainings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from tests.laws.learners import classes, network
-from tests.laws.learners_tune import everything, names
+from tests.checks.learners import classes, network
+from tests.checks.learners_tune import everything, names
 from torch import nn
 
 import quickstudy as qs

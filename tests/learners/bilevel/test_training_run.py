@@ -14,7 +14,7 @@ from quickstudy import errors, random
 from quickstudy.forward.context import Context
 from quickstudy.learners.bilevel.training_run import TrainingRun, hidden, initial_parameters
 from quickstudy.tasks.distribution.streams import Streams
-from quickstudy.testing import run_laws
+from quickstudy.testing import run_checks
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +43,12 @@ def network():
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_laws_of_a_weighted_run(batch_size):
-    assert "executors" in run_laws(Weighted(network(), batch_size=batch_size), classes())
+def test_checks_of_a_weighted_run(batch_size):
+    assert "executors" in run_checks(Weighted(network(), batch_size=batch_size), classes())
 
 
-def test_laws_of_decays():
-    assert "gradient" in run_laws(Decays(), targets())
+def test_checks_of_decays():
+    assert "gradient" in run_checks(Decays(), targets())
 
 
 def test_phi_holds_no_student_and_the_student_follows_phi():

@@ -7,7 +7,7 @@ from tests.learners.transfer.classes import episode
 from torch import nn
 
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.transfer.logistic import logistic_regression
+from quickstudy.learners.solve.newton import logistic_regression
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 

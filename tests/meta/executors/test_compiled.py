@@ -9,8 +9,8 @@ import shutil
 
 import pytest
 import torch
-from tests.laws.every import CASES
-from tests.laws.executors import three_tasks
+from tests.checks.every import CASES
+from tests.checks.executors import three_tasks
 from tests.meta.executors.networks import assert_same, episodes
 from torch import nn
 

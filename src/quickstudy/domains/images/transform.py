@@ -119,7 +119,7 @@ class RandomResizedCrop:
 
 @dataclass(frozen=True)
 class Resize:
-    """Another size, of the images of meta-training only. (For all three splits give the door `size=` instead.)
+    """Another size, of the images of meta-training only. (For all three splits give the source `size=` instead.)
 
     Raises:
         ArgumentError: a size below 1.

@@ -86,11 +86,11 @@ class TabularPrior(TaskFamily[TabularTasks]):
     The support has ways * shots rows and the query ways * queries, of classes as frequent as the table has them: `shots` is the
     mean of a class and not its number, which is 1 or more. Ranges are drawn once for each batch, as everywhere.
 
-    Main arguments:
+    Args:
         ways, shots, queries: the protocol.
         max_features: columns; a table has from 1 to so many, the others are 0.
 
-    Other arguments:
+    Other Args:
         gaussian: the share of tables from Gaussian processes; the others are structural.
 
     Raises:

@@ -42,7 +42,7 @@ TrainingState = dict[str, Any]  # theta; the rule's state; t, steps taken; seed,
 class LearnedTraining(TrainingRun):
     """The training of a student, parts of which are phi.
 
-    Main arguments:
+    Args:
         network: the student, an unmodified nn.Module; its weights are no part of phi unless `learned_start`.
         steps: inner steps of a run.
         rule: `LSTMRule()`, `MLPRule()`, `LearnedMomentum()`, or one that is not learned: `SGD()`, `Momentum()`, `Adam()`.
@@ -55,7 +55,7 @@ class LearnedTraining(TrainingRun):
         dropout: `ConcreteDropout(...)`, learned rates for the student's `nn.Dropout` layers; None: their own rates.
         learned_start: whether theta_0 is phi, from the network's own weights on, or drawn anew for each run.
 
-    Other arguments:
+    Other Args:
         batch_size: examples of the support in one step of `learn`; None: all.
         normalisation: a student with batch norm needs "transductive".
         outer: the across-task method that `meta_train` takes where none is given.

@@ -12,10 +12,9 @@ from quickstudy.episode import Examples
 from quickstudy.errors import ShapeError
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Normalisation
-from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.functional import class_means, squared_distance, unit
 from quickstudy.learners.learner import Learner, check_ways
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.transfer.pretext import unit
 
 
 class CentredCentroid(Learner):
@@ -28,11 +27,11 @@ class CentredCentroid(Learner):
 
     Nothing is meta-trained: `meta_train` passes over it (`meta_learns` is False).
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features), most often pre-trained; None: the raw values, flattened.
         mean: m (features,), of the data that f was trained on; None: the support's own mean.
 
-    Other arguments:
+    Other Args:
         scale: s. The nearest centroid is the same for any; distances between vectors of length 1 stay below 4, so that s = 1
             would make every class nearly as probable as the others.
         normalisation: "running" by default, as a pre-trained embedding has running averages.

@@ -11,7 +11,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.compare.comparison import Comparison, features_of
 from quickstudy.learners.compare.matching import check_temperature
-from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.functional import class_means, squared_distance
 from quickstudy.learners.learner import Loss, check_ways
 from quickstudy.learners.outcome import Log, Outcome, Values
 
@@ -28,12 +28,12 @@ class FEAT(Comparison):
 
         loss  =  CE( (3), y )  +  lambda  CE( softmax_k( - || psi'_x - c'_k ||^2 / tau ), y ),    x of the query    (4)
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features).
         adapts: T; None: `SetToSet(features)` for a network of `quickstudy.models`.
         contrast: lambda, 0 or more.
 
-    Other arguments:
+    Other Args:
         temperature: tau, above 0. The authors have two, here they are one.
         normalisation: "running" by default.
 

@@ -11,7 +11,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.functional import class_means, squared_distance
 from quickstudy.learners.outcome import Values
 
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.compare.prototypical import membership
+from quickstudy.learners.functional import cosine, one_hot
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.transfer.pretext import cosine
 from quickstudy.models.lstm_cell import LSTMCell
 
 
@@ -55,7 +54,7 @@ class MatchingNetwork(Comparison):
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """g(x_i, S) (examples, features), and whose they are, one-hot (examples, ways)."""
         g = z if self.context is None else self.context.support(z)
-        return {"support": g, "member": membership(y, ways, z)}
+        return {"support": g, "member": one_hot(y, ways, z)}
 
     def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits log p (examples, ways)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.functional import class_means, squared_distance
 
 
 class Prototypical(Comparison):
@@ -28,22 +28,3 @@ class Prototypical(Comparison):
     def compare(self, values: dict[str, Tensor], z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         return -squared_distance(z, values["prototypes"])  # (2)
-
-
-def class_means(z: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Mean of z (examples, features) within each class: (ways, features)."""
-    member = membership(y, ways, z)
-    return member.T @ z / member.sum(0)[:, None]
-
-
-def membership(y: Tensor, ways: int, like: Tensor) -> Tensor:
-    """1 where example i is of class k, else 0, in the dtype of `like`: (examples, ways).
-
-    `F.one_hot` looks at the values of y where a derivative is taken inside vmap, which vmap refuses; a comparison does not.
-    """
-    return (y[:, None] == torch.arange(ways, device=y.device)).to(like.dtype)
-
-
-def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """|| a_i - b_j ||^2 for a (n, features) and b (m, features): (n, m)."""
-    return (a * a).sum(1)[:, None] - 2 * a @ b.T + (b * b).sum(1)[None, :]

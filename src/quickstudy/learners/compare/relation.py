@@ -10,7 +10,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.compare.prototypical import membership
+from quickstudy.learners.functional import one_hot
 from quickstudy.learners.learner import Loss
 from quickstudy.learners.outcome import Values
 from quickstudy.models.conv4 import Conv4
@@ -31,12 +31,12 @@ class RelationNetwork(Comparison):
     one, p(y = k) is proportional to  r_k prod_{j != k} (1 - r_j), thus to  r_k / (1 - r_k) = exp(u_k):  `predict_proba` is that
     softmax, and `scores` gives r.
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, channels, height, width), such as `conv4(pooled=2, maps=True)`;
             or (examples, features), for a `relation` that takes vectors.
         relation: g, (pairs, 2 * channels, height, width) -> (pairs, 1); None: `RelationHead` for the maps of such a conv4.
 
-    Other arguments:
+    Other Args:
         normalisation: "running" by default. "support" takes g's statistics from the support's own pairs.
 
     Raises:
@@ -53,7 +53,7 @@ class RelationNetwork(Comparison):
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """The sum of each class (ways, *features)."""
-        state = {"sums": torch.tensordot(membership(y, ways, z), z, dims=([0], [0]))}  # (1)
+        state = {"sums": torch.tensordot(one_hot(y, ways, z), z, dims=([0], [0]))}  # (1)
         if self.normalisation == "support":
             self.compare(state, z)  # g's norms take their statistics here
         return state
@@ -82,7 +82,7 @@ def scores(logits: Tensor) -> Tensor:
 
 def relation_loss(logits: Tensor, y: Tensor) -> Tensor:
     """Mean squared error between relation scores and one-hot labels, for logits (examples, ways) and y (examples,)."""
-    return F.mse_loss(scores(logits), membership(y, logits.shape[1], logits))  # (3)
+    return F.mse_loss(scores(logits), one_hot(y, logits.shape[1], logits))  # (3)
 
 
 def _head(embed: nn.Module) -> RelationHead:

@@ -11,10 +11,9 @@ from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Normalisation
-from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.functional import class_means, squared_distance, unit
 from quickstudy.learners.learner import Learner, check_ways
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.transfer.pretext import unit
 
 
 class ZeroShot(Learner):

@@ -51,7 +51,7 @@ class Inputs(NamedTuple):
 class Descent(Learner):
     """Gradient descent on the support set, from a learned start.
 
-    Main arguments:
+    Args:
         network: any nn.Module, unmodified; its parameters are the start phi.
         inner_lr: a, the step size; `LearnedRates(...)` makes it part of phi.
         inner_steps: K.
@@ -63,7 +63,7 @@ class Descent(Learner):
             phi, in every task.
         normalisation: see `Learner`; "support" is not transductive.
 
-    Other arguments:
+    Other Args:
         rule: `SGD()`, `Momentum()` or `Adam()`.
         curvature: P, a learned matrix for each layer's gradient: `Curvature()`; None: the identity.
         strength: of the proximal term, which ties theta to phi.

@@ -14,7 +14,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.call import Parameters, apply, plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.forward.derivatives import gradient_of
-from quickstudy.learners.compare.prototypical import class_means
+from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner, Loss, check_ways
 from quickstudy.learners.outcome import Values
 
@@ -37,13 +37,13 @@ class LEO(Learner):
     Draws are made in meta-training only, counted from the episode's seed; elsewhere z = m and w = mu. phi is E, R, D, a and b,
     and the embedding's parameters where they require a gradient.
 
-    Main arguments:
+    Args:
         embed: (examples, *feature) -> (examples, features), most often pre-trained and frozen; None: x itself, flattened.
         features: how many x has.
         latents: dimension of a class's code.
         latent_steps, fine_tuning_steps: inner steps on the codes, then on the weights.
 
-    Other arguments:
+    Other Args:
         latent_lr, fine_tuning_lr: a and b as they begin.
         kl, encoder_penalty, orthogonality: weights of the penalties in (8).
         dropout: of x as the encoder reads it.

@@ -32,13 +32,13 @@ class MetaLSTM(Learner):
     Every coordinate of theta has an h, m, i, f of its own; (3)-(5) are the same for all of them. With W_I = W_F = 0 and f = 1 it
     is first-order MAML of rate i. Memory grows as coordinates x hidden x steps.
 
-    Main arguments:
+    Args:
         network: any nn.Module; its parameters are the start phi, the initial cell state.
         inner_steps: K.
         inner_lr: i as it begins, between 0 and 1.
         hidden: size of h.
 
-    Other arguments:
+    Other Args:
         keep: f as it begins, between 0 and 1.
         p: of the preprocessing (2).
         loss: L; None: cross-entropy for integer labels, mean squared error for targets.

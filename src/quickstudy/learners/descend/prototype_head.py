@@ -12,12 +12,12 @@ from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import call, plain, tensor_of
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.forward.mode import Forward
-from quickstudy.learners.compare.prototypical import class_means
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.inner_problem import Iterate
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
+from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Loss, check_ways
 
 
@@ -34,14 +34,14 @@ class PrototypeHead(Descent):
 
     It is `Descent` but for where that begins: its steps, rates, rules and measures are Descent's.
 
-    Main arguments:
+    Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
         inner_lr: of embedding and head; `LearnedRates(...)` makes it part of phi (w and b then have one rate each).
         inner_steps: K.
         hypergradient: `Unrolled()` or `FirstOrder()`, which drops the second derivatives and keeps the path through (2).
         normalisation: see `Learner`.
 
-    Other arguments:
+    Other Args:
         loss, rule, clip, name: as of `Descent`.
 
     Raises:

@@ -9,7 +9,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.compare.prototypical import class_means
+from quickstudy.learners.functional import class_means
 from quickstudy.learners.outcome import Values
 from quickstudy.learners.read.parts import check_features, check_sizes, own_generator, seeded
 from quickstudy.models.mlp import MLP

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator
+from quickstudy.learners.functional import one_hot
+from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator
 
 
 class InContext(Comparison):
@@ -32,12 +33,12 @@ class InContext(Comparison):
     sampler here numbers them, teach that the numbers mean nothing. So a relabelling permutes the answer after much training,
     roughly, and not by construction (`label_equivariant` is False).
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features), for images; None: the raw values, flattened.
         features: how many numbers f(x) has.
         max_ways: the most classes of a task; W and E have that many entries.
 
-    Other arguments:
+    Other Args:
         width, depth, heads: of the transformer; d = width / heads.
         normalisation: of f, "running" by default as for the learners that compare; the transformer has no batch norm.
         generator: of the initial weights of the transformer; None: one of seed 0.

@@ -12,10 +12,11 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.functional import one_hot
 from quickstudy.learners.learner import Loss, check_ways
 from quickstudy.learners.outcome import Log, Outcome, Values
 from quickstudy.learners.read.in_context import weight, zeros
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator, seeded
+from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator, seeded
 from quickstudy.models.lstm_cell import LSTMCell
 
 NEVER_USED = 1e-3  # initial usage, by place: slots that were never used are taken in their order, not as rounding decides
@@ -45,7 +46,7 @@ class MANN(Comparison):
     Classes are numbers that it was trained on (`label_equivariant` is False), and the support is a sequence (`order_invariant`
     is False): only tasks numbered and ordered at random teach that neither means anything.
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features). The paper reads raw pixels: `nn.Flatten()`.
         features: how many numbers f(x) has.
         max_ways: the most classes of a task.
@@ -53,7 +54,7 @@ class MANN(Comparison):
         hidden: of the controller.
         heads: J.
 
-    Other arguments:
+    Other Args:
         recurrent: whether the controller is an LSTM; else  h_t = tanh( [..] A + a ).
         decay: of usage.
         sharpness: beta as it begins, above 0; it is learned. Differs from the paper, whose softmax of cosines is beta = 1: no

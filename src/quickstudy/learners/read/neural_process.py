@@ -15,7 +15,7 @@ from quickstudy.forward.call import plain
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.forward.mode import Forward
 from quickstudy.learners.compare.comparison import Comparison
-from quickstudy.learners.compare.prototypical import class_means
+from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome, Values
 from quickstudy.learners.read.in_context import attention
@@ -40,12 +40,12 @@ class NeuralProcess(Learner):
     A criterion that is handed in replaces (6) and sees m alone. Queries are answered one by one, given S: (6) is the exact
     likelihood of each, and no latent variable ties them together.
 
-    Main arguments:
+    Args:
         inputs: features of x, (examples, *feature) flattened.
         targets: features of y (examples, targets).
         pooling: None for (2), `MeanPooling()`; or `CrossAttention(inputs, width)` for (3).
 
-    Other arguments:
+    Other Args:
         width: of r and of every hidden layer: h and g have three.
         least_std: the smallest sigma. Differs from the papers' code, where it is 0.1: tasks may be less noisy than that.
         generator: of the first weights; None: one of seed 0.

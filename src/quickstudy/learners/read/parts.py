@@ -55,11 +55,3 @@ def check_max_ways(ways: int, max_ways: int) -> None:
             got=str(ways),
             do="Build and meta-train it with a larger max_ways.",
         )
-
-
-def one_hot(index: Tensor, size: int, like: Tensor) -> Tensor:
-    """Rows (..., size) of `like`'s dtype that are 1 at each index (...).
-
-    F.one_hot looks at the values, which a derivative inside vmap does not let it.
-    """
-    return (index[..., None] == torch.arange(size, device=index.device)).to(like.dtype)

@@ -14,9 +14,10 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.functional import one_hot
 from quickstudy.learners.outcome import Values
 from quickstudy.learners.read.in_context import weight, zeros
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, one_hot, own_generator
+from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator
 
 
 class SNAIL(Comparison):
@@ -34,13 +35,13 @@ class SNAIL(Comparison):
     Classes are numbers that it was trained on (`label_equivariant` is False), and the support is a sequence (`order_invariant`
     is False): only tasks whose classes are numbered and whose supports are ordered at random teach that neither means anything.
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features).
         features: how many numbers f(x) has.
         max_ways: the most classes of a task.
         length: n + 1 for the longest support that the convolutions should span; attention spans any.
 
-    Other arguments:
+    Other Args:
         filters: channels that each convolution adds.
         attention: (keys, values) of each attention block, at least one.
         normalisation: of f, "running" by default.

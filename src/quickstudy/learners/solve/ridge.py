@@ -29,12 +29,12 @@ class Ridge(Learner):
     beta (`shift`): regression onto 0 and 1 has no reason to give good logits. beta is the same for every class, so the
     softmax does not see it; a criterion that looks at each logit alone does.
 
-    Main arguments:
+    Args:
         embed: f_phi, (examples, *feature) -> (examples, features); None: the raw values, flattened.
         strength: lambda as it begins, above 0.
         intercept: whether there is a b, which is not shrunk; without it b = 0, as in the paper.
 
-    Other arguments:
+    Other Args:
         scale, shift: alpha and beta as they begin.
         normalisation: "running" by default, as for the learners that compare.
 

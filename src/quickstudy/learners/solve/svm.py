@@ -24,11 +24,11 @@ class SVM(Comparison):
     (1) is Crammer & Singer's machine and (2) its dual, which is solved by interior points (`quadratic_program`) for A / C; the
     derivative is that of the optimum. phi is f and gamma (`scale`). The KKT residual of (2) is logged as "residual".
 
-    Main arguments:
+    Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
         C: what a violated margin costs, above 0.
 
-    Other arguments:
+    Other Args:
         scale: gamma as it begins.
         solver_steps, tolerance: of the quadratic program, and the KKT residual that it must reach.
         normalisation: "running" by default, as for the learners that compare.

@@ -10,13 +10,13 @@ from quickstudy.episode import Examples
 from quickstudy.forward.call import call, plain
 from quickstudy.forward.context import Context, Normalisation, source
 from quickstudy.forward.mode import Forward
-from quickstudy.learners.compare.prototypical import class_means
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rule import InnerRule, Momentum
+from quickstudy.learners.functional import class_means, unit
 from quickstudy.learners.learner import State, check_ways, recorded
 from quickstudy.learners.outcome import Answered
 from quickstudy.learners.transfer.fine_tune import CosineNetwork, descend_from
-from quickstudy.learners.transfer.pretext import Pretext, unit
+from quickstudy.learners.transfer.pretext import Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class CosineProbe(Pretrained):
 
     `FineTune` with adapts="head", but for the work: f reads the support once and not at each of the K steps.
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
         inner_lr, inner_steps: of the descent, K steps.
 
-    Other arguments:
+    Other Args:
         scale: s.
         rule: of the steps.
         normalisation: "running" by default: the averages of pre-training.

@@ -13,14 +13,14 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import call, plain, tensor_of
 from quickstudy.forward.context import Context, Normalisation, source
 from quickstudy.forward.mode import Forward
-from quickstudy.learners.compare.prototypical import class_means
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.inner_problem import Iterate
 from quickstudy.learners.descend.rule import Adam, InnerRule
+from quickstudy.learners.functional import class_means, cosine, unit
 from quickstudy.learners.learner import State, check_ways
 from quickstudy.learners.outcome import Answered
-from quickstudy.learners.transfer.pretext import Pretext, cosine, unit
+from quickstudy.learners.transfer.pretext import Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class FineTune(Pretrained):
     class; the imprinted one starts there, and so the steps may be small: with one shot and running averages larger ones hurt
     (Omniglot, Conv4: 1e-3 cost 13 points, 1e-4 one), with normalisation="support" 3e-4 is safe, and better with five.
 
-    Main arguments:
+    Args:
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
         inner_lr, inner_steps: of the fine-tuning, K steps; the rate is that of Dhillon et al.
         adapts: "*" for all, "head" for w alone, or globs over the embedding's names with it: ("head", "embed.blocks.3.*").
         normalisation: "running" by default: the averages of pre-training.
 
-    Other arguments:
+    Other Args:
         scale: s.
         rule: of the steps.
         outer: the across-task method that `meta_train` takes where none is given.

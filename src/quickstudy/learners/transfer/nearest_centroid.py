@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from quickstudy.episode import Examples
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Normalisation
-from quickstudy.learners.compare.prototypical import class_means, squared_distance
+from quickstudy.learners.functional import class_means, squared_distance
 from quickstudy.learners.learner import Learner, check_ways
 from quickstudy.learners.outcome import Values
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.learners.functional import cosine
+
 
 class Pretext(nn.Module, ABC):
     """The interface of a pretext head: forward(z), z (examples, features)."""
@@ -94,13 +96,3 @@ class Projection(Pretext):
     def forward(self, z: Tensor) -> Tensor:
         """(examples, features) -> (examples, outputs)."""
         return F.relu(z @ self.first.T) @ self.second.T
-
-
-def unit(z: Tensor) -> Tensor:
-    """z / ||z|| along the last axis, with a derivative that is finite at z = 0."""
-    return z * ((z * z).sum(-1, keepdim=True) + 1e-12).rsqrt()
-
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """cos(a_i, b_j) for a (n, features) and b (m, features): (n, m)."""
-    return unit(a) @ unit(b).T

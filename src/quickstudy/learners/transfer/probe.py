@@ -10,10 +10,11 @@ from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Normalisation
+from quickstudy.learners.functional import unit
 from quickstudy.learners.learner import check_ways
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.transfer.logistic import logistic_regression
-from quickstudy.learners.transfer.pretext import Pretext, unit
+from quickstudy.learners.solve.newton import logistic_regression
+from quickstudy.learners.transfer.pretext import Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
 
 if TYPE_CHECKING:

@@ -39,14 +39,14 @@ class Tables(Wrapper):
 
     Meta-training takes the first view alone: its tables come in every order as it is, and one view costs one pass.
 
-    Main arguments:
+    Args:
         learner: F_phi, for x (examples, F).
         features: F.
         members: views at test.
         max_support: rows of the support in a view; None: all of them. With a number the order of the support matters to which
             rows are drawn (`order_invariant` is False).
 
-    Other arguments:
+    Other Args:
         clip: c.
         outer: the across-task method that `meta_train` takes where none is given.
         name: what tables call it.

@@ -22,10 +22,11 @@ from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Statistics
 from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.functional import unit
 from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Outcome, averages
 from quickstudy.learners.transfer.pooled import minibatch
-from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext, Projection, unit
+from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext, Projection
 from quickstudy.learners.transfer.pretrained import Pretrained
 from quickstudy.meta.estimators.estimator import Estimator
 

@@ -59,7 +59,7 @@ def meta_train(
 ) -> TrainingResult:
     """Meta-train a learner in place; it is left with its best weights.
 
-    Main arguments:
+    Args:
         tasks: a family (its `.train` is trained on, its `.validation` selects), or one distribution (then nothing selects).
         steps: meta-steps.
         tasks_per_step: tasks in each.
@@ -67,7 +67,7 @@ def meta_train(
         loss: the outer criterion; None: the learner's.
         executor: "auto" measures and takes the fastest, or "loop", "threads", "vmap", "compiled".
 
-    Other arguments:
+    Other Args:
         device: where learner and data go.
         precision: "bf16" runs forwards under autocast; parameters and updates stay in float32.
         chunk: tasks differentiated at once; memory is bounded by it.

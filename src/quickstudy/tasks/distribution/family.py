@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 import torch
 
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.errors import TaskError
 from quickstudy.tasks.distribution.interface import TaskDistribution
 from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.splits import check_apart
 
 SPLITS = ("train", "validation", "test")
 Tasks = TypeVar("Tasks", bound=TaskDistribution)
@@ -24,11 +24,11 @@ class TaskFamily(Generic[Tasks]):
 
     def __init__(self, train: Tasks, validation: Tasks, test: Tasks):
         self.train, self.validation, self.test = train, validation, test
-        check_splits({"train": train, "validation": validation, "test": test})
+        check_apart(self.classes)
 
     @property
     def classes(self) -> dict[str, list[str]]:
-        """The class names of each split; empty where tasks have no classes. `split=` of every door takes it back."""
+        """The class names of each split; empty where tasks have no classes. `split=` of every source takes it back."""
         return {split: list(getattr(part, "class_names", [])) for split, part in zip(SPLITS, self._parts(), strict=True)}
 
     @property
@@ -49,18 +49,3 @@ class TaskFamily(Generic[Tasks]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(\n  train={self.train},\n  validation={self.validation},\n  test={self.test})"
-
-
-def check_splits(splits: dict[str, TaskDistribution]) -> None:
-    """Raise TaskError where a class name stands in two splits. Distributions without `class_names` are not looked at."""
-    first: dict[str, str] = {}
-    for split, distribution in splits.items():
-        for name in getattr(distribution, "class_names", ()):
-            if first.setdefault(name, split) != split:
-                raise TaskError(
-                    f"{first[name]}, {split}",
-                    expected="splits that share no class",
-                    got=f"class {name!r} in both",
-                    do="Give every class to one split, for a class seen in meta-training makes the test score a leak; "
-                    "if these are two classes, tell them apart with `class_names`.",
-                )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -123,3 +123,19 @@ def _from_json(path: Path, text: str) -> list[str]:
 
 def _malformed(path: Path, got: str, expected: str) -> DataError:
     return DataError(str(path), expected=expected, got=got, do="Use the split file as it was published.")
+
+
+def check_apart(parts: Mapping[str, Sequence[str]]) -> None:
+    """Raise TaskError where a class, by its name, stands in two parts."""
+    first: dict[str, str] = {}
+    for part, names in parts.items():
+        for name in names:
+            if first.setdefault(name, part) != part:
+                raise TaskError(
+                    f"{first[name]}, {part}",
+                    expected="parts that share no class",
+                    got=f"class {name!r} in both",
+                    do="Give every class to one part: a class seen in meta-training makes the test score a leak. Data that are "
+                    "split by example are pooled and split by class with split=(0.64, 0.16, 0.2); two classes of one name are "
+                    "told apart with `class_names`.",
+                )

@@ -164,13 +164,13 @@ class RunTasks(_Pools):
 class Streams(TaskFamily[Any]):
     """The stream of batches of one data set, for learners that act through a training run.
 
-    Main arguments:
+    Args:
         x: (examples, *feature), or a pytree of such tensors.
         y: labels (examples,), or targets (examples, *target).
         batch: examples of an inner step.
         window: inner steps in one outer step, after which the derivative is cut.
 
-    Other arguments:
+    Other Args:
         outer_batch: examples of an outer loss; None: as many as `batch`.
         validation, test: shares of the data that are held out. Outer losses in training are taken on a half of the validation
             share; the other half scores the learner in `tasks.validation`.

@@ -16,9 +16,9 @@ from quickstudy.tasks.distribution.class_names import as_names, in_order
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.splits import check_apart
 from quickstudy.tasks.sources.from_arrays import as_tensor
 from quickstudy.tasks.sources.labels import check_x
-from quickstudy.tasks.sources.source import check_apart
 
 
 def from_groups(

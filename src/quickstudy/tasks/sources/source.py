@@ -1,6 +1,6 @@
-"""What all doors share: labelled items of any kind, named classes, a split by class, and a family at the end.
+"""What all sources share: labelled items of any kind, named classes, a split by class, and a family at the end.
 
-A door says what the items are (`take`) and what each is called; everything that can fail without reading an item fails first.
+A source says what the items are (`take`) and what each is called; everything that can fail without reading an item fails first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.domains.images.transform import Transform
-from quickstudy.errors import LabelError, TaskError, UnsupportedError
+from quickstudy.errors import LabelError, UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size, check_size
-from quickstudy.tasks.distribution.splits import Splits
+from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.sources.labels import check_enough
 
 Augment = Sequence[Rotations | EpisodeAugmentation]
@@ -29,7 +29,7 @@ Take = Callable[[list[int], str], Tensor]  # the items of these rows, and what t
 
 @dataclass(frozen=True)
 class Protocol:
-    """What every door is asked for beside its data. `split` None: as the data lie, or by the usual fractions."""
+    """What every source is asked for beside its data. `split` None: as the data lie, or by the usual fractions."""
 
     ways: Size
     shots: Size
@@ -117,21 +117,6 @@ def family_of(
             augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
         )
     return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
-
-
-def check_apart(parts: Splits) -> None:
-    """Raise TaskError where a name stands in two parts."""
-    first: dict[str, str] = {}
-    for part, names in parts.items():
-        for name in names:
-            if first.setdefault(name, part) != part:
-                raise TaskError(
-                    f"{first[name]}, {part}",
-                    expected="parts that share no class",
-                    got=f"class {name!r} in both",
-                    do="Give every class to one part: a class seen in meta-training makes the test score a leak. "
-                    "Data that are split by example are pooled and split by class with split=(0.64, 0.16, 0.2).",
-                )
 
 
 def _check_part(part: str, names: Sequence[str], counts: list[int], protocol: Protocol) -> None:

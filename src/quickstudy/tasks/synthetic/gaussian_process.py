@@ -98,12 +98,12 @@ class GaussianProcess(TaskFamily[GaussianProcessTasks]):
 
     The three splits are one continuum (see quickstudy.tasks.synthetic.generated): no seed gives a test task that was trained on.
 
-    Main arguments:
+    Args:
         shots: points to learn from, or a range (low, high) from which their number is drawn for each batch.
         queries: points to be scored on, likewise.
         kernels: any of "rbf", "matern", "periodic", each as likely.
 
-    Other arguments:
+    Other Args:
         length, period, scale, noise: ranges of the hyperparameters, (low, high) with 0 < low; equal ends fix one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every learner there is, built small, with an episode that it can learn. A new learner is added here, and all laws run on it.
+"""Every learner there is, built small, with an episode that it can learn. A new learner is added here, and all checks run on it.
 
 A case is a function that builds (learner, episode) from a fixed random state.
 """

@@ -1,8 +1,8 @@
-"""What the laws leave open: the second derivative under vmap of every learner that compares, against one task after another."""
+"""What the checks leave open: the second derivative under vmap of every learner that compares, against one task after another."""
 
 import pytest
 import torch
-from tests.laws.learners_compare import CASES
+from tests.checks.learners_compare import CASES
 from tests.meta.executors.networks import assert_same
 from torch.func import grad, vmap
 

@@ -1,4 +1,4 @@
-"""Every door's family keeps every law; and each law catches a family that breaks it."""
+"""Every source's family passes every check; and each check catches a family that breaks it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from tests.domains.images.pictures import CLASSES, LEAST, SMALL, TARGETS, Pictures, draw_folder
-from tests.tasks import door_laws
+from tests.tasks import source_checks
 from tests.tasks.tables import Table, groups
 
 import quickstudy as qs
 from quickstudy.tasks import FeatureNoise, LabelledTasks, MixTasks, RandomCrop, RandomFlip, Rotations
 
-DOORS = {
+SOURCES = {
     "arrays": lambda root: lambda **a: qs.tasks.from_arrays(features(), np.repeat(CLASSES, 6), **LEAST | a),
     "arrays of images": lambda root: lambda **a: qs.tasks.from_arrays(images(), np.repeat(np.arange(10), 6), **LEAST | a),
     "folder": lambda root: lambda **a: qs.tasks.from_folder(draw_folder(root / "f"), **SMALL | a),
@@ -45,14 +45,14 @@ def table(root: Path) -> Path:
     return root / "all.csv"
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_laws(door: str, tmp_path: Path):
-    door_laws.check_family(DOORS[door](tmp_path))
+@pytest.mark.parametrize("source", SOURCES)
+def test_checks(source: str, tmp_path: Path):
+    source_checks.check_family(SOURCES[source](tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # of two workers, on one core
 def test_the_number_of_workers_changes_nothing(tmp_path: Path):
-    door_laws.check_workers(DOORS["folder, augmented"](tmp_path)().train)
+    source_checks.check_workers(SOURCES["folder, augmented"](tmp_path)().train)
 
 
 # ---- the controls -------------------------------------------------------------------------------------------------------
@@ -83,16 +83,16 @@ class NoRange(LabelledTasks):
 
 
 @pytest.mark.parametrize(
-    ("broken", "law", "message"),
+    ("broken", "check", "message"),
     [
-        (OwnRandomness, door_laws.check_seeds, "one seed, two batches"),
-        (GlobalState, door_laws.check_seeds, "the global random state was read"),
-        (Repeats, door_laws.check_rows, "a row stands twice"),
-        (NoRange, door_laws.check_sizes, "sizes"),
+        (OwnRandomness, source_checks.check_seeds, "one seed, two batches"),
+        (GlobalState, source_checks.check_seeds, "the global random state was read"),
+        (Repeats, source_checks.check_rows, "a row stands twice"),
+        (NoRange, source_checks.check_sizes, "sizes"),
     ],
 )
-def test_a_law_catches(broken, law, message: str):
+def test_a_check_catches(broken, check, message: str):
     tasks = broken(torch.randn(60, 3), torch.arange(60) % 10, ways=2, shots=1, queries=2)
-    law(LabelledTasks(torch.randn(60, 3), torch.arange(60) % 10, ways=2, shots=1, queries=2))
+    check(LabelledTasks(torch.randn(60, 3), torch.arange(60) % 10, ways=2, shots=1, queries=2))
     with pytest.raises(AssertionError, match=message):
-        law(tasks)
+        check(tasks)

@@ -1,4 +1,4 @@
-"""The laws run on one thread: their networks are tiny."""
+"""The checks run on one thread: their networks are tiny."""
 
 import pytest
 import torch

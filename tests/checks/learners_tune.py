@@ -1,9 +1,9 @@
-"""The learners of tune/ whose phi is a part of a training: cases of the laws, as in `tests.laws.learners`."""
+"""The learners of tune/ whose phi is a part of a training: cases of the checks, as in `tests.checks.learners`."""
 
 from __future__ import annotations
 
 import torch
-from tests.laws.learners import FEATURES, WAYS, Case, case, network, stirred, targets
+from tests.checks.learners import FEATURES, WAYS, Case, case, network, stirred, targets
 from torch import nn
 
 import quickstudy as qs

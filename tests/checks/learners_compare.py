@@ -1,9 +1,9 @@
-"""The learners that compare, built small: cases of the laws, as in `tests.laws.learners`."""
+"""The learners that compare, built small: cases of the checks, as in `tests.checks.learners`."""
 
 from __future__ import annotations
 
 import torch
-from tests.laws.learners import FEATURES, WAYS, Case, case, classes, network, normed
+from tests.checks.learners import FEATURES, WAYS, Case, case, classes, network, normed
 from torch import nn
 
 import quickstudy as qs

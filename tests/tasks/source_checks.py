@@ -1,4 +1,4 @@
-"""What the family of every door is held to, whatever the data behind it.
+"""What the family of every source is held to, whatever the data behind it.
 
 seeds       one seed gives the same episodes, another gives others, and the global random state is left alone
 rows        support and query of a task share no row
@@ -83,7 +83,7 @@ def check_workers(part: TaskDistribution) -> None:
 
 
 def check_family(build: Callable[..., TaskFamily]) -> TaskFamily:
-    """All laws but that of the workers; `build(**arguments)` opens the door."""
+    """All checks but that of the workers; `build(**arguments)` opens the source."""
     family = build()
     names = [name for part in PARTS for name in family.classes[part]]
     assert len(names) == len(set(names)), "a class in two parts"

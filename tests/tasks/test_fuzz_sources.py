@@ -1,4 +1,4 @@
-"""Whatever lies on the disk, a door opens or says what is wrong with it: never another error, never a hang."""
+"""Whatever lies on the disk, a source opens or says what is wrong with it: never another error, never a hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every law on every learner, and each law catching a learner that breaks it."""
+"""Every check on every learner, and each check catching a learner that breaks it."""
 
 import importlib
 import pkgutil
@@ -6,9 +6,9 @@ import random
 
 import pytest
 import torch
-from tests.laws.every import CASES, each
-from tests.laws.executors import executors_agree
-from tests.laws.learners import classes, network, targets
+from tests.checks.every import CASES, each
+from tests.checks.executors import executors_agree
+from tests.checks.learners import classes, network, targets
 from torch import nn
 from torch.func import functional_call, grad
 
@@ -18,17 +18,17 @@ from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner
 
 
-@pytest.mark.parametrize("law", testing.LAWS, ids=lambda law: law.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("name", each(CASES))
-def test_law(name, law):
+def test_check(name, check):
     learner, episode = CASES[name]()
-    law(learner, episode)
+    check(learner, episode)
 
 
-def test_run_laws_runs_them_all_and_leaves_the_learner_as_it_was():
+def test_run_checks_runs_them_all_and_leaves_the_learner_as_it_was():
     learner, episode = CASES["learners: MAML"]()
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
-    assert testing.run_laws(learner, episode) == [law.__name__.removeprefix("check_") for law in testing.LAWS]
+    assert testing.run_checks(learner, episode) == [check.__name__.removeprefix("check_") for check in testing.CHECKS]
     assert all(torch.equal(before[name], tensor) for name, tensor in learner.state_dict().items())
 
 
@@ -36,7 +36,7 @@ def test_every_check_of_the_module_is_run():
     modules = [importlib.import_module(f"quickstudy.testing.{one.name}") for one in pkgutil.iter_modules(testing.__path__)]
     own = [(name, module) for module in modules for name in vars(module) if name.startswith("check_")]
     checks = {name for name, module in own if vars(module)[name].__module__ == module.__name__}
-    assert checks == {law.__name__ for law in testing.LAWS}
+    assert checks == {check.__name__ for check in testing.CHECKS}
     assert len(checks) > 10
 
 
@@ -49,17 +49,17 @@ def test_is_transductive_tells_the_policies_apart(kind, policy):
 
 @pytest.mark.parametrize("name", each(name for name in CASES if "recomputed" not in name))
 def test_executors_serve_and_equal_the_loop(name):
-    """The law of executors passes where one cannot serve at all; here threads and vmap must."""
+    """The check of executors passes where one cannot serve at all; here threads and vmap must."""
     learner, episode = CASES[name]()
     if learner.meta_learns:
         executors_agree(learner, episode, 1e-8)
 
 
-# ---- the controls: one broken learner for each law ---------------------------------------------------------------------
+# ---- the controls: one broken learner for each check ---------------------------------------------------------------------
 
 
 class Means(Learner):
-    """A learner that keeps every law: class means of an embedding. Each one below breaks a law of it."""
+    """A learner that passes every check: class means of an embedding. Each one below fails a check of it."""
 
     def __init__(self):
         super().__init__()
@@ -246,38 +246,38 @@ BROKEN = {
 }
 
 
-def test_the_learner_that_they_are_made_from_keeps_every_law():
+def test_the_learner_that_they_are_made_from_passes_every_check():
     torch.manual_seed(0)
-    testing.run_laws(Means(), classes())
+    testing.run_checks(Means(), classes())
 
 
 @pytest.mark.filterwarnings("ignore:std\\(\\):UserWarning")
 @pytest.mark.parametrize("name", BROKEN)
-def test_law_catches(name):
+def test_check_catches(name):
     torch.manual_seed(0)
-    broken, law, text = BROKEN[name]
-    with pytest.raises(testing.BrokenLaw, match=text) as caught:
-        law(broken(), classes())
-    assert caught.value.law == law.__name__.removeprefix("check_")
-    assert str(caught.value).startswith(f"{broken.__name__} breaks the law `{caught.value.law}`: ")
+    broken, check, text = BROKEN[name]
+    with pytest.raises(testing.ConformanceError, match=text) as caught:
+        check(broken(), classes())
+    assert caught.value.check == check.__name__.removeprefix("check_")
+    assert str(caught.value).startswith(f"{broken.__name__} fails the check `{caught.value.check}`: ")
 
 
-def test_law_of_saving_catches_what_arguments_do_not_rebuild():
+def test_check_of_saving_catches_what_arguments_do_not_rebuild():
     """A number of steps changed after the learner was built stands in no argument and in no buffer; a rate does."""
     torch.manual_seed(0)
     learner, episode = qs.MAML(network(1), inner_lr=0.1), targets()
     learner.rates.rate.fill_(0.4)
     testing.check_save_and_load(learner, episode)
     learner.inner_steps = 3
-    with pytest.raises(testing.BrokenLaw, match="the saved learner answers otherwise when it is read back"):
+    with pytest.raises(testing.ConformanceError, match="the saved learner answers otherwise when it is read back"):
         testing.check_save_and_load(learner, episode)
 
 
-def test_law_of_saving_catches_a_folder_that_does_not_load():
+def test_check_of_saving_catches_a_folder_that_does_not_load():
     torch.manual_seed(0)
     learner = qs.Prototypical(network())
     learner.temperature = nn.Parameter(torch.ones(()))
-    with pytest.raises(testing.BrokenLaw, match=r"the saved learner does not load: .*temperature"):
+    with pytest.raises(testing.ConformanceError, match=r"the saved learner does not load: .*temperature"):
         testing.check_save_and_load(learner, classes())
 
 

@@ -1,8 +1,8 @@
-"""The in-context transformer and its tables, built small, with an episode that each can learn; see tests/laws/learners.py."""
+"""The in-context transformer and its tables, built small, with an episode that each can learn; see tests/checks/learners.py."""
 
 from __future__ import annotations
 
-from tests.laws.learners import FEATURES, WAYS, Case, case, network, normed
+from tests.checks.learners import FEATURES, WAYS, Case, case, network, normed
 
 from quickstudy.domains.tables.prior_fitted import PriorFitted
 from quickstudy.learners.read.in_context import InContext

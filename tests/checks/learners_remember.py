@@ -1,8 +1,8 @@
-"""The learners that read the support into a memory, built small: cases of the laws, as in `tests.laws.learners`."""
+"""The learners that read the support into a memory, built small: cases of the checks, as in `tests.checks.learners`."""
 
 from __future__ import annotations
 
-from tests.laws.learners import FEATURES, SHOTS, WAYS, Case, case, network, normed, targets
+from tests.checks.learners import FEATURES, SHOTS, WAYS, Case, case, network, normed, targets
 
 import quickstudy as qs
 from quickstudy.learners.read.hypernetwork import Hypernetwork

@@ -1,4 +1,4 @@
-"""What a law is, and what several of them share: doubles, other inputs, the gap between two answers."""
+"""What a check is, and what several of them share: doubles, other inputs, the gap between two answers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from quickstudy.learners.learner import Learner
 TOLERANCE = 1e-7  # relative, in float64: rounding after a few inner steps
 SLOPE_TOLERANCE = 1e-4  # of a finite difference
 
-Law = Callable[[Learner, Episode], None]
+Check = Callable[[Learner, Episode], None]
 
 
-class BrokenLaw(AssertionError):
-    """A learner breaks a law. `law` is its name."""
+class ConformanceError(AssertionError):
+    """A learner fails a check. `check` is its name."""
 
-    def __init__(self, law: str, learner: Learner, found: str, do: str):
-        self.law = law
-        super().__init__(f"{type(learner).__name__} breaks the law `{law}`: {found}. {do}")
+    def __init__(self, check: str, learner: Learner, found: str, do: str):
+        self.check = check
+        super().__init__(f"{type(learner).__name__} fails the check `{check}`: {found}. {do}")
 
 
 def double(learner: Learner, episode: Episode) -> tuple[Learner, Episode]:
@@ -52,11 +52,11 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).nan_to_num().abs().max()) / max(float(b.nan_to_num().abs().max()), 1e-12)
 
 
-def agree(law: str, learner: Learner, one: Tensor, other: Tensor, found: str, do: str, tolerance: float = TOLERANCE) -> None:
-    """Raise where two answers differ by more than `tolerance`: the law is broken, `found` and by how much."""
+def agree(check: str, learner: Learner, one: Tensor, other: Tensor, found: str, do: str, tolerance: float = TOLERANCE) -> None:
+    """Raise where two answers differ by more than `tolerance`: it is not met, `found` and by how much."""
     gap = difference(one, other)
     if gap > tolerance:
-        raise BrokenLaw(law, learner, f"{found} {gap:.1e}", do)
+        raise ConformanceError(check, learner, f"{found} {gap:.1e}", do)
 
 
 def meta_learns(learner: Learner) -> bool:

@@ -1,9 +1,9 @@
-"""The learners of descend/ beyond Descent itself, for the laws: the same kind of cases as tests/laws/learners.py has."""
+"""The learners of descend/ beyond Descent itself, for the checks: the same kind of cases as tests/checks/learners.py has."""
 
 from __future__ import annotations
 
 import torch
-from tests.laws.learners import FEATURES, WAYS, Case, case, network, normed, stirred, targets
+from tests.checks.learners import FEATURES, WAYS, Case, case, network, normed, stirred, targets
 from torch import nn
 
 import quickstudy as qs

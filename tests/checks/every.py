@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.laws.learners import Case
+from tests.checks.learners import Case
 
 AREAS = ["learners", *sorted(path.stem for path in Path(__file__).parent.glob("learners_*.py"))]
 CASES: dict[str, Case] = {
-    f"{area}: {name}": case for area in AREAS for name, case in importlib.import_module(f"tests.laws.{area}").CASES.items()
+    f"{area}: {name}": case for area in AREAS for name, case in importlib.import_module(f"tests.checks.{area}").CASES.items()
 }
 
 

@@ -1,0 +1,35 @@
+"""Small functions of embeddings and labels that several learners share. All of them run under vmap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def one_hot(index: Tensor, size: int, like: Tensor) -> Tensor:
+    """Rows (..., size) that are 1 at each index (...) and else 0, in the dtype of `like`.
+
+    `F.one_hot` looks at the values where a derivative is taken inside vmap, which vmap refuses; a comparison does not.
+    """
+    return (index[..., None] == torch.arange(size, device=index.device)).to(like.dtype)
+
+
+def class_means(z: Tensor, y: Tensor, ways: int) -> Tensor:
+    """Mean of z (examples, features) within each class: (ways, features)."""
+    member = one_hot(y, ways, z)
+    return member.T @ z / member.sum(0)[:, None]
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """|| a_i - b_j ||^2 for a (n, features) and b (m, features): (n, m)."""
+    return (a * a).sum(1)[:, None] - 2 * a @ b.T + (b * b).sum(1)[None, :]
+
+
+def unit(z: Tensor) -> Tensor:
+    """z / ||z|| along the last axis, with a derivative that is finite at z = 0."""
+    return z * ((z * z).sum(-1, keepdim=True) + 1e-12).rsqrt()
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """cos(a_i, b_j) for a (n, features) and b (m, features): (n, m)."""
+    return unit(a) @ unit(b).T
