@@ -541,3 +541,29 @@ def test_what_selects_needs_a_validation():
     tasks = qs.tasks.GaussianClasses(ways=3, dim=D).train
     with pytest.raises(ArgumentError, match="`select_by`: expected a TaskFamily"):
         qs.meta_train(qs.Prototypical(nn.Linear(D, 2)), tasks, steps=1, tasks_per_step=1, select_by="nll", progress=False)
+
+
+def test_the_command_line_takes_metrics(tmp_path, monkeypatch, capsys):
+    import json
+
+    from quickstudy.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    words = "train maml --tasks sinusoid --train.steps 3 --train.tasks_per_step 2 --train.validation_episodes 4 --episodes 6"
+    words += " --train.executor loop --train.select_by rmse --controls none --out r"
+    assert main(words.split()) == 0
+    assert "mean squared error" in capsys.readouterr().out
+    found = json.loads((tmp_path / "r" / "evaluation.json").read_text())
+    assert found["others"]["rmse"]["per_episode"] == pytest.approx([one**0.5 for one in found["per_episode"]])
+    assert main(["evaluate", "r", "--episodes", "6", "--metrics", "mae,loss", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["protocol"]["metric"], list(record["others"])) == ("mae", ["loss"])
+    assert record["others"]["loss"]["mean"] == pytest.approx(found["mean"])
+    assert main(["evaluate", "r", "--episodes", "6", "--metrics", "accuracy"]) == 2
+    assert "`metrics`: expected metrics of Values(distribution=None)" in capsys.readouterr().err
+
+
+def test_a_paired_difference_is_of_tasks_that_define_both():
+    learner = qs.MAML(One().double(), inner_lr=0.1)
+    both = qs.compare([learner, qs.MAML(One().double(), inner_lr=0.1)], binary_tasks([3, 0, 2, N]), 4)
+    assert math.isfinite(both.differences[0].mean)

@@ -14,6 +14,7 @@ RUN/evaluation.json     the score on meta-test tasks
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -176,9 +177,17 @@ def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
 
 
 def write_evaluation(folder: Path, result: Evaluation) -> None:
-    """evaluation.json: the scores and their protocol."""
-    record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": result.per_episode}
-    (folder / EVALUATION).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    """evaluation.json: the scores and their protocol; null for an episode that leaves a metric undefined."""
+    record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": _defined(result.per_episode)}
+    others = {
+        name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
+        for name, one in result.others.items()
+    }
+    (folder / EVALUATION).write_text(json.dumps(record | ({"others": others} if others else {})) + "\n", encoding="utf-8")
+
+
+def _defined(scores: list[float]) -> list[float | None]:
+    return [None if math.isnan(one) else one for one in scores]
 
 
 def _no_run(path: Path, expected: str) -> CheckpointError:

@@ -12,6 +12,7 @@ from quickstudy.artifacts.run import Run
 from quickstudy.errors import ArgumentError
 
 PROTOCOL = ("ways", "shots", "queries")
+METRICS = "names with commas between them, the score first: accuracy,nll or rmse,mae or loss; else those of the kind of target"
 
 
 def evaluate(argv: list[str]) -> int:
@@ -22,6 +23,7 @@ def evaluate(argv: list[str]) -> int:
     made.add_argument("--seed", type=int, default=0, help="of the tasks")
     made.add_argument("--steps", type=int | None, default=None, help="inner steps at test")
     _add_protocol(made)
+    made.add_argument("--metrics", type=str | None, default=None, help=METRICS)
     made.add_argument(
         "--at_least", type=float | None, default=None, help="exit with 1 where the score is not above this for sure"
     )
@@ -29,8 +31,11 @@ def evaluate(argv: list[str]) -> int:
     options = made.parse_args(argv)
     run = Run(options.run)
     test = _under(run.tasks.test, options)
-    result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, progress=True)
-    record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds}
+    result = qs.evaluate(
+        run.learner, test, options.episodes, options.seed, options.steps, metrics=_metrics(options), progress=True
+    )
+    others = {name: {"mean": one.mean, "ci95": one.ci95} for name, one in result.others.items()}
+    record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds, "others": others}
     print(json.dumps(record) if options.json else result)
     if options.at_least is None or result.mean - result.ci95 >= options.at_least:
         return 0
@@ -44,6 +49,7 @@ def compare(argv: list[str]) -> int:
     made.add_argument("runs", type=str, nargs="+", help="two run folders or more; the tasks are those of the first")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
     made.add_argument("--seed", type=int, default=0, help="of the tasks")
+    made.add_argument("--metrics", type=str | None, default=None, help=METRICS)
     _add_protocol(made)
     made.add_argument("--json", action="store_true", help="print one JSON record")
     options = made.parse_args(argv)
@@ -57,13 +63,20 @@ def compare(argv: list[str]) -> int:
         print(f"warning: {len(shared)} of the test classes were meta-trained on by another of these runs", file=sys.stderr)
     test = _under(runs[0].tasks.test, options)
     names = [str(run.path) for run in runs]
-    result = qs.compare([run.learner for run in runs], test, options.episodes, options.seed, names=names)
+    result = qs.compare(
+        [run.learner for run in runs], test, options.episodes, options.seed, names=names, metrics=_metrics(options)
+    )
     if options.json:
         rows = [{"run": e.name, "mean": e.mean, "ci95": e.ci95, "protocol": e.protocol} for e in result.evaluations]
         print(json.dumps({"runs": rows, "differences": [vars(difference) for difference in result.differences]}))
     else:
         print(result)
     return 0
+
+
+def _metrics(options: object) -> list[str] | None:
+    given = options.metrics  # type: ignore[attr-defined]
+    return None if given is None else given.split(",")
 
 
 def _add_protocol(made: ArgumentParser) -> None:

@@ -1,10 +1,11 @@
 """compare: several learners on the same episodes, with paired differences.
 
-d_i = s_i(first) - s_i(other)  on the same task i;      mean and 95 % interval of d
+d_i = s_i(first) - s_i(other)  on the same task i, where both are defined;      mean and 95 % interval of d
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,6 +68,6 @@ def compare(
     first = evaluations[0]
     differences = []
     for other in evaluations[1:]:
-        paired = [a - b for a, b in zip(first.per_episode, other.per_episode, strict=True)]
+        paired = [a - b for a, b in zip(first.per_episode, other.per_episode, strict=True) if not math.isnan(a - b)]
         differences.append(Difference(first.name, other.name, *interval(paired)))
     return Comparison(evaluations, differences)
