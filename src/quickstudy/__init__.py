@@ -12,7 +12,10 @@ from quickstudy.artifacts.store import load as load
 from quickstudy.choice import Choice as Choice
 from quickstudy.diagnostics.check_model import check_model as check_model
 from quickstudy.diagnostics.diagnose import diagnose as diagnose
+from quickstudy.domains.images.contrastive import Contrastive as Contrastive
+from quickstudy.domains.images.contrastive_pretrain import ContrastivePretrain as ContrastivePretrain
 from quickstudy.domains.images.views import Augmentation as Augmentation
+from quickstudy.domains.tables.prior_fitted import PriorFitted as PriorFitted
 from quickstudy.episode import Episode as Episode
 from quickstudy.episode import Examples as Examples
 from quickstudy.evaluation.calibration import Calibration as Calibration
@@ -107,7 +110,6 @@ from quickstudy.meta.estimators.evolution import PersistentEvolution as Persiste
 from quickstudy.meta.estimators.fixed_point import FixedPoint as FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode as ForwardMode
 from quickstudy.meta.estimators.lookahead import Lookahead as Lookahead
-from quickstudy.meta.estimators.pretraining import Contrastive as Contrastive
 from quickstudy.meta.estimators.pretraining import Joint as Joint
 from quickstudy.meta.estimators.pretraining import Supervised as Supervised
 from quickstudy.meta.estimators.score_function import ScoreFunction as ScoreFunction
@@ -117,8 +119,8 @@ from quickstudy.meta.executors import Threads as Threads
 from quickstudy.meta.executors import Vmap as Vmap
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
 from quickstudy.meta.loop.meta_train import meta_train as meta_train
-from quickstudy.meta.loop.outer import Gradient as Gradient
 from quickstudy.meta.loop.result import TrainingResult as TrainingResult
+from quickstudy.meta.outer.outer import Gradient as Gradient
 from quickstudy.meta.searches.cmaes import CMAES as CMAES
 from quickstudy.meta.searches.population_based import PopulationBased as PopulationBased
 from quickstudy.meta.searches.regularised_evolution import RandomSearch as RandomSearch
@@ -132,7 +134,6 @@ from quickstudy.recipes import LRD2 as LRD2
 from quickstudy.recipes import MAML as MAML
 from quickstudy.recipes import R2D2 as R2D2
 from quickstudy.recipes import BaselinePlusPlus as BaselinePlusPlus
-from quickstudy.recipes import ContrastivePretrain as ContrastivePretrain
 from quickstudy.recipes import JointTraining as JointTraining
 from quickstudy.recipes import LinearProbe as LinearProbe
 from quickstudy.recipes import MAMLPlusPlus as MAMLPlusPlus
@@ -140,7 +141,6 @@ from quickstudy.recipes import MetaCurvature as MetaCurvature
 from quickstudy.recipes import MetaOptNet as MetaOptNet
 from quickstudy.recipes import MetaSGD as MetaSGD
 from quickstudy.recipes import PretrainFineTune as PretrainFineTune
-from quickstudy.recipes import PriorFitted as PriorFitted
 from quickstudy.recipes import ProtoMAML as ProtoMAML
 from quickstudy.recipes import Reptile as Reptile
 from quickstudy.recipes import SimpleShot as SimpleShot

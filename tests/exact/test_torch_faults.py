@@ -17,7 +17,7 @@ from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
 from quickstudy.meta.estimators.estimator import Backprop
 from quickstudy.meta.executors import Compiled
-from quickstudy.meta.loop.outer import Descending
+from quickstudy.meta.outer.outer import Descending
 from quickstudy.meta.problem import Answer, Problem
 
 NORMS = {

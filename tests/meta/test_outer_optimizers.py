@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, CheckpointError, NotFiniteError, UnsupportedError
 from quickstudy.meta.executors import Loop
-from quickstudy.meta.loop.outer import Descending, LeftOut, clip_by_global_norm
+from quickstudy.meta.outer.outer import Descending, LeftOut, clip_by_global_norm
 from quickstudy.meta.problem import Answer
 
 STEPS = 8

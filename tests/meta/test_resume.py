@@ -78,7 +78,7 @@ def test_a_network_that_lies_channels_last_is_resumed(tmp_path):
 
 def test_a_resume_that_forgets_the_optimizer_gives_other_numbers(tmp_path, monkeypatch):
     """The control."""
-    from quickstudy.meta.loop.outer import Descending
+    from quickstudy.meta.outer.outer import Descending
 
     tasks = qs.tasks.Sinusoid()
     expected = qs.meta_train(learner(), tasks, **SETTINGS)

@@ -30,15 +30,15 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from quickstudy.artifacts.structure import flattened, rebuilt
-from quickstudy.artifacts.weights import is_layout, laid_out, load_unlisted, load_weights, strides_of, unlisted_buffers
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import State
 from quickstudy.learners.predictor import Predictor
-from quickstudy.meta.loop.outer import LeftOut, cosine
+from quickstudy.meta.outer.outer import LeftOut, cosine
 from quickstudy.randomness import seeded
 from quickstudy.registry import LEARNERS, is_own, qualified_name
 from quickstudy.targets import Target
+from quickstudy.weights import is_layout, laid_out, load_unlisted, load_weights, strides_of, unlisted_buffers
 
 FORMAT = 2  # 1: before kinds of target, with the structure of a state as torch writes it
 BEFORE = "bf473dd"  # the last commit that reads format 1

@@ -91,6 +91,8 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
     plain = {**given.pop("learner"), **given} if file is not None else {}
     known = sorted(key for key in made.get_defaults().keys() if "__path__" not in key)  # noqa: SIM118 (a Namespace, no dict)
     _check_keys(plain, known, f"--config {file}")
+    functions = {"": LEARNERS[name], "tasks.": TASKS[tasks_name], "network.": NETWORKS[network_name]}
+    _check_empty(plain, made.get_defaults(), functions, f"--config {file}")
     try:
         if plain:
             made.set_defaults(made.parse_object(plain).as_flat().__dict__)
@@ -166,6 +168,23 @@ def _check_keys(plain: dict[str, Any], known: list[str], argument: str) -> None:
     for key in flat:
         if key not in known:
             raise ArgumentError(argument, expected="known keys", got=f"the key {key!r}", do=nearest(key, known))
+
+
+def _check_empty(plain: dict[str, Any], defaults: Namespace, functions: Mapping[str, Callable], argument: str) -> None:
+    """`key:` without a value is None, which serves only where None is the default."""
+    required = {
+        f"{prefix}{name}"
+        for prefix, function in functions.items()
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty
+    }
+    flat = {key: value for key, value in plain.items() if key not in SECTIONS}
+    flat |= {f"{section}.{key}": value for section in SECTIONS for key, value in plain.get(section, {}).items()}
+    for key, value in flat.items():
+        if value is None and (defaults.get(key) is not None or key in required):
+            raise ArgumentError(
+                argument, expected=f"a value of `{key}`", got="none", do="Write one, or leave the key out for the default."
+            )
 
 
 def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentError:

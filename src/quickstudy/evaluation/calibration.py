@@ -26,7 +26,7 @@ from quickstudy.evaluation.temperature import fit_temperature, nll
 from quickstudy.learners.learner import Learner
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 FORMAT = 1
 CALIBRATION = "calibration.json"

@@ -16,7 +16,7 @@ from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 @dataclass

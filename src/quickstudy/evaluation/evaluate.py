@@ -26,7 +26,7 @@ from quickstudy.meta.problem import task
 from quickstudy.targets import check_fit
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 BATCH = 20  # episodes that are sampled and scored at once
 

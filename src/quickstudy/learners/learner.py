@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quickstudy.learners.predictor import Predictor
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

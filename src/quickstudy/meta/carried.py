@@ -24,7 +24,7 @@ from quickstudy.learners.learner import Learner, Loss, checked
 if TYPE_CHECKING:
     from quickstudy.meta.estimators.estimator import Estimator
     from quickstudy.meta.problem import Answer
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 class Window(NamedTuple):

@@ -1,11 +1,9 @@
 """The field's names as an index: one page each with equation, citation, the paper's number and a short composition."""
 
-from quickstudy.domains.tables.prior_fitted import PriorFitted as PriorFitted
 from quickstudy.recipes.anil import ANIL as ANIL
 from quickstudy.recipes.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
 from quickstudy.recipes.boil import BOIL as BOIL
 from quickstudy.recipes.cavia import CAVIA as CAVIA
-from quickstudy.recipes.contrastive_pretrain import ContrastivePretrain as ContrastivePretrain
 from quickstudy.recipes.fomaml import FOMAML as FOMAML
 from quickstudy.recipes.imaml import IMAML as IMAML
 from quickstudy.recipes.joint_training import JointTraining as JointTraining

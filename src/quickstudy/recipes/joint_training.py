@@ -21,7 +21,7 @@ from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.learner import Loss
 from quickstudy.meta.estimators.pretraining import Joint
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def JointTraining(

@@ -15,7 +15,7 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.estimators.pretraining import Supervised
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def LinearProbe(

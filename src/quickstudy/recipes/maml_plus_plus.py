@@ -27,7 +27,7 @@ from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.learner import Loss
-from quickstudy.meta.loop.outer import Gradient, cosine
+from quickstudy.meta.outer.outer import Gradient, cosine
 
 
 def MAMLPlusPlus(

@@ -19,7 +19,7 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def PretrainFineTune(

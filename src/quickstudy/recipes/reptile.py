@@ -22,7 +22,7 @@ from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import Loss
 from quickstudy.meta.estimators.estimator import ReptileDirection
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def Reptile(

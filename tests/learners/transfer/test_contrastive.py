@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.domains.images.contrastive import Contrastive, nt_xent
+from quickstudy.domains.images.contrastive_pretrain import ContrastivePretrain
 from quickstudy.domains.images.views import Augmentation
 from quickstudy.errors import ShapeError
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
-from quickstudy.meta.estimators.pretraining import Contrastive, nt_xent
-from quickstudy.recipes.contrastive_pretrain import ContrastivePretrain
 from quickstudy.tasks import LabelledTasks
 
 STILL = Augmentation(scale=0, rotation=0, shear=0, translation=0, erase=0, noise=0)

@@ -9,11 +9,12 @@ from tests.learners.transfer.classes import blobs, episode
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.domains.images.contrastive import Contrastive
+from quickstudy.domains.images.contrastive_pretrain import ContrastivePretrain
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier, Projection
-from quickstudy.meta.estimators.pretraining import Contrastive, Supervised
-from quickstudy.recipes.contrastive_pretrain import ContrastivePretrain
+from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.recipes.linear_probe import LinearProbe
 from quickstudy.recipes.pretrain_fine_tune import PretrainFineTune
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.tasks.distribution.labelled import as_float as as_float
 
 AT_ONCE = 4096  # images whose statistics are taken at a time
 
@@ -136,8 +137,3 @@ class Preprocessing:
         pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
         pixels = pixels[None] if self.channels == 1 else pixels.permute(2, 0, 1).contiguous()
         return 255 - pixels if self.invert else pixels
-
-
-def as_float(x: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]; everything else as it is."""
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

@@ -20,7 +20,7 @@ import torch
 
 from quickstudy.learners.read.in_context import InContext
 from quickstudy.learners.wrap.tables import Tables
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def PriorFitted(

@@ -34,7 +34,7 @@ from quickstudy.targets import Labels, Values, check_fit
 
 if TYPE_CHECKING:
     from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy
-    from quickstudy.meta.loop.outer import Gradient
+    from quickstudy.meta.outer.outer import Gradient
 
 TrainingState = dict[str, Any]  # theta; the rule's state; t, steps taken; seed, of what is drawn on the way
 

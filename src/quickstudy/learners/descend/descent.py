@@ -37,7 +37,7 @@ from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Answered, Outcome, Recorded, State, averages
 
 if TYPE_CHECKING:
-    from quickstudy.meta.loop.outer import Gradient
+    from quickstudy.meta.outer.outer import Gradient
 
 
 class Inputs(NamedTuple):

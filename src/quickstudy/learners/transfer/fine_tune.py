@@ -24,7 +24,7 @@ from quickstudy.learners.transfer.pretext import Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
 
 if TYPE_CHECKING:
-    from quickstudy.meta.loop.outer import Gradient
+    from quickstudy.meta.outer.outer import Gradient
 
 
 class FineTune(Pretrained):

@@ -6,7 +6,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
-from quickstudy.tasks.distribution.labelled import LabelledTasks, TaskDistribution
+from quickstudy.tasks.distribution.interface import TaskDistribution
+from quickstudy.tasks.distribution.labelled import LabelledTasks
 
 
 def minibatch(tasks: TaskDistribution, size: int, generator: torch.Generator) -> Examples:

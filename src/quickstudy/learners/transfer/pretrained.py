@@ -22,7 +22,7 @@ from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import Pretext
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 class Pretrained(Learner):

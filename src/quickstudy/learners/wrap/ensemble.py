@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from quickstudy.artifacts.weights import load_weights
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
@@ -28,7 +27,8 @@ from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Answered, Outcome, State
 from quickstudy.learners.wrap.wrapper import Wrapper
-from quickstudy.tasks.distribution.labelled import TaskDistribution
+from quickstudy.tasks.distribution.interface import TaskDistribution
+from quickstudy.weights import load_weights
 
 
 class Ensemble(Wrapper):

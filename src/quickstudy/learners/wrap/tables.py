@@ -18,7 +18,7 @@ from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.random import stateless_order, stateless_uniform
 
 if TYPE_CHECKING:
-    from quickstudy.meta.loop.outer import Gradient, Outer
+    from quickstudy.meta.outer.outer import Gradient, Outer
 
 ROWS = 1_000_000  # the stream of counted numbers that chooses rows; those below choose columns
 

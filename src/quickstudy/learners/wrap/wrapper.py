@@ -12,7 +12,7 @@ from quickstudy.learners.outcome import State
 
 if TYPE_CHECKING:
     from quickstudy.learners.descend.hypergradient import Hypergradient
-    from quickstudy.meta.loop.outer import Outer
+    from quickstudy.meta.outer.outer import Outer
     from quickstudy.tasks.distribution.interface import TaskDistribution
 
 

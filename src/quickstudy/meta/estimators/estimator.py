@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from quickstudy.learners.bilevel.training_run import TrainingRun
     from quickstudy.meta.executors import Executor
     from quickstudy.meta.problem import Answer, Problem
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 class Estimator(ABC):

@@ -13,25 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from quickstudy.domains.images.views import Augmentation
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Statistics
 from quickstudy.learners.descend.descent import Descent
-from quickstudy.learners.functional import unit
 from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Outcome, averages
 from quickstudy.learners.transfer.pooled import minibatch
-from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext, Projection
+from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
 from quickstudy.meta.estimators.estimator import Estimator
 
 if TYPE_CHECKING:
-    from quickstudy.tasks.distribution.labelled import TaskDistribution
+    from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Supervised(Estimator):
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        _check_batch(self.batch_size)
+        check_batch(self.batch_size)
 
     def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> Examples:
         """A minibatch as one task, with global labels: x (1, examples, *feature), y (1, examples)."""
@@ -74,55 +71,14 @@ class Supervised(Estimator):
 
     def objective(self, learner: Learner, batch: Examples, criterion: Loss | None, context: Context) -> Outcome:
         assert isinstance(learner, Pretrained)  # see check
-        output, statistics = _pretext(learner, batch.x, context)
+        output, statistics = pretext(learner, batch.x, context)
         return Outcome(learner.criterion_of(batch, criterion)(output, batch.y), {}, statistics, ())
 
     def check(self, learner: Learner) -> None:
-        _check_pretext(self, learner, CosineClassifier)
+        check_pretext(self, learner, CosineClassifier)
 
 
-@dataclass(frozen=True)
-class Contrastive(Estimator):
-    """SimCLR: the embeddings of two looks at an image agree, those of different images do not. No label is read.
-
-    Args:
-        temperature: tau of the loss.
-        batch_size: N images a step, 2N views.
-        augmentation: what makes a view.
-
-    Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, eq. 1, algorithm 1.
-    """
-
-    temperature: float = 0.2
-    batch_size: int = 128
-    augmentation: Augmentation = Augmentation()
-
-    def __post_init__(self) -> None:
-        _check_batch(self.batch_size)
-
-    def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Two views of a minibatch as one task: each (1, examples, *feature)."""
-        x = minibatch(tasks, self.batch_size, generator).x
-        if not isinstance(x, Tensor):
-            raise ShapeError(
-                "tasks",
-                expected="examples whose x is one tensor, which Augmentation can change",
-                got=f"a {type(x).__name__}",
-                do="Use PretrainFineTune, which needs no augmentation.",
-            )
-        return {name: self.augmentation(x, generator)[None] for name in ("first", "second")}
-
-    def objective(self, learner: Learner, views: dict[str, Tensor], criterion: Loss | None, context: Context) -> Outcome:
-        assert isinstance(learner, Pretrained)  # see check
-        output, statistics = _pretext(learner, torch.cat([views["first"], views["second"]]), context)
-        first, second = output.chunk(2)
-        return Outcome(nt_xent(first, second, self.temperature), {}, statistics, ())
-
-    def check(self, learner: Learner) -> None:
-        _check_pretext(self, learner, Projection)
-
-
-def _pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dict[str, Statistics]]:
+def pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dict[str, Statistics]]:
     """h(f(x)), and what the norms of f recorded for their averages."""
     scope = learner.scope(context)
     with scope:
@@ -130,27 +86,12 @@ def _pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dic
     return output, averages([recorded(scope)]) if learner.averages(context) else {}
 
 
-def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """The normalised temperature-scaled cross-entropy of two views a, b (examples, features) of the same examples.
-
-        l(i, j)  =  - log  exp( cos(z_i, z_j) / tau )  /  sum_{k != i} exp( cos(z_i, z_k) / tau ),      z = [a; b]
-        mean of l(i, j) over the 2N ordered pairs (i, j) of views of one example
-
-    Source: Chen et al. 2020, eq. 1.
-    """
-    z = unit(torch.cat([a, b]))
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    similarity = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
-    partner = torch.arange(len(z), device=z.device).roll(len(a))
-    return F.cross_entropy(similarity, partner)
-
-
-def _check_batch(size: int) -> None:
+def check_batch(size: int) -> None:
     if size < 2:
         raise ArgumentError("batch_size", expected="2 or more", got=str(size), do="128 is the default.")
 
 
-def _check_pretext(estimator: Estimator, learner: Learner, head: type[Pretext]) -> None:
+def check_pretext(estimator: Estimator, learner: Learner, head: type[Pretext]) -> None:
     name = type(estimator).__name__
     if not isinstance(learner, Pretrained) or not isinstance(learner.pretext, head):
         raise UnsupportedError(

@@ -22,10 +22,10 @@ from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
 from quickstudy.meta.loop.interrupt import Interrupt
-from quickstudy.meta.loop.outer import Gradient, Outer
 from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.loop.selection import Keeper
 from quickstudy.meta.loop.state import MetaTraining
+from quickstudy.meta.outer.outer import Gradient, Outer
 from quickstudy.progress import bar
 from quickstudy.tasks import TaskDistribution, TaskFamily
 

@@ -15,8 +15,8 @@ from quickstudy.meta.carried import CarriedRuns, carries
 from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.auto import choose, choose_by_values
 from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
-from quickstudy.meta.loop.outer import Outer, Searching, check_outer, clip_by_global_norm
 from quickstudy.meta.loop.result import TrainingResult
+from quickstudy.meta.outer.outer import Outer, Searching, check_outer, clip_by_global_norm
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.tasks import TaskDistribution
 

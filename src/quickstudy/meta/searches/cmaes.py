@@ -13,7 +13,7 @@ from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimators.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.loop.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, Searching
 from quickstudy.meta.problem import Answer, Problem
 
 

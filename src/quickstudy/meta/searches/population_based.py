@@ -14,7 +14,7 @@ from quickstudy.meta.carried import Window
 from quickstudy.meta.estimators.estimator import Estimator
 from quickstudy.meta.estimators.evolution import evaluated, scored, swapped
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.loop.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, Searching
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.searches.cmaes import unflattened
 

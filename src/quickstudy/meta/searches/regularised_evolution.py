@@ -13,7 +13,7 @@ from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.meta.estimators.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.loop.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, Searching
 from quickstudy.meta.problem import Answer, Problem
 
 CERTAIN = 40.0  # a logit that makes the softmax one-hot in float32

@@ -8,9 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError
+from quickstudy.tasks.distribution.interface import Preprocessing
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.size import Size
 

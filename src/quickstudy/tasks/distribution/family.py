@@ -6,8 +6,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.tasks.distribution.interface import TaskDistribution
+from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import copy
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.size import Size
+
+Transform = Callable[[Tensor, torch.Generator], Tensor]  # of images (examples, *feature), for meta-training
+
+
+@runtime_checkable
+class Preprocessing(Protocol):
+    """How a file becomes what the learner sees; a domain's own class has more."""
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x as the learner sees it."""
+
+    def fitted(self, x: Tensor) -> Self:
+        """The same, with the mean and standard deviation of x."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that make it again."""
 
 
 class TaskDistribution(ABC):

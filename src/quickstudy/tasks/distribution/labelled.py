@@ -15,19 +15,14 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.domains.images.preprocessing import as_float as as_float
-from quickstudy.domains.images.transform import Transform
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
-from quickstudy.tasks.distribution.interface import TaskDistribution as TaskDistribution
-from quickstudy.tasks.distribution.interface import check_count
-from quickstudy.tasks.distribution.size import Size as Size
-from quickstudy.tasks.distribution.size import check_size, drawn
+from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
+from quickstudy.tasks.distribution.size import Size, check_size, drawn
 from quickstudy.tasks.distribution.splits import random_split
 from quickstudy.tasks.sources.labels import check_enough, check_names, check_x, check_y
 
@@ -201,3 +196,8 @@ def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
 def gathered(x: Tensor, rows: Tensor) -> Tensor:
     """x[rows] for rows of any shape, on x's device. index_select copies row by row, several times faster than x[rows]."""
     return x.index_select(0, rows.flatten().to(x.device)).view(*rows.shape, *x.shape[1:])
+
+
+def as_float(x: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1]; everything else as it is."""
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

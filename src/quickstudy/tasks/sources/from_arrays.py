@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from quickstudy.domains.images.array_images import as_images
-from quickstudy.domains.images.transform import Transform
 from quickstudy.errors import LabelError, ShapeError
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.sources.labels import check_x

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.domains.images.transform import Transform
 from quickstudy.errors import DataError
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import STEMS, Splits

@@ -13,11 +13,11 @@ from quickstudy.domains.images.array_images import as_images
 from quickstudy.domains.images.image_file import is_picture, upright
 from quickstudy.domains.images.images import WORTH_A_BAR
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.domains.images.transform import Transform
 from quickstudy.errors import ArgumentError, DataError, ShapeError
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.sources.dataset_labels import Labels, class_names_of

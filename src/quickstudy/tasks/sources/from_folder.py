@@ -9,9 +9,9 @@ from torch import Tensor
 
 from quickstudy.domains.images.images import class_folders, read_all
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.domains.images.transform import Transform
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import STEMS, Splits

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from quickstudy.domains.images.transform import Transform
 from quickstudy.errors import DataError, UnsupportedError
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.sources.from_dataset import from_dataset

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.domains.images.transform import Transform
 from quickstudy.errors import LabelError, UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.interface import Preprocessing, Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size, check_size
 from quickstudy.tasks.distribution.splits import Splits, check_apart

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimators.estimator import Backprop, Estimator
-from quickstudy.meta.loop import optimizers
+from quickstudy.meta.outer import optimizers
 
 if TYPE_CHECKING:
     from quickstudy.meta.executors import Executor

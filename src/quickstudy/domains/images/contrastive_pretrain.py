@@ -12,12 +12,12 @@ from typing import Any
 
 from torch import nn
 
+from quickstudy.domains.images.contrastive import Contrastive
 from quickstudy.domains.images.views import Augmentation
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import Projection
-from quickstudy.meta.estimators.pretraining import Contrastive
-from quickstudy.meta.loop.outer import Gradient
+from quickstudy.meta.outer.outer import Gradient
 
 
 def ContrastivePretrain(

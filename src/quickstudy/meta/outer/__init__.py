@@ -1,0 +1,1 @@
+"""Outer methods that take gradients: an estimator, an optimizer of torch, a schedule."""
