@@ -18,7 +18,7 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
-from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named
+from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import EXECUTORS, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
@@ -198,17 +198,14 @@ class Scorer:
         if self.answers:
             predictions, y = self.mapper.map(self.answer, self.learner, batch), query.y.to(device)
             check_fit(query.target, predictions[0], y[0])
-            bad = [index for index, one in enumerate(predictions) if not bool(torch.isfinite(one).all())]
-            if bad:
-                raise not_finite(self.learner, batch, bad, before)
+            finite = torch.isfinite(predictions).flatten(1).all(1)
+            if not bool(finite.all()):
+                raise not_finite(self.learner, batch, (~finite).nonzero().flatten().tolist(), before)
+            read = [metric for metric in self.metrics if metric.name != LOSS]
+            for name, scores in of_tasks(read, predictions, y, query.target).items():
+                self.found[name] += scores
         if self.losses:
-            losses = self.mapper.map(self.loss, self.learner, batch)
-        for metric in self.metrics:
-            if metric.name == LOSS:
-                self.found[LOSS] += losses.tolist()
-            else:
-                each = [metric.function(one, own, query.target) for one, own in zip(predictions, y, strict=True)]
-                self.found[metric.name] += [float(one) for one in each]
+            self.found[LOSS] += self.mapper.map(self.loss, self.learner, batch).tolist()
 
     def results(self) -> list[Score]:
         """Of each metric.

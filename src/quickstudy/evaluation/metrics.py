@@ -29,6 +29,7 @@ class Metric:
         higher_is_better: whether the greater of two scores is the better one.
         percent: whether it lies in [0, 1] and is written in per cent.
         kinds: of target that it serves; None: all.
+        under_vmap: whether it looks at no number, so that the tasks of a batch are scored at once.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Metric:
     higher_is_better: bool = True
     percent: bool = False
     kinds: tuple[type[Target], ...] | None = None
+    under_vmap: bool = False
 
     @property
     def label(self) -> str:
@@ -105,14 +107,30 @@ def serves(metric: Metric, target: Target) -> bool:
     return metric.kinds is None or isinstance(target, metric.kinds)
 
 
+def of_tasks(metrics: Sequence[Metric], predictions: Tensor, y: Tensor, target: Target) -> dict[str, list[float]]:
+    """Each metric of each task of a batch, predictions (tasks, examples, ...) and y (tasks, examples, ...)."""
+    together = [metric for metric in metrics if metric.under_vmap]
+    found = {}
+    if together:
+        table = torch.vmap(lambda p, own: torch.stack([one.function(p, own, target) for one in together]))(predictions, y)
+        found = dict(zip([metric.name for metric in together], table.T.tolist(), strict=True))
+    for metric in metrics:
+        if not metric.under_vmap:
+            each = zip(predictions, y, strict=True)
+            found[metric.name] = [float(metric.function(p, own, target)) for p, own in each]
+    return found
+
+
 # ---- those there are ---------------------------------------------------------------------------------------------------
 
 
 def accuracy(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
     """The share of right answers, among the entries that are known."""
     right = (target.read(prediction) == y).to(prediction.dtype)
-    known = ~y.isnan() if isinstance(target, MultiLabel) else y != NONE if isinstance(target, TokenLabels) else None
-    return right.mean() if known is None else right[known].mean()
+    if not isinstance(target, MultiLabel | TokenLabels):
+        return right.mean()
+    known = (~y.isnan() if isinstance(target, MultiLabel) else y != NONE).to(right.dtype)
+    return (right * known).sum() / known.sum()  # NaN where nothing is known
 
 
 def nll(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
@@ -177,16 +195,16 @@ CLASSES, NUMBERS = (Labels,), (Values,)
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", accuracy, percent=True, kinds=(Labels, MultiLabel, Binary)),
+        Metric("accuracy", accuracy, percent=True, kinds=(Labels, MultiLabel, Binary), under_vmap=True),
         Metric("macro_f1", macro_f1, percent=True, kinds=CLASSES),
         Metric("nll", nll, higher_is_better=False, kinds=(Labels, MultiLabel, Binary, TokenLabels, Values)),  # of a distribution
-        Metric("mse", mse, higher_is_better=False, kinds=NUMBERS),
-        Metric("rmse", rmse, higher_is_better=False, kinds=NUMBERS),
-        Metric("mae", mae, higher_is_better=False, kinds=NUMBERS),
+        Metric("mse", mse, higher_is_better=False, kinds=NUMBERS, under_vmap=True),
+        Metric("rmse", rmse, higher_is_better=False, kinds=NUMBERS, under_vmap=True),
+        Metric("mae", mae, higher_is_better=False, kinds=NUMBERS, under_vmap=True),
         Metric("roc_auc", roc_auc, percent=True, kinds=(Binary, MultiLabel)),
         Metric("average_precision", average_precision, percent=True, kinds=(Binary,)),
         Metric("mean_average_precision", average_precision, percent=True, kinds=(MultiLabel,)),
-        Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,)),
+        Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,), under_vmap=True),
     )
 }
 OWN_LOSS = Metric(LOSS, _asked_of_the_learner, higher_is_better=False)
