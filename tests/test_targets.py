@@ -298,6 +298,11 @@ def test_an_own_loss_may_ask_for_other_outputs():
     nll = lambda p, y: (p[:, 1:] + (y - p[:, :1]) ** 2 * (-p[:, 1:]).exp()).mean()
     learner = qs.MAML(network, inner_lr=0.01, loss=nll)
     assert qs.evaluate(learner, Fixed(episode), 4, metrics=["loss"]).mean == pytest.approx(float(learner.loss(episode).detach()))
+    width = Metric("width", lambda p, y, target: (p[:, 1] / 2).exp().mean(), higher_is_better=False)
+    answer = learner.adapt(episode.support)(episode.query.x)
+    assert qs.evaluate(learner, Fixed(episode), 4, metrics=[width]).mean == pytest.approx(float((answer[:, 1] / 2).exp().mean()))
+    with pytest.raises(ShapeError, match="`prediction`: expected for y of shape"):
+        qs.evaluate(learner, Fixed(episode), 4, metrics=[width, "mse"])
 
 
 @pytest.mark.parametrize("executor", ["loop", "vmap"])
@@ -459,6 +464,8 @@ def test_metrics_are_chosen_by_name_or_made():
             r"`metrics`: expected metrics of Labels\(count=3\): \['loss', 'accuracy', 'macro_f1', 'nll'\]",
         ),
         ([], ArgumentError, "expected a list of names or Metrics"),
+        (["nll", "accuracy", "nll"], ArgumentError, r"expected a name for each, got \['nll'\] twice"),
+        ([Metric("loss", lambda p, y, target: p.sum())], ArgumentError, "got a Metric named 'loss'"),
     ):
         with pytest.raises(error, match=text):
             qs.evaluate(learner, tasks, 20, metrics=metrics)

@@ -44,6 +44,13 @@ def is_own(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "quickstudy"
 
 
+def named(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
+    """The entry `name` of a table, or ArgumentError about `kind` with those there are."""
+    if name not in table:
+        raise ArgumentError(kind, expected="one of " + ", ".join(table), got=str(name), do="Take one of these names.")
+    return table[name]
+
+
 @dataclass(frozen=True)
 class Domain:
     """A kind of data, and what it adds.

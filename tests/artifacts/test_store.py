@@ -354,6 +354,18 @@ def test_copies_modules_and_programs_keep_their_dtype(tmp_path):
     torch.testing.assert_close(found, predictor(x), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["state.x", "state.7", "state."])
+def test_a_state_whose_tensors_are_named_otherwise(name, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    qs.NearestCentroid().adapt(qs.Examples(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))).save(tmp_path / "p")
+    tensors = load_file(tmp_path / "p" / "weights.safetensors")
+    tensors[name] = tensors.pop("state.0")
+    save_file(tensors, tmp_path / "p" / "weights.safetensors")
+    with pytest.raises(CheckpointError, match="expected numbered tensors"):
+        qs.load(tmp_path / "p")
+
+
 # ---- a run's folder ------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ArgumentError
-from quickstudy.registry import sources
+from quickstudy.registry import named, sources
 
 SECTIONS = ("learner", "tasks", "network", "train")
 
@@ -41,17 +41,14 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def build_tasks(config: dict[str, Any], argument: str = "tasks") -> Any:
+def build_tasks(config: dict[str, Any]) -> Any:
     """The task family of a config.
 
     Raises:
         ArgumentError: a name that no domain has.
     """
-    arguments, known = dict(config["tasks"]), sources()
-    name = arguments.pop("name", None)
-    if name not in known:
-        raise ArgumentError(argument, expected="one of " + ", ".join(known), got=str(name), do="Take one of these names.")
-    return known[name](**arguments)
+    arguments = dict(config.get("tasks", {}))
+    return named("tasks", arguments.pop("name", None), sources())(**arguments)
 
 
 def nearest(word: str, known: Any) -> str:

@@ -130,10 +130,7 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
         UnsupportedError: a run that was not trained on images.
     """
     folder = run_folder(run)
-    if not (folder / "learner").is_dir():
-        Run(folder)  # says what is missing
-    learner = load(folder / "learner")
-    assert isinstance(learner, Learner)
+    learner = Run(folder).learner
     if not (folder / PREPROCESSING).is_file():
         raise UnsupportedError(
             "RUN",
@@ -170,7 +167,7 @@ def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
     import yaml
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     (folder / SPLITS).write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
     if tasks.preprocessing is not None:
         (folder / PREPROCESSING).write_text(json.dumps(tasks.preprocessing.to_dict()) + "\n", encoding="utf-8")

@@ -117,7 +117,10 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
         ) from error
     if config.get("kind") != "predictor":
         return learner
-    leaves = [laid_out(state[name], (strides or {}).get(STATE + name)) for name in sorted(state, key=int)]
+    places = [str(index) for index in range(len(state))]
+    if state.keys() != set(places):
+        raise _refused(path / WEIGHTS, f"the tensors {sorted(state)[:5]} of a state", "numbered tensors, state.0 and on")
+    leaves = [laid_out(state[name], (strides or {}).get(STATE + name)) for name in places]
     return _predictor(learner, _state(config.get("state"), leaves, path), config, path)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import quickstudy as qs
-from quickstudy.errors import ArgumentError
+from quickstudy.registry import named as named
 from quickstudy.registry import sources
 
 LEARNERS: dict[str, Callable] = {
@@ -56,10 +56,3 @@ NETWORKS: dict[str, Callable] = {
     "context_conv4": qs.ContextConv4,
 }
 DEFAULT_NETWORK = {"sinusoid": "mlp", "gaussian_process": "mlp"}  # conv4 where nothing is said
-
-
-def named(kind: str, name: str, table: Mapping[str, Callable]) -> Callable:
-    """The entry `name` of a table, or ArgumentError with those there are."""
-    if name not in table:
-        raise ArgumentError(kind, expected="one of " + ", ".join(table), got=name, do="Take one of these names.")
-    return table[name]

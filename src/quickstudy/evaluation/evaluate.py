@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from quickstudy.episode import Episode, absent_class, check_finite
-from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
+from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import EXECUTORS, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
-from quickstudy.targets import check_fit
+from quickstudy.targets import check_fit, check_fit_of_own
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
@@ -197,7 +197,8 @@ class Scorer:
         query, device = batch.query, self.learner.device
         if self.answers:
             predictions, y = self.mapper.map(self.answer, self.learner, batch), query.y.to(device)
-            check_fit(query.target, predictions[0], y[0])
+            check = check_fit if any(metric.kinds is not None for metric in self.metrics) else check_fit_of_own
+            check(query.target, predictions[0], y[0])
             finite = torch.isfinite(predictions).flatten(1).all(1)
             if not bool(finite.all()):
                 raise not_finite(self.learner, batch, (~finite).nonzero().flatten().tolist(), before)
@@ -237,7 +238,7 @@ def _loss(learner: Learner, episode: Episode, criterion: Loss | None = None) -> 
     return learner.loss(episode, criterion)
 
 
-def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0) -> Exception:
+def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0) -> QuickstudyError:
     """Why a prediction of the first of these episodes is not finite, as far as it can be seen."""
     episode = batch[bad[0]]
     where = f"episode {before + bad[0]}"

@@ -91,7 +91,14 @@ def chosen(metrics: Sequence[str | Metric] | None, target: Target) -> list[Metri
     if metrics is not None and (isinstance(metrics, str | Metric) or not metrics):
         raise ArgumentError("metrics", expected="a list of names or Metrics", got=repr(metrics), do="metrics=['accuracy'].")
     found = [one if isinstance(one, Metric) else metric_named(one) for one in metrics or target.scores]
+    names = [metric.name for metric in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ArgumentError("metrics", expected="a name for each", got=f"{sorted(twice)} twice", do="Name them apart.")
     for metric in found:
+        if metric.name == LOSS and metric is not OWN_LOSS:
+            raise ArgumentError(
+                "metrics", expected="another name", got="a Metric named 'loss'", do="'loss' is the learner's own of an episode."
+            )
         if not serves(metric, target):
             serve = [name for name, one in METRICS.items() if serves(one, target)]
             raise UnsupportedError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quickstudy.episode import Examples
 from quickstudy.errors import NotFiniteError
@@ -105,6 +105,3 @@ class Wrapper(Learner):
 
     def divergence(self, support: Examples) -> NotFiniteError:
         return self.wrapped.divergence(support)
-
-    def measured(self, values: Any) -> Any:
-        return self.wrapped.measured(values)

@@ -87,11 +87,13 @@ def pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dict
 
 
 def check_batch(size: int) -> None:
+    """Raise ArgumentError for a minibatch of fewer than two examples."""
     if size < 2:
         raise ArgumentError("batch_size", expected="2 or more", got=str(size), do="128 is the default.")
 
 
 def check_pretext(estimator: Estimator, learner: Learner, head: type[Pretext]) -> None:
+    """Raise UnsupportedError where the learner has not this pretext head, or has not built it for the classes of its tasks."""
     name = type(estimator).__name__
     if not isinstance(learner, Pretrained) or not isinstance(learner.pretext, head):
         raise UnsupportedError(
