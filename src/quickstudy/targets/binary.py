@@ -28,9 +28,9 @@ class Binary(Target):
     def outputs(self, y: Tensor) -> str:
         return f"{tuple(y.shape)} or {(*y.shape, 2)}: one logit, or two"
 
-    def logit(self, prediction: Tensor, ndim: int = 1) -> Tensor:
+    def logit(self, prediction: Tensor) -> Tensor:
         """Of yes, (n,)."""
-        return prediction[..., 1] - prediction[..., 0] if prediction.ndim > ndim else prediction
+        return prediction[..., 1] - prediction[..., 0] if prediction.ndim == 2 else prediction
 
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(self.logit(prediction), y.to(prediction.dtype), reduction="none")

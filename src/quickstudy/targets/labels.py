@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,46 +16,27 @@ NONE = -100  # the label of a token that has none
 
 
 @dataclass(frozen=True)
-class Labels(Target):
-    """One of `count` classes: y int64 (n,) of 0..count-1, logits (n, count).
-
-    A network may have more outputs than the task has classes; those beyond are never an answer.
-
-    Raises:
-        ArgumentError: no class.
-    """
+class Classes(Target):
+    """What labels of examples and of tokens share: one of `count` classes, from logits along the last axis."""
 
     count: int
 
-    scores = ("accuracy",)
     averaged = "softmax"
-
-    def __post_init__(self) -> None:
-        if self.count < 0:
-            raise ArgumentError("ways", expected="0 or more", got=str(self.count), do="Give the number of classes.")
+    each_of: ClassVar[str]
 
     @property
     def ways(self) -> int:
         return self.count
 
-    def check(self, argument: str, y: Tensor) -> None:
-        check_integers(argument, y, self.count, axes=(1, 2), shape="(examples,), or of a batch (tasks, examples)")
-
     def fits(self, prediction: Tensor, y: Tensor) -> bool:
         return prediction.ndim == y.ndim + 1 and prediction.shape[:-1] == y.shape and prediction.shape[-1] >= self.count
 
     def outputs(self, y: Tensor) -> str:
-        return f"{(*y.shape, self.count)}: one row of at least {self.count} logits for each example"
+        return f"{(*y.shape, self.count)}: one row of at least {self.count} logits for each {self.each_of}"
 
     def logits(self, prediction: Tensor) -> Tensor:
         """Those of the task's own classes."""
         return prediction[..., : self.count]
-
-    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(self.logits(prediction), y, reduction="none")
-
-    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(self.logits(prediction), y)
 
     def read(self, prediction: Tensor) -> Tensor:
         return self.logits(prediction).argmax(-1)
@@ -64,7 +46,34 @@ class Labels(Target):
 
 
 @dataclass(frozen=True)
-class TokenLabels(Target):
+class Labels(Classes):
+    """One of `count` classes: y int64 (n,) of 0..count-1, logits (n, count).
+
+    A network may have more outputs than the task has classes; those beyond are never an answer.
+
+    Raises:
+        ArgumentError: no class.
+    """
+
+    scores = ("accuracy",)
+    each_of = "example"
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ArgumentError("ways", expected="0 or more", got=str(self.count), do="Give the number of classes.")
+
+    def check(self, argument: str, y: Tensor) -> None:
+        check_integers(argument, y, self.count, axes=(1, 2), shape="(examples,), or of a batch (tasks, examples)")
+
+    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(prediction), y, reduction="none")
+
+    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(prediction), y)
+
+
+@dataclass(frozen=True)
+class TokenLabels(Classes):
     """A class for each token: y int64 (n, length), -100 where a token has none; logits (n, length, count).
 
     Args:
@@ -75,11 +84,10 @@ class TokenLabels(Target):
         ArgumentError: no class, or another number of names.
     """
 
-    count: int
     names: tuple[str, ...] | None = None
 
     scores = ("token_accuracy",)
-    averaged = "softmax"
+    each_of = "token"
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -89,34 +97,18 @@ class TokenLabels(Target):
                 "names", expected=f"{self.count} names, one for each class", got=str(len(self.names)), do="Name every class."
             )
 
-    @property
-    def ways(self) -> int:
-        return self.count
-
     def check(self, argument: str, y: Tensor) -> None:
         check_integers(
             argument, y, self.count, axes=(2, 3), shape="(examples, length), or of a batch (tasks, examples, length)", none=True
         )
 
-    def fits(self, prediction: Tensor, y: Tensor) -> bool:
-        return prediction.ndim == y.ndim + 1 and prediction.shape[:-1] == y.shape and prediction.shape[-1] >= self.count
-
-    def outputs(self, y: Tensor) -> str:
-        return f"{(*y.shape, self.count)}: at least {self.count} logits for each token"
-
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(prediction[..., : self.count].movedim(-1, 1), y, reduction="none", ignore_index=NONE)
+        loss = F.cross_entropy(self.logits(prediction).movedim(-1, 1), y, reduction="none", ignore_index=NONE)
         return loss.sum(1) / (y != NONE).sum(1).clamp(min=1)
 
     def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(prediction[..., : self.count].movedim(-1, 1), y, reduction="sum", ignore_index=NONE)
+        loss = F.cross_entropy(self.logits(prediction).movedim(-1, 1), y, reduction="sum", ignore_index=NONE)
         return loss / (y != NONE).sum().clamp(min=1)
-
-    def read(self, prediction: Tensor) -> Tensor:
-        return prediction[..., : self.count].argmax(-1)
-
-    def probabilities(self, prediction: Tensor) -> Tensor:
-        return prediction[..., : self.count].softmax(-1)
 
 
 def check_integers(argument: str, y: Tensor, count: int, axes: tuple[int, ...], shape: str, none: bool = False) -> None:
