@@ -23,10 +23,13 @@ import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Interval, interval, read, write
 from quickstudy.learners.bilevel.architecture import Architecture, architectures
-from quickstudy.learners.bilevel.search_space import OPERATIONS, search_cell
+from quickstudy.meta.estimators import Lookahead, ScoreFunction
 from quickstudy.meta.estimators.values import Values
+from quickstudy.meta.executors import Vmap
 from quickstudy.meta.problem import Problem
+from quickstudy.meta.searches import RandomSearch, RegularisedEvolution
 from quickstudy.meta.searches.regularised_evolution import CERTAIN
+from quickstudy.models.search_cell import OPERATIONS, search_cell
 
 RESULTS = Path(__file__).resolve().parent / "architecture.json"
 STEPS, BATCH, RATE, EVALUATIONS, TRUTHS = 300, 32, 0.3, 32, 5
@@ -55,7 +58,7 @@ def truth(seed: int) -> dict[tuple[int, ...], float]:
     }
     episodes = digits(seed).test.sample(TRUTHS, generator=torch.Generator().manual_seed(seed))
     seeds = torch.arange(TRUTHS) + 1000 * seed
-    wrong, _ = qs.Vmap().values(Problem(made, Values(), errors), members, episodes, seeds)
+    wrong, _ = Vmap().values(Problem(made, Values(), errors), members, episodes, seeds)
     return {tuple(setting): 1 - float(row.mean()) for setting, row in zip(settings.tolist(), wrong, strict=True)}
 
 
@@ -67,7 +70,7 @@ def errors(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def darts(order: int, seed: int) -> Architecture:
     """Logits by Adam, weights by SGD, side by side, for as many steps as one run has."""
     made = learner("mixed")
-    outer = qs.Gradient(qs.Lookahead(order), partial(torch.optim.Adam, lr=0.02))
+    outer = qs.Gradient(Lookahead(order), partial(torch.optim.Adam, lr=0.02))
     qs.meta_train(
         made, digits(seed).train, steps=STEPS, tasks_per_step=1, outer=outer, seed=seed, executor="vmap", progress=False
     )
@@ -95,14 +98,12 @@ SEARCHES: dict[str, Callable[[int], Architecture]] = {
     "DARTS, second order": partial(darts, 2),
     "controller (REINFORCE)": partial(
         by_value,
-        lambda seed: qs.Gradient(qs.ScoreFunction(draws=4), partial(torch.optim.Adam, lr=0.3)),
+        lambda seed: qs.Gradient(ScoreFunction(draws=4), partial(torch.optim.Adam, lr=0.3)),
         "sampled",
         EVALUATIONS // 4,
     ),
-    "regularised evolution": partial(
-        by_value, lambda seed: qs.RegularisedEvolution(8, 3, 4, seed=seed), "mixed", EVALUATIONS // 4
-    ),
-    "random search": partial(by_value, lambda seed: qs.RandomSearch(4, seed=seed), "mixed", EVALUATIONS // 4),
+    "regularised evolution": partial(by_value, lambda seed: RegularisedEvolution(8, 3, 4, seed=seed), "mixed", EVALUATIONS // 4),
+    "random search": partial(by_value, lambda seed: RandomSearch(4, seed=seed), "mixed", EVALUATIONS // 4),
 }
 
 

@@ -36,6 +36,8 @@ import quickstudy as qs
 from benchmarks.mnist import mnist_files
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
+from quickstudy.learners.bilevel import AugmentationPolicy
+from quickstudy.learners.descend import Momentum
 from quickstudy.tasks.distribution.streams import StreamTasks
 
 RESULTS = Path(__file__).resolve().parent / "augmentation.json"
@@ -58,14 +60,14 @@ def data(seed: int) -> tuple[qs.Examples, qs.Examples]:
     return pick(slice(SHOTS)), pick(slice(SHOTS, None))
 
 
-def learner(policy: qs.AugmentationPolicy | None, steps: int = STEPS) -> qs.LearnedTraining:
+def learner(policy: AugmentationPolicy | None, steps: int = STEPS) -> qs.LearnedTraining:
     network = nn.Sequential(nn.Flatten(), nn.Linear(196, 64), nn.ReLU(), nn.Linear(64, 10))
-    return qs.LearnedTraining(network, steps=steps, rule=qs.Momentum(0.9), inner_lr=0.05, augmentation=policy, batch_size=BATCH)
+    return qs.LearnedTraining(network, steps=steps, rule=Momentum(0.9), inner_lr=0.05, augmentation=policy, batch_size=BATCH)
 
 
-def learned(train: qs.Examples, held: qs.Examples, seed: int, outer_steps: int) -> qs.AugmentationPolicy:
+def learned(train: qs.Examples, held: qs.Examples, seed: int, outer_steps: int) -> AugmentationPolicy:
     """The policy, learned beside one student."""
-    run = learner(qs.AugmentationPolicy())
+    run = learner(AugmentationPolicy())
     stream = StreamTasks(train, held, batch=BATCH, outer_batch=len(held), window=WINDOW, variant=None)
     outer = qs.Gradient(qs.Backprop(), partial(torch.optim.Adam, lr=RATE))
     qs.meta_train(run, stream, steps=outer_steps, tasks_per_step=1, outer=outer, seed=seed, executor="loop", progress=False)
@@ -73,7 +75,7 @@ def learned(train: qs.Examples, held: qs.Examples, seed: int, outer_steps: int) 
     return run.augmentation
 
 
-def scores(policy: qs.AugmentationPolicy | None, train: qs.Examples, held: qs.Examples, test: qs.Examples, seed: int) -> Result:
+def scores(policy: AugmentationPolicy | None, train: qs.Examples, held: qs.Examples, test: qs.Examples, seed: int) -> Result:
     """A student of this seed, trained under a policy."""
     run = learner(policy)
     with torch.no_grad():
@@ -92,7 +94,11 @@ def entry(seed: int, outer_steps: int, test: qs.Examples) -> Result:
     began, busy = time.perf_counter(), time.process_time()
     train, held = data(seed)
     both = qs.Examples(torch.cat([train.x, held.x]), torch.cat([train.y, held.y]), 10)
-    policies = {"none": None, "initial": qs.AugmentationPolicy(), "learned": learned(train, held, seed, outer_steps)}
+    policies = {
+        "none": None,
+        "initial": AugmentationPolicy(),
+        "learned": learned(train, held, seed, outer_steps),
+    }
     row: Result = {"outer_steps": outer_steps, "learning, seconds": time.perf_counter() - began}
     for name, policy in policies.items():
         row[name] = scores(policy, train, held, test, seed)

@@ -27,8 +27,9 @@ import quickstudy as qs
 from benchmarks.few_shot_method import omniglot
 from benchmarks.reproduce import hardware
 from benchmarks.study import cell, interval, read, write
-from quickstudy.learners.bilevel.architecture import Mixed, Setting, fixed, space
-from quickstudy.learners.bilevel.search_space import CONVOLUTIONS, search_conv
+from quickstudy.learners.bilevel.architecture import Setting, fixed, space
+from quickstudy.models.mixed import Mixed
+from quickstudy.models.search_cell import CONVOLUTIONS, search_conv
 
 RESULTS = Path(__file__).resolve().parent / "few_shot_architecture.json"
 SEARCH, STEPS, RANDOM, EPISODES, FEATURES, WIDTH = 600, 400, 5, 600, 64, 16

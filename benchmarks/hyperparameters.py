@@ -44,6 +44,10 @@ from torch.utils import _pytree as pytree
 import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
+from quickstudy.learners.bilevel import WeightDecay
+from quickstudy.learners.descend import SGD, Momentum
+from quickstudy.linear_solvers import ConjugateGradient, Neumann
+from quickstudy.meta.estimators import FixedPoint
 from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.tasks import TaskDistribution
 
@@ -52,7 +56,7 @@ EACH, TRIAL, TRIALS, LOW, HIGH = 200, 300, 10, 1e-5, 1e-1
 BUDGET = TRIAL * TRIALS
 WINDOW, PRODUCTS, RATE = 20, 10, 0.05
 MIDDLE = (LOW * HIGH) ** 0.5
-PLAIN = qs.SGD(), 0.5
+PLAIN = SGD(), 0.5
 METHODS = ("grid", "Optuna", "implicit", "implicit, anew", "implicit, 4", "implicit, 4, anew")
 CONTROLS = ("grid, longer", "grid, both")
 
@@ -88,7 +92,7 @@ def data(seed: int) -> tuple[qs.Examples, qs.Examples, qs.Examples]:
     return tuple(qs.Examples(X[rows], Y[rows], 10) for rows in order.split([EACH, EACH, len(x) - 2 * EACH]))  # type: ignore[return-value]
 
 
-def learner(decay: qs.WeightDecay, rule: Any = qs.Momentum(0.9), inner_lr: float = 0.2) -> qs.LearnedTraining:
+def learner(decay: WeightDecay, rule: Any = Momentum(0.9), inner_lr: float = 0.2) -> qs.LearnedTraining:
     """The training whose decays are sought; it never begins anew within a search."""
     network = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
     return qs.LearnedTraining(network, steps=10**9, rule=rule, inner_lr=inner_lr, decay=decay)
@@ -123,7 +127,7 @@ def scores(run: qs.LearnedTraining, state: Any, parts: Any, spent: int, began: f
 
 def trial(values: list[float], parts: Any, seed: int) -> tuple[float, Any]:
     """The validation loss under one decay, or one for each tensor; and the training that reached it."""
-    run = learner(qs.WeightDecay(MIDDLE, per="network" if len(values) == 1 else "tensor"))
+    run = learner(WeightDecay(MIDDLE, per="network" if len(values) == 1 else "tensor"))
     assert run.decays is not None
     with torch.no_grad():
         for part, value in zip(run.decays.log_decay, values, strict=True):
@@ -155,9 +159,9 @@ def implicit(per: Any, parts: Any, seed: int, budget: int) -> tuple[qs.LearnedTr
     """The decays and the student that they were learned beside."""
     window = WINDOW + 2 * PRODUCTS + 3
     steps = max((budget - TRIAL) // window, 1)
-    run = learner(qs.WeightDecay(MIDDLE, per=per), *PLAIN)  # whose I - J is symmetric, as conjugate gradient needs
-    solver = qs.ConjugateGradient(steps=PRODUCTS, at_negative="stop")
-    outer = qs.Gradient(qs.FixedPoint(solver), partial(torch.optim.Adam, lr=RATE))
+    run = learner(WeightDecay(MIDDLE, per=per), *PLAIN)  # whose I - J is symmetric, as conjugate gradient needs
+    solver = ConjugateGradient(steps=PRODUCTS, at_negative="stop")
+    outer = qs.Gradient(FixedPoint(solver), partial(torch.optim.Adam, lr=RATE))
     training = MetaTraining(run, Whole(parts[0], parts[1], WINDOW), outer, None, None, 1, None, None, seed)
     training.take_executor("loop", steps, None)
     for step in range(1, steps + 1):
@@ -170,7 +174,7 @@ def implicit(per: Any, parts: Any, seed: int, budget: int) -> tuple[qs.LearnedTr
 
 def anew(run: qs.LearnedTraining, per: Any, parts: Any, seed: int) -> tuple[qs.LearnedTraining, Any]:
     """A training from the initial weights under decays that were learned."""
-    other = learner(qs.WeightDecay(MIDDLE, per=per))
+    other = learner(WeightDecay(MIDDLE, per=per))
     other.load_state_dict(run.state_dict())
     return other, trained(other, parts[0], seed)
 
@@ -198,7 +202,7 @@ def entry(seed: int, budget: int) -> Result:
     longer = WINDOW * ((budget - TRIAL) // (WINDOW + 2 * PRODUCTS + 3))
     for name, examples in zip(CONTROLS, (train, both), strict=True):
         began = time.perf_counter()
-        run = learner(qs.WeightDecay(MIDDLE, per="network"), *PLAIN)
+        run = learner(WeightDecay(MIDDLE, per="network"), *PLAIN)
         run.load_state_dict(chosen)
         row[name] = scores(run, trained(run, examples, seed, longer), parts, longer, began)
     row["seconds"] = time.perf_counter() - started
@@ -216,14 +220,14 @@ def agreement(steps: int = 600, train: int = 150) -> Result:
     began = time.perf_counter()
     support, query, _ = (part.map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf) for part in data(0))
     support = support.map(lambda leaf: leaf[:train])
-    run = qs.LearnedTraining(nn.Linear(64, 10), steps=steps, inner_lr=0.5, decay=qs.WeightDecay(0.1, per="element")).double()
+    run = qs.LearnedTraining(nn.Linear(64, 10), steps=steps, inner_lr=0.5, decay=WeightDecay(0.1, per="element")).double()
     episode = [qs.Episode(support, query)]
     (_, unrolled), (_, at_rest) = (
-        qs.meta_gradient(run, episode, estimator=one) for one in (qs.Backprop(), qs.FixedPoint(qs.Neumann(terms=steps)))
+        qs.meta_gradient(run, episode, estimator=one) for one in (qs.Backprop(), FixedPoint(Neumann(terms=steps)))
     )
     run.steps = 5  # the control: not at rest
     (_, early), (_, wrong) = (
-        qs.meta_gradient(run, episode, estimator=one) for one in (qs.Backprop(), qs.FixedPoint(qs.Neumann(terms=steps)))
+        qs.meta_gradient(run, episode, estimator=one) for one in (qs.Backprop(), FixedPoint(Neumann(terms=steps)))
     )
     return {
         "decays": sum(part.numel() for part in unrolled.values()),

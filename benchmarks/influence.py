@@ -44,6 +44,7 @@ from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
 from quickstudy.episode import Examples
 from quickstudy.learners.bilevel.training_run import TrainingRun
+from quickstudy.meta.estimators import ForwardMode, PersistentEvolution
 from quickstudy.random import stateless_normal
 
 HERE = Path(__file__).resolve().parent
@@ -131,8 +132,8 @@ METHODS = {
     "truncated backpropagation, W = 20": Method(qs.Backprop(), 20, 400),
     "truncated backpropagation, W = 100": Method(qs.Backprop(), 100, 200),
     "truncated evolution, W = 5": Method(qs.Evolution(population=32, sigma=0.05, ranks=False), 5, 1000),
-    "persistent evolution, W = 5": Method(qs.PersistentEvolution(population=32, sigma=0.05), 5, 1000),
-    "forward mode, W = 5": Method(qs.ForwardMode(), 5, 1000),
+    "persistent evolution, W = 5": Method(PersistentEvolution(population=32, sigma=0.05), 5, 1000),
+    "forward mode, W = 5": Method(ForwardMode(), 5, 1000),
 }
 
 

@@ -39,6 +39,8 @@ import quickstudy as qs
 from benchmarks.mnist import mnist_files
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, cell, command, interval, read, write
+from quickstudy.learners.bilevel import LearnedLoss
+from quickstudy.learners.descend import LearnedRates
 from quickstudy.tasks import TaskDistribution
 
 RESULTS = Path(__file__).resolve().parent / "learned_loss.json"
@@ -136,9 +138,9 @@ def entry(kind: str, seed: int, meta: int) -> Result:
     began, busy, noise = time.perf_counter(), time.process_time(), KINDS[kind]
     pool, digits, mnist = data(seed)
     rate = tuned(pool, noise, seed)
-    loss = meta_trained(qs.LearnedTraining(network(), steps=STEPS, inner_lr=rate, loss=qs.LearnedLoss()), pool, noise, seed, meta)
+    loss = meta_trained(qs.LearnedTraining(network(), steps=STEPS, inner_lr=rate, loss=LearnedLoss()), pool, noise, seed, meta)
     rates = meta_trained(
-        qs.LearnedTraining(network(), steps=STEPS, inner_lr=qs.LearnedRates(rate, per="tensor")), pool, noise, seed, meta
+        qs.LearnedTraining(network(), steps=STEPS, inner_lr=LearnedRates(rate, per="tensor")), pool, noise, seed, meta
     )  # fmt: skip
     learned = [float(value) for value in rates.rates().values()]  # of weight and bias, first layer and last
     row: Result = {"meta": meta, "rate": rate, "rates": learned, "tests": {}}

@@ -11,6 +11,8 @@ import torch
 import quickstudy as qs
 from benchmarks.entry import FULL, LONG, Entry, Result, cosine_in_time, gradient, trained
 from benchmarks.few_shot_method import FIRST, PROTOCOLS, Method, omniglot
+from quickstudy.learners.compare import FullContext, Mahalanobis, ScaledDistance
+from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.tasks import TaskFamily
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +47,7 @@ def own(seconds: float) -> None:
 
 def reptile_outer(seconds: float) -> qs.Gradient:
     """A step towards the adapted weights, whose length falls to 0."""
-    return qs.Gradient(qs.ReptileDirection(), partial(torch.optim.SGD, lr=1.0), cosine_in_time(seconds))
+    return qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=1.0), cosine_in_time(seconds))
 
 
 COMPARES = {"ways": 30, "queries": 3, "tasks_per_step": 2}  # many ways and few queries: what the field found for embeddings
@@ -125,7 +127,7 @@ METHODS: dict[str, Method] = {
     ),
     "matching_context": Method(
         "Matching network, full context",
-        lambda ways: qs.MatchingNetwork(conv4(), qs.FullContext(64), temperature=0.1),
+        lambda ways: qs.MatchingNetwork(conv4(), FullContext(64), temperature=0.1),
         {"ways": 10, "queries": 3, "tasks_per_step": 4},
         any_ways=True,
     ),
@@ -140,13 +142,13 @@ METHODS: dict[str, Method] = {
     ),
     "scaled": Method(
         "Prototypical, learned scale (TADAM's)",
-        lambda ways: qs.LearnedMetric(conv4(), qs.ScaledDistance()),
+        lambda ways: qs.LearnedMetric(conv4(), ScaledDistance()),
         COMPARES,
         any_ways=True,
     ),
     "mahalanobis": Method(
         "Prototypical, learned Mahalanobis metric",
-        lambda ways: qs.LearnedMetric(conv4(), qs.Mahalanobis(64)),
+        lambda ways: qs.LearnedMetric(conv4(), Mahalanobis(64)),
         COMPARES,
         any_ways=True,
     ),
@@ -185,7 +187,7 @@ METHODS: dict[str, Method] = {
     "boil": Method("BOIL", lambda ways: qs.BOIL(half(ways), inner_lr=0.5, **TRANSDUCTIVE), PAPER_MAML),
     "cavia": Method(
         "CAVIA",
-        lambda ways: qs.CAVIA(qs.ContextConv4(ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
+        lambda ways: qs.CAVIA(qs.models.ContextConv4(ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
         PAPER_MAML,
         why="a hundred numbers must turn the answer round, and the network that reads them saw five thousand tasks",
     ),

@@ -38,6 +38,7 @@ import quickstudy as qs
 from benchmarks.reproduce import hardware
 from benchmarks.study import Result, command, read, write
 from quickstudy.evaluation.evaluate import interval
+from quickstudy.learners.read import CrossAttention, MeanPooling
 from quickstudy.tasks.synthetic.gaussian_process import KERNELS, log_likelihood, posterior
 
 HERE = Path(__file__).resolve().parent
@@ -51,8 +52,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 KERNELS_OF = {"random": tuple(KERNELS), "eq": ("rbf",)}
 LEARNER: dict[str, Callable[[], qs.NeuralProcess]] = {
-    "cnp": lambda: qs.NeuralProcess(pooling=qs.MeanPooling()),
-    "anp": lambda: qs.NeuralProcess(pooling=qs.CrossAttention()),
+    "cnp": lambda: qs.NeuralProcess(pooling=MeanPooling()),
+    "anp": lambda: qs.NeuralProcess(pooling=CrossAttention()),
 }
 TITLES = {"cnp": "CNP", "anp": "ANP, without its latent path"}
 ENTRIES = [f"{learner}_{protocol}" for protocol in PROTOCOLS for learner in LEARNER]

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 import quickstudy as qs
 from benchmarks.entry import EPISODES, SHORT, Entry, Result, Run
 from quickstudy.errors import NotFiniteError
+from quickstudy.learners.descend import SGD
+from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.tasks import TaskDistribution
 
 STEPS = (0, 1, 5, 10)
@@ -33,7 +35,7 @@ def sinusoid(recipe: Callable[..., qs.Learner], network: Callable[[], torch.nn.M
         tasks = qs.tasks.Sinusoid(shots=10, queries=10)
         learner = recipe(network(), **arguments)
         is_reptile = recipe is qs.Reptile
-        outer = qs.Gradient(qs.ReptileDirection(), partial(torch.optim.SGD, lr=0.1)) if is_reptile else None
+        outer = qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=0.1)) if is_reptile else None
         run = qs.meta_train(
             learner, tasks, steps=10**6, tasks_per_step=25, seconds=seconds, seed=seed, outer=outer, validate_every=2000
         )
@@ -86,7 +88,7 @@ def with_numbers(n: int, shots: int, adapts_all: bool) -> Run:
         if adapts_all:
             learner = qs.MAML(WithInputs(network, n) if n else network, inner_lr=0.1)
         else:
-            learner = qs.CAVIA(qs.WithContext(network, size=n), inner_lr=1.0)
+            learner = qs.CAVIA(qs.models.WithContext(network, size=n), inner_lr=1.0)
         outer = qs.Gradient(
             qs.Backprop(),
             partial(torch.optim.Adam, lr=1e-3, fused=True),
@@ -156,7 +158,10 @@ ENTRIES = {
     "sinusoid_maml": Entry("MAML, sinusoid K=10", sinusoid(qs.MAML, inner_lr=0.01), SHORT, "curves only"),
     "sinusoid_fomaml": Entry("FOMAML, sinusoid K=10", sinusoid(qs.FOMAML, inner_lr=0.01), SHORT, "curves only"),
     "sinusoid_reptile": Entry(
-        "Reptile, sinusoid K=10", sinusoid(qs.Reptile, inner_lr=0.01, inner_steps=10, rule=qs.SGD()), SHORT, "curves only"
+        "Reptile, sinusoid K=10",
+        sinusoid(qs.Reptile, inner_lr=0.01, inner_steps=10, rule=SGD()),
+        SHORT,
+        "curves only",
     ),
     "sinusoid_joint": Entry(
         "Pre-trained control, sinusoid K=10", sinusoid(qs.JointTraining, inner_lr=0.01), SHORT, "curves only"

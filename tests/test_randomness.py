@@ -15,6 +15,9 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import select, testing
 from quickstudy.cli import main
+from quickstudy.learners.read import CrossAttention
+from quickstudy.meta.executors import Loop, Threads, Vmap
+from quickstudy.meta.searches import CMAES
 from quickstudy.randomness import numpy_kept, seeded
 
 SOURCE = Path(qs.__file__).parent
@@ -78,15 +81,15 @@ def saved(path, learner=None):
 # An entry prepares what it needs, which may draw as its caller pleases, and returns the call that must not.
 ENTRIES = {
     "meta_train": lambda path: trained(maml(), executor="auto"),
-    "meta_train, threads": lambda path: trained(maml(), executor=qs.Threads(2)),
+    "meta_train, threads": lambda path: trained(maml(), executor=Threads(2)),
     "meta_train, out and keep": lambda path: trained(qs.Prototypical(qs.models.mlp(6, 4)), out=path / "run", keep=2),
     "meta_train, pre-training": lambda path: trained(qs.PretrainFineTune(net(4))),
     "meta_train, Reptile": lambda path: trained(qs.Reptile(net(), inner_lr=0.1)),
     "meta_train, evolution": lambda path: trained(maml(), outer=qs.Gradient(qs.Evolution())),
-    "meta_train, CMA-ES": lambda path: trained(qs.Ridge(), outer=qs.CMAES()),
+    "meta_train, CMA-ES": lambda path: trained(qs.Ridge(), outer=CMAES()),
     "meta_gradient": lambda path: (
         lambda learner=maml(), batch=[classes(), classes()]: [
-            qs.meta_gradient(learner, batch, executor=executor) for executor in ("loop", "vmap", qs.Threads(2))
+            qs.meta_gradient(learner, batch, executor=executor) for executor in ("loop", "vmap", Threads(2))
         ]
     ),
     "evaluate": lambda path: lambda learner=maml(): qs.evaluate(learner, gaussian().test, 4),
@@ -102,7 +105,7 @@ ENTRIES = {
     "load, that comes along": lambda path: lambda: qs.load("strokes"),
     "load, a predictor": lambda path: lambda folder=saved_predictor(path): qs.load(folder),
     "NeuralProcess": lambda path: lambda: qs.NeuralProcess(2, 1, width=8),
-    "NeuralProcess, attending": lambda path: lambda: qs.NeuralProcess(2, 1, width=8, pooling=qs.CrossAttention(2, 8)),
+    "NeuralProcess, attending": lambda path: lambda: qs.NeuralProcess(2, 1, width=8, pooling=CrossAttention(2, 8)),
     "NeuralProcessClassifier": lambda path: lambda embed=nn.Linear(6, 4): qs.NeuralProcessClassifier(embed, features=4),
     "Hypernetwork": lambda path: lambda embed=nn.Linear(6, 4): qs.Hypernetwork(embed, features=4),
     "MANN": lambda path: lambda embed=nn.Linear(6, 4): qs.MANN(embed, features=4, max_ways=3),
@@ -153,7 +156,7 @@ def _types_unchecked(_global_state):
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.thorough) if name in SLOW else name for name in ENTRIES])
 def test_no_entry_moves_the_callers_generators(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("quickstudy.cli.doctor.EXECUTORS", {"loop": qs.Loop, "vmap": qs.Vmap})  # a compilation takes seconds
+    monkeypatch.setattr("quickstudy.cli.doctor.EXECUTORS", {"loop": Loop, "vmap": Vmap})  # a compilation takes seconds
     call = ENTRIES[name](tmp_path)
     before = states()
     call()

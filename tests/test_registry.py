@@ -13,6 +13,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import CheckpointError, UnsupportedError
+from quickstudy.learners.solve import SVM
+from quickstudy.learners.wrap import Standardised, Tables
 from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.registry import LEARNERS, qualified_name
 from quickstudy.testing import run_checks
@@ -101,7 +103,7 @@ def test_a_class_that_is_defined_again_takes_the_place_of_the_old_one():
 
 
 def test_a_wrapped_learner_of_ones_own_comes_back(tmp_path):
-    learner, task = qs.Standardised(weighed(), clip=2.0), episode()
+    learner, task = Standardised(weighed(), clip=2.0), episode()
     learner.save(tmp_path / "l")
     again = qs.load(tmp_path / "l", learner=Weighed, embed=nn.Linear(4, 2))
     assert torch.equal(again.adapt(task.support)(task.query.x), learner.adapt(task.support)(task.query.x))
@@ -168,10 +170,10 @@ def test_what_was_written_before_is_refused_with_the_way_back(tmp_path):
 def wrappers():
     """Every wrapper, made of a learner."""
     return {
-        "Standardised": lambda learner: qs.Standardised(learner),
+        "Standardised": lambda learner: Standardised(learner),
         "Ensemble": lambda learner: qs.Ensemble(learner, 2),
-        "Tables": lambda learner: qs.Tables(learner, features=4, members=2),
-        "Standardised of Standardised": lambda learner: qs.Standardised(qs.Standardised(learner, clip=3.0)),
+        "Tables": lambda learner: Tables(learner, features=4, members=2),
+        "Standardised of Standardised": lambda learner: Standardised(Standardised(learner, clip=3.0)),
     }
 
 
@@ -188,7 +190,7 @@ LEARNED = {
     "Reptile": lambda: qs.Reptile(nn.Linear(4, 3), inner_lr=0.01, inner_steps=3),
     "iMAML": lambda: qs.IMAML(nn.Linear(4, 3), inner_steps=2, loss=loss),
     "FOMAML": lambda: qs.FOMAML(nn.Linear(4, 3)),
-    "SVM": lambda: qs.SVM(nn.Linear(4, 3)),
+    "SVM": lambda: SVM(nn.Linear(4, 3)),
     "Prototypical": lambda: qs.Prototypical(nn.Linear(4, 3)),
     "InContext": lambda: qs.InContext(features=4, max_ways=3, width=8, depth=1, heads=2),
     "FineTune": lambda: qs.PretrainFineTune(nn.Linear(4, 3)),
@@ -214,13 +216,13 @@ def test_a_wrapper_hands_on_every_capability(wrapper, name):
 
 def test_a_standardised_reptile_is_trained_as_reptile():
     """It was trained by Backprop and Adam, without a word."""
-    learner = qs.Standardised(LEARNED["Reptile"]())
+    learner = Standardised(LEARNED["Reptile"]())
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     settings = {"steps": 1, "tasks_per_step": 1, "executor": "loop", "progress": False}
     qs.meta_train(learner, TASKS.train, **settings)
     generator = torch.Generator().manual_seed(0)
     task = TASKS.train.sample(1, generator=generator)[0]
-    own = qs.Standardised(LEARNED["Reptile"]())
+    own = Standardised(LEARNED["Reptile"]())
     own.load_state_dict(before)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     theta = own.adapt(task.support, seed=seed).state.values["learner"].values["theta"]
@@ -231,24 +233,28 @@ def test_a_standardised_reptile_is_trained_as_reptile():
 def test_what_serves_no_wrapped_learner_says_so():
     with pytest.raises(UnsupportedError, match="`estimator`: expected one that serves Tables, which adapts no parameters"):
         qs.meta_train(
-            qs.Tables(LEARNED["Reptile"](), features=4, members=2), TASKS.train, steps=1, tasks_per_step=1, progress=False
+            Tables(LEARNED["Reptile"](), features=4, members=2),
+            TASKS.train,
+            steps=1,
+            tasks_per_step=1,
+            progress=False,
         )
     with pytest.raises(UnsupportedError, match=r"drops the backward of an autograd.Function"):
         qs.meta_train(
-            qs.Standardised(qs.MAML(nn.Linear(4, 3), hypergradient=qs.Unrolled(recompute=True))),
+            Standardised(qs.MAML(nn.Linear(4, 3), hypergradient=qs.Unrolled(recompute=True))),
             TASKS.train, steps=1, tasks_per_step=1, executor="compiled", progress=False,
         )  # fmt: skip
 
 
 def test_steps_reach_the_wrapped_learner():
-    learner = qs.Standardised(qs.MAML(nn.Linear(4, 3), inner_lr=0.1))
+    learner = Standardised(qs.MAML(nn.Linear(4, 3), inner_lr=0.1))
     assert qs.evaluate(learner, TASKS.test, 10, steps=0).protocol["steps"] == 0
     assert qs.evaluate(learner, TASKS.test, 10, steps=0).mean != qs.evaluate(learner, TASKS.test, 10, steps=5).mean
 
 
 def test_a_standardised_support_that_diverges_is_told_in_its_own_units():
     torch.manual_seed(0)
-    learner = qs.Standardised(qs.MAML(qs.models.mlp(4, 3, hidden=(8,)), inner_lr=1e30, inner_steps=5))
+    learner = Standardised(qs.MAML(qs.models.mlp(4, 3, hidden=(8,)), inner_lr=1e30, inner_steps=5))
     task = episode()
     with pytest.raises(qs.errors.NotFiniteError, match="`inner_lr`: expected an inner loop that stays finite") as raised:
         learner.adapt(task.support)

@@ -1,7 +1,9 @@
-"""The registry: what there is, by name. Learners enter it by being defined, domains by an entry point; no file names an import.
+"""The registry: what there is, by name.
 
-learner   qualified name -> class                 "quickstudy.learners.solve.ridge.Ridge", "__main__.Mine"
-domain    name -> Domain, what it adds            the folders of `quickstudy.domains`, and those of other packages:
+learner   qualified name -> class        entered by being defined: "quickstudy.learners.solve.ridge.Ridge", "__main__.Mine"
+method    a learner or recipe, shipped   a line each below. `quickstudy.__all__`, the names of the command line, the reference
+                                         page and the tables of README and docs are made of them (tests/test_methods.py)
+domain    name -> what it adds           the folders of `quickstudy.domains`, and by an entry point those of other packages:
 
     [project.entry-points."quickstudy.domains"]
     birds = "birds.domain:DOMAIN"
@@ -21,6 +23,79 @@ from quickstudy.errors import ArgumentError
 
 GROUP = "quickstudy.domains"
 LEARNERS: dict[str, type] = {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A learner or a recipe that is shipped, at the top of `quickstudy`.
+
+    Args:
+        verb: how it learns; its section of the reference page.
+        where: its module below `quickstudy`, and its name there.
+        command: its name on the command line; None: it takes what a command line cannot give.
+    """
+
+    verb: str
+    where: str
+    command: str | None = None
+
+    @property
+    def module(self) -> str:
+        return "quickstudy." + self.where.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.where.partition(":")[2]
+
+    def load(self) -> Any:
+        """The class or function itself."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+METHODS = (
+    Method("compare", "learners.compare.prototypical:Prototypical", "prototypical"),
+    Method("compare", "learners.compare.learned_metric:LearnedMetric"),
+    Method("compare", "learners.compare.matching:MatchingNetwork", "matching"),
+    Method("compare", "learners.compare.relation:RelationNetwork", "relation"),
+    Method("compare", "learners.compare.feat:FEAT", "feat"),
+    Method("compare", "learners.compare.zero_shot:ZeroShot"),
+    Method("solve", "recipes.r2d2:R2D2", "r2d2"),
+    Method("solve", "learners.solve.ridge:Ridge"),
+    Method("solve", "recipes.lr_d2:LRD2", "lr_d2"),
+    Method("solve", "recipes.metaoptnet:MetaOptNet", "metaoptnet"),
+    Method("descend", "recipes.maml:MAML", "maml"),
+    Method("descend", "recipes.anil:ANIL", "anil"),
+    Method("descend", "recipes.boil:BOIL", "boil"),
+    Method("descend", "recipes.metasgd:MetaSGD", "metasgd"),
+    Method("descend", "recipes.meta_curvature:MetaCurvature", "meta_curvature"),
+    Method("descend", "recipes.maml_plus_plus:MAMLPlusPlus", "maml_plus_plus"),
+    Method("descend", "recipes.proto_maml:ProtoMAML", "proto_maml"),
+    Method("descend", "recipes.cavia:CAVIA", "cavia"),
+    Method("descend", "learners.descend.descent:Descent"),
+    Method("descend, first order", "recipes.fomaml:FOMAML", "fomaml"),
+    Method("descend, implicit", "recipes.imaml:IMAML", "imaml"),
+    Method("descend, Reptile", "recipes.reptile:Reptile", "reptile"),
+    Method("descend, otherwise", "learners.descend.meta_lstm:MetaLSTM", "meta_lstm"),
+    Method("descend, otherwise", "learners.descend.leo:LEO", "leo"),
+    Method("read", "learners.read.neural_process:NeuralProcess", "neural_process"),
+    Method("read", "learners.read.neural_process:NeuralProcessClassifier", "neural_process_classifier"),
+    Method("read", "learners.read.hypernetwork:Hypernetwork", "hypernetwork"),
+    Method("read", "learners.read.mann:MANN", "mann"),
+    Method("read", "learners.read.snail:SNAIL", "snail"),
+    Method("read", "learners.read.in_context:InContext", "in_context"),
+    Method("read, tables", "domains.tables.prior_fitted:PriorFitted"),
+    Method("bilevel", "learners.bilevel.learned_training:LearnedTraining"),
+    Method("bilevel", "learners.bilevel.architecture:Architecture"),
+    Method("wrap", "learners.wrap.ensemble:Ensemble"),
+    Method("control", "learners.transfer.from_scratch:FromScratch", "from_scratch"),
+    Method("control", "learners.transfer.nearest_centroid:NearestCentroid", "nearest_centroid"),
+    Method("control", "recipes.simpleshot:SimpleShot"),
+    Method("control", "recipes.linear_probe:LinearProbe", "linear_probe"),
+    Method("control", "recipes.baseline_plus_plus:BaselinePlusPlus", "baseline_plus_plus"),
+    Method("control", "recipes.pretrain_fine_tune:PretrainFineTune", "pretrain_fine_tune"),
+    Method("control", "domains.images.contrastive_pretrain:ContrastivePretrain", "contrastive_pretrain"),
+    Method("control", "recipes.joint_training:JointTraining", "joint_training"),
+)
 SOURCES = {  # of the core: names of configs -> names in `quickstudy.tasks`
     "sinusoid": "Sinusoid",
     "gaussian_process": "GaussianProcess",

@@ -14,10 +14,17 @@ from torch.utils import _pytree as pytree
 import quickstudy as qs
 from quickstudy.artifacts.export import export
 from quickstudy.errors import CheckpointError
+from quickstudy.learners.descend import Adam
 
 
 def maml():
-    return qs.MAML(qs.models.mlp(4, 3, hidden=(5,)), inner_lr=0.2, inner_steps=2, hypergradient=qs.Truncated(1), rule=qs.Adam())
+    return qs.MAML(
+        qs.models.mlp(4, 3, hidden=(5,)),
+        inner_lr=0.2,
+        inner_steps=2,
+        hypergradient=qs.Truncated(1),
+        rule=Adam(),
+    )
 
 
 def support():
@@ -35,7 +42,12 @@ def test_a_learner_and_its_arguments_come_back(tmp_path):
     learner.save(tmp_path)
     back = qs.load(tmp_path)
     assert isinstance(back, qs.Descent)
-    assert (back.inner_lr, back.inner_steps, back.hypergradient, back.rule) == (0.2, 2, qs.Truncated(1), qs.Adam())
+    assert (back.inner_lr, back.inner_steps, back.hypergradient, back.rule) == (
+        0.2,
+        2,
+        qs.Truncated(1),
+        Adam(),
+    )
     x = torch.randn(5, 4)
     torch.testing.assert_close(back.adapt(task)(x), learner.adapt(task)(x), rtol=0, atol=0)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "weights.safetensors"]

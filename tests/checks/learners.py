@@ -13,6 +13,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.learners.compare.centroid import CentredCentroid
+from quickstudy.learners.descend import Adam, Momentum
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.wrap.standardised import Standardised
 
@@ -89,8 +90,8 @@ CASES: dict[str, Case] = {
         for policy in ("support", "running", "transductive", "frozen")
     },
     "MAML, recomputed": case(lambda: qs.MAML(normed(), inner_lr=0.3, inner_steps=2, hypergradient=qs.Unrolled(recompute=True))),
-    "MAML, Adam": case(lambda: qs.MAML(network(), inner_lr=0.1, inner_steps=2, rule=qs.Adam(), clip=1.0)),
-    "MAML, momentum": case(lambda: qs.MAML(network(), inner_lr=0.1, inner_steps=2, rule=qs.Momentum())),
+    "MAML, Adam": case(lambda: qs.MAML(network(), inner_lr=0.1, inner_steps=2, rule=Adam(), clip=1.0)),
+    "MAML, momentum": case(lambda: qs.MAML(network(), inner_lr=0.1, inner_steps=2, rule=Momentum())),
     "MAML, own loss": case(lambda: qs.MAML(network(1), inner_lr=0.1, loss=lambda p, y: ((p - y) ** 4).mean()), targets),
     "MAML, every step": case(lambda: qs.MAML(network(), inner_lr=0.3, inner_steps=2, step_weights=(0.2, 0.3, 0.5))),
     "MAML, truncated": case(lambda: qs.MAML(network(), inner_lr=0.3, inner_steps=3, hypergradient=qs.Truncated(1))),

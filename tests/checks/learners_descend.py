@@ -7,11 +7,11 @@ from tests.checks.learners import FEATURES, WAYS, Case, case, network, normed, s
 from torch import nn
 
 import quickstudy as qs
-from quickstudy.learners.descend.adapter import LoRA
-from quickstudy.learners.descend.context import ContextConv4, FiLM, WithContext
 from quickstudy.learners.descend.leo import LEO
 from quickstudy.learners.descend.meta_lstm import MetaLSTM
 from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.models.context import ContextConv4, FiLM, WithContext
+from quickstudy.models.lora import LoRA
 from quickstudy.recipes.boil import BOIL
 from quickstudy.recipes.cavia import CAVIA
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus

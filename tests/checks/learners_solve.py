@@ -6,6 +6,7 @@ import torch
 from tests.checks.learners import FEATURES, WAYS, Case, case, classes, network, normed
 
 import quickstudy as qs
+from quickstudy.learners.descend import Adam
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.solve.logistic import Logistic
 from quickstudy.learners.solve.svm import SVM
@@ -37,7 +38,7 @@ CASES: dict[str, Case] = {
     "Proto-MAML, no steps": case(lambda: ProtoMAML(normed(), inner_steps=0)),
     "Proto-MAML, learned rates": case(lambda: ProtoMAML(network(), inner_lr=LearnedRates(0.05), inner_steps=2)),
     "Proto-MAML, first order": case(lambda: ProtoMAML(network(), inner_lr=0.05, hypergradient=qs.FirstOrder())),
-    "Proto-MAML, Adam": case(lambda: ProtoMAML(network(), inner_lr=0.05, inner_steps=2, rule=qs.Adam(), clip=1.0)),
+    "Proto-MAML, Adam": case(lambda: ProtoMAML(network(), inner_lr=0.05, inner_steps=2, rule=Adam(), clip=1.0)),
     "Baseline++": case(lambda: BaselinePlusPlus(network(), inner_steps=6)),
     "Baseline++, a network of one's own": case(lambda: BaselinePlusPlus(normed(), inner_steps=6)),
 }

@@ -15,6 +15,7 @@ from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule
 from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
 from quickstudy.learners.bilevel.learned_rule import LSTMRule
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.descend import Adam, LearnedRates, Momentum
 
 
 def training(steps: int = 2, student: nn.Module | None = None, **parts: object) -> qs.Learner:
@@ -41,8 +42,8 @@ def everything() -> qs.Learner:
     return training(
         student=dropped(),
         learned_start=True,
-        rule=qs.Momentum(),
-        inner_lr=qs.LearnedRates(0.2, per="tensor"),
+        rule=Momentum(),
+        inner_lr=LearnedRates(0.2, per="tensor"),
         weights=MetaWeightNet(4),
         decay=WeightDecay(0.01),
         loss=LearnedLoss(4),
@@ -58,7 +59,7 @@ CASES: dict[str, Case] = {
     "MLP rule": case(lambda: training(rule=MLPRule(4))),
     "MLP rule, gradients kept": case(lambda: training(rule=MLPRule(4, decays=(0.5, 0.9), keep_gradients=True))),
     "learned momentum": case(lambda: training(rule=LearnedMomentum(names()), steps=3)),
-    "learned rates, Adam": case(lambda: training(rule=qs.Adam(), inner_lr=qs.LearnedRates(0.05))),
+    "learned rates, Adam": case(lambda: training(rule=Adam(), inner_lr=LearnedRates(0.05))),
     "learned start": case(lambda: training(learned_start=True)),
     "Meta-Weight-Net": case(lambda: training(weights=MetaWeightNet(5))),
     "Meta-Weight-Net, normalised": case(lambda: training(weights=MetaWeightNet(5, normalised=True), student=dropped())),

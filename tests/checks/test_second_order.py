@@ -8,7 +8,7 @@ from torch.func import grad, vmap
 
 import quickstudy as qs
 from quickstudy.episode import stack
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.problem import Problem
 
 

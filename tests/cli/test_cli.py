@@ -98,7 +98,7 @@ def test_demo_in_a_small_size(tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("train", "mamal"), "`LEARNER`: expected one of maml, fomaml"),
+        (("train", "mamal"), "`LEARNER`: expected one of prototypical, matching"),
         (
             ("train", "maml", "--tasks", "cifar"),
             "`--tasks`: expected one of omniglot, strokes, sinusoid, gaussian_process, folder, csv",
@@ -237,7 +237,7 @@ def test_completion_knows_commands_learners_and_options(tmp_path):
         ("learner: {name: maml}\ntasks: {name: sinusoid}\ntrain: {seed: }", "expected a value of `train.seed`, got none"),
         ("learner: [maml", "expected a YAML file with the sections learner, tasks, network, train, got what does not parse"),
         ("maml", "expected a YAML file with the sections learner, tasks, network, train, got maml"),
-        ("tasks: {name: sinusoid}", "`LEARNER`: expected one of maml"),
+        ("tasks: {name: sinusoid}", "`LEARNER`: expected one of prototypical"),
         (None, "got no such file"),
     ],
 )

@@ -14,7 +14,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.diagnostics.cka import cka
 from quickstudy.diagnostics.diagnose import LayerRow, diagnose
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
 from quickstudy.meta.estimators.forward_mode import ForwardMode
 from quickstudy.meta.estimators.score_function import ScoreFunction

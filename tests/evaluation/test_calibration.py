@@ -106,7 +106,7 @@ def test_calibration_holds_on_fresh_tasks():
 
 
 def qs_ece(probabilities, y):
-    from quickstudy.evaluation.reliability import reliability
+    from quickstudy.evaluation.reliability_curve import reliability
 
     return reliability(probabilities, y).ece
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from quickstudy.errors import ArgumentError, ShapeError
-from quickstudy.evaluation.reliability import Reliability, reliability
+from quickstudy.evaluation.reliability_curve import Reliability, reliability
 
 
 def two(confidences):

@@ -10,11 +10,13 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
-from quickstudy.learners.bilevel.architecture import Architecture, Mixed, architectures, fixed, space
-from quickstudy.learners.bilevel.search_space import SearchCell, search_cell, search_conv
+from quickstudy.learners.bilevel.architecture import Architecture, architectures, fixed, space
+from quickstudy.meta.estimators import ForwardMode
 from quickstudy.meta.estimators.score_function import ScoreFunction
 from quickstudy.meta.executors import Threads
 from quickstudy.meta.searches.regularised_evolution import RandomSearch, RegularisedEvolution
+from quickstudy.models.mixed import Mixed
+from quickstudy.models.search_cell import SearchCell, search_cell, search_conv
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -197,4 +199,4 @@ def test_a_network_of_too_few_outputs_is_named():
 def test_forward_mode_refuses_choices_without_a_slope():
     learner = Architecture(search_cell(3, 2, width=4), steps=2, use="sampled")
     with pytest.raises(UnsupportedError, match=r"whose choices are sampled: .* Use ScoreFunction\(\) with use='sampled'"):
-        qs.meta_gradient(learner, [episode(0)], estimator=qs.ForwardMode())
+        qs.meta_gradient(learner, [episode(0)], estimator=ForwardMode())

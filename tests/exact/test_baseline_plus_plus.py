@@ -12,6 +12,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.descend import Momentum
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
@@ -63,7 +64,7 @@ def test_equals_fine_tuning_of_the_head_but_reads_the_support_once(normalisation
     embed[1].running_mean.normal_()
     seen = []
     embed[0].register_forward_hook(lambda module, args, answer: seen.append(len(args[0])))
-    options = {"inner_lr": 0.05, "inner_steps": 4, "rule": qs.Momentum(), "normalisation": normalisation}
+    options = {"inner_lr": 0.05, "inner_steps": 4, "rule": Momentum(), "normalisation": normalisation}
     probe = CosineProbe(embed, CosineClassifier(), **options).adapt(task.support)
     assert seen == [len(task.support)]
     tuned = FineTune(embed, CosineClassifier(), adapts="head", **options).adapt(task.support)

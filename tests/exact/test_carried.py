@@ -18,9 +18,9 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.bilevel.training_run import TrainingRun
-from quickstudy.linear_solvers import Identity
+from quickstudy.linear_solvers import ConjugateGradient, Exact, Identity, Neumann
 from quickstudy.meta.carried import CarriedRuns
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode
@@ -224,7 +224,11 @@ def rested(solver, steps=4000, features=4):
 
 @pytest.mark.parametrize(
     ("solver", "tolerance"),
-    [(qs.Exact(), 1e-9), (qs.Neumann(terms=3000), 1e-8), (qs.ConjugateGradient(steps=8), 1e-8)],
+    [
+        (Exact(), 1e-9),
+        (Neumann(terms=3000), 1e-8),
+        (ConjugateGradient(steps=8), 1e-8),
+    ],
     ids=["exact", "neumann", "cg"],
 )
 def test_fixed_point_is_the_closed_form(solver, tolerance):
@@ -249,7 +253,7 @@ def test_identity_is_its_own_biased_value_and_far_from_the_truth():
 
 
 def test_a_run_that_does_not_rest_is_not_exact():
-    got, want, _ = rested(qs.Exact(), steps=3)
+    got, want, _ = rested(Exact(), steps=3)
     assert float((got - want).abs().max()) > 0.05 * float(want.abs().max())
 
 

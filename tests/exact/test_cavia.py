@@ -12,7 +12,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.context import ContextConv4, FiLM, WithContext
+from quickstudy.models.context import ContextConv4, FiLM, WithContext
 from quickstudy.recipes.cavia import CAVIA
 
 

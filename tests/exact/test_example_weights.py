@@ -13,7 +13,7 @@ from quickstudy import errors
 from quickstudy.episode import stack
 from quickstudy.learners.bilevel.example_weights import LearningToReweight, MetaWeightNet, WeightPerExample
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
-from quickstudy.linear_solvers import Identity
+from quickstudy.linear_solvers import Exact, Identity
 from quickstudy.meta.carried import CarriedRuns
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.lookahead import Lookahead
@@ -49,7 +49,7 @@ def test_weights_at_rest_have_the_gradient_of_weighted_least_squares():
     with torch.no_grad():
         weights.logit.copy_(torch.linspace(-1, 1, 12))
     run = LearnedTraining(linear(), steps=120, inner_lr=0.7, weights=weights)
-    got = at_rest(run, qs.Episode(support, query), qs.Exact())
+    got = at_rest(run, qs.Episode(support, query), Exact())
     phi = weights.logit.detach().clone().requires_grad_()
     W = torch.diag(phi.sigmoid())
     theta = torch.linalg.solve(support.x.T @ W @ support.x, support.x.T @ W @ support.y)
@@ -64,7 +64,7 @@ def test_a_wrong_example_pulls_the_other_way():
     support = qs.Examples(torch.ones(5, 1), torch.tensor([[0.0], [0.0], [0.0], [0.0], [1.0]]))
     query = qs.Examples(torch.ones(4, 1), torch.zeros(4, 1))
     run = LearnedTraining(linear(1), steps=100, inner_lr=0.5, weights=WeightPerExample(5))
-    got = at_rest(run, qs.Episode(support, query), qs.Exact())
+    got = at_rest(run, qs.Episode(support, query), Exact())
     want = 2 * 0.2 * (support.y[:, 0] - 0.2) / 2.5 * 0.25
     torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-10)
     assert bool((got[:4] < 0).all())

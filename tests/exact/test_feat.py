@@ -14,6 +14,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.compare.feat import FEAT, SetToSet
 from quickstudy.learners.learner import Learner
+from quickstudy.meta.executors import Compiled
 
 
 def attend(adapts, rows, scale=2.0):
@@ -167,7 +168,7 @@ def test_compiled(monkeypatch):
     learner = FEAT(nn.Linear(6, 2), SetToSet(2, dropout=0.2), contrast=0.5)
     episodes = [an_episode(ways=2, shots=2), an_episode(ways=2, shots=2)]
     loss, want = qs.meta_gradient(learner, episodes)
-    compiled = qs.Compiled()
+    compiled = Compiled()
     got_loss, got = qs.meta_gradient(learner, episodes, executor=compiled)
     assert compiled.overflow == 0
     torch.testing.assert_close(got_loss, loss)

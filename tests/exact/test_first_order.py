@@ -7,6 +7,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.descend import LearnedRates
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -40,7 +41,7 @@ def test_learned_rates_keep_their_own_term():
     g_t = A(t_t - c), so the gradient is -(g_0 + g_1) o B(t_2 - d). Control: the last step's term alone."""
     task, network, a = Quadratic(), line(), 0.3
     phi = start(network)
-    learner = qs.Descent(network, inner_lr=qs.LearnedRates(a), inner_steps=2, hypergradient=qs.FirstOrder(), loss=half_squares)
+    learner = qs.Descent(network, inner_lr=LearnedRates(a), inner_steps=2, hypergradient=qs.FirstOrder(), loss=half_squares)
     _, gradient = qs.meta_gradient(learner, [task.episode])
     g = [task.A @ (task.theta(phi, a, t) - task.c) for t in range(2)]
     outer = task.query_gradient(task.theta(phi, a, 2))

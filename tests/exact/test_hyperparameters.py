@@ -11,7 +11,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.bilevel.hyperparameters import ConcreteDropout, LabelSmoothing, Schedule, WeightDecay
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
-from quickstudy.linear_solvers import Identity
+from quickstudy.linear_solvers import Exact, Identity, Neumann
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode
 
@@ -34,7 +34,7 @@ def test_decays_at_rest_have_the_gradient_of_ridge_regression(per):
     support, query = regression(), regression()
     run = LearnedTraining(linear(), steps=120, inner_lr=0.3, decay=WeightDecay(0.3, per=per))
     solved = lambda solver: qs.meta_gradient(run, [qs.Episode(support, query)], estimator=FixedPoint(solver))[1]
-    got = solved(qs.Exact())["decays.log_decay.0"]
+    got = solved(Exact())["decays.log_decay.0"]
     phi = run.decays.log_decay[0].detach().clone().requires_grad_()
     assert phi.shape == ((1, 3) if per == "element" else ())
     A = 2 / 12 * support.x.T @ support.x + torch.diag(phi.exp().expand(1, 3)[0])
@@ -55,13 +55,13 @@ def logistic(steps):
 def test_the_implicit_gradient_of_logistic_regression_equals_the_unrolled_one_at_the_fixed_point():
     run, episode = logistic(150)
     unrolled = qs.meta_gradient(run, [episode])[1]
-    implicit = qs.meta_gradient(run, [episode], estimator=FixedPoint(qs.Neumann(terms=300)))[1]
+    implicit = qs.meta_gradient(run, [episode], estimator=FixedPoint(Neumann(terms=300)))[1]
     largest = max(float(one.abs().max()) for one in unrolled.values())
     gap = max(float((unrolled[name] - implicit[name]).abs().max()) for name in unrolled)
     assert gap < 1e-5 * largest
     run, episode = logistic(3)  # the control: not at rest
     unrolled = qs.meta_gradient(run, [episode])[1]
-    implicit = qs.meta_gradient(run, [episode], estimator=FixedPoint(qs.Neumann(terms=300)))[1]
+    implicit = qs.meta_gradient(run, [episode], estimator=FixedPoint(Neumann(terms=300)))[1]
     assert max(float((unrolled[name] - implicit[name]).abs().max()) for name in unrolled) > 1e-2 * largest
 
 

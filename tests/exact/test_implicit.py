@@ -18,12 +18,17 @@ from torch import nn
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.linear_solvers import ConjugateGradient, Exact, Neumann
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Compiled, Threads
 from quickstudy.meta.problem import Problem
 
 STRENGTH = 1.5
-SOLVERS = [qs.ConjugateGradient(steps=6, tolerance=1e-8), qs.Neumann(terms=120), qs.Exact()]
+SOLVERS = [
+    ConjugateGradient(steps=6, tolerance=1e-8),
+    Neumann(terms=120),
+    Exact(),
+]
 
 
 def learner_on(network, solver, **options):
@@ -70,7 +75,7 @@ def deep(**options):
     """A body that does not adapt, a head that does, dropout off, and a proximal term: the head's problem is convex."""
     network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     options = {"inner_lr": 0.5, "inner_steps": 100, "strength": 0.5, "adapts": "2.*"} | options
-    learner = qs.IMAML(network, **({"solver": qs.Exact()} | options))
+    learner = qs.IMAML(network, **({"solver": Exact()} | options))
     support = qs.Examples(torch.randn(6, 3), torch.tensor([0, 1, 0, 1, 0, 1]))
     return learner, qs.Episode(support, qs.Examples(torch.randn(5, 3), torch.tensor([0, 1, 1, 0, 1])))
 
@@ -102,7 +107,7 @@ def test_parameters_learned_in_the_loss_have_their_gradient():
             return self.scale * half_squares(prediction, y)
 
     task, network = Quadratic(), line()
-    learner = learner_on(network, qs.Exact(), loss=Scaled())
+    learner = learner_on(network, Exact(), loss=Scaled())
     H = 0.8 * task.A + STRENGTH * task.I
     t = torch.linalg.solve(H, 0.8 * task.A @ task.c + STRENGTH * start(network))
     want = -torch.linalg.solve(H, task.A @ (t - task.c)) @ task.query_gradient(t)
@@ -129,7 +134,7 @@ def test_running_statistics_in_the_backward_pass_of_the_learner():
                 inner_lr=0.1,
                 inner_steps=3,
                 strength=2.0,
-                hypergradient=hypergradient(qs.Exact()),
+                hypergradient=hypergradient(Exact()),
                 normalisation="running",
             ),
             [episode],
@@ -147,7 +152,7 @@ def test_memory_does_not_grow_with_the_steps():
     def size(learner):
         return nodes(learner.loss(task.episode))
 
-    short, long = (size(learner_on(line(), qs.ConjugateGradient(), inner_steps=k)) for k in (2, 200))
+    short, long = (size(learner_on(line(), ConjugateGradient(), inner_steps=k)) for k in (2, 200))
     assert short == long
     assert size(qs.MAML(line(), inner_steps=20)) > 3 * size(qs.MAML(line(), inner_steps=2))
 
@@ -158,7 +163,7 @@ def test_memory_does_not_grow_with_the_steps():
 def test_residual_is_recorded():
     """One step of conjugate gradient leaves v - Hu with u = (v'v / v'Hv) v; its length over v's is logged as "residual"."""
     task, network = Quadratic(), line()
-    learner = learner_on(network, qs.ConjugateGradient(steps=1))
+    learner = learner_on(network, ConjugateGradient(steps=1))
     log = learner.copied().outcome(task.episode, Context()).log
     H = task.A + STRENGTH * task.I
     v = task.query_gradient(resting_point(task, start(network)))
@@ -171,20 +176,20 @@ def test_residual_is_recorded():
 def test_missed_tolerance_raises_with_its_residual(executor):
     """In every executor: inside a transform u becomes NaN, and the loop says why. Control: without tolerance none is raised."""
     task = Quadratic()
-    learner = learner_on(line(), qs.ConjugateGradient(steps=1, tolerance=1e-3))
+    learner = learner_on(line(), ConjugateGradient(steps=1, tolerance=1e-3))
     with pytest.raises(errors.ConvergenceError) as caught:
         qs.meta_gradient(learner, [task.episode, task.episode], executor=executor)
     assert "`solver=ConjugateGradient(tolerance=...)`: expected a relative residual of at most 0.001 within 1 steps" in str(
         caught.value
     )
     assert "Raise `steps`, raise `strength`, or leave `tolerance` out" in str(caught.value)
-    measured = learner_on(line(), qs.ConjugateGradient(steps=1)).copied().outcome(task.episode, Context()).log["residual"]
+    measured = learner_on(line(), ConjugateGradient(steps=1)).copied().outcome(task.episode, Context()).log["residual"]
     torch.testing.assert_close(caught.value.residual, float(measured))
 
 
 def test_missed_tolerance_raises_from_the_learner_too():
     task = Quadratic()
-    learner = learner_on(line(), qs.ConjugateGradient(steps=1, tolerance=1e-3))
+    learner = learner_on(line(), ConjugateGradient(steps=1, tolerance=1e-3))
     loss = half_squares(learner(task.episode.support, task.episode.query.x), task.episode.query.y)
     with pytest.raises(errors.ConvergenceError, match=r"relative residual of at most 0\.001"):
         loss.backward()
@@ -195,7 +200,7 @@ def test_negative_curvature_raises(executor):
     """A concave inner loss rests nowhere: its Hessian lI - A has negative directions. Control: a strength above A's 2."""
     task = Quadratic()
     options = {"inner_lr": 0.01, "inner_steps": 1, "loss": lambda p, y: -half_squares(p, y)}
-    solver = qs.ConjugateGradient(steps=4)
+    solver = ConjugateGradient(steps=4)
     with pytest.raises(errors.ConvergenceError, match=r"positive curvature.*got a direction of negative curvature.*strength"):
         qs.meta_gradient(learner_on(line(), solver, strength=0.1, **options), [task.episode], executor=executor)
     qs.meta_gradient(learner_on(line(), solver, strength=2.5, **options), [task.episode], executor=executor)
@@ -206,10 +211,10 @@ def test_neumann_series_that_diverges_raises(executor):
     """The largest curvature is 2 + l = 3.5, so a rate of 0.7 does not contract, and 0.5 does."""
     task = Quadratic()
     with pytest.raises(errors.ConvergenceError, match=r"below 2 / \(largest curvature\), got a series whose residual grew"):
-        qs.meta_gradient(learner_on(line(), qs.Neumann(terms=50, rate=0.7)), [task.episode], executor=executor)
-    qs.meta_gradient(learner_on(line(), qs.Neumann(terms=50, rate=0.5)), [task.episode], executor=executor)
+        qs.meta_gradient(learner_on(line(), Neumann(terms=50, rate=0.7)), [task.episode], executor=executor)
+    qs.meta_gradient(learner_on(line(), Neumann(terms=50, rate=0.5)), [task.episode], executor=executor)
 
 
 def test_compiled_may_serve_the_surrogate():
     """It has no autograd.Function, whose backward torch.compile would drop (test_torch_faults.py)."""
-    assert Compiled().refusal(Problem(learner_on(line(), qs.ConjugateGradient()), Backprop())) is None
+    assert Compiled().refusal(Problem(learner_on(line(), ConjugateGradient()), Backprop())) is None

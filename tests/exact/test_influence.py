@@ -12,6 +12,7 @@ from benchmarks.influence import STEPS, Influence, influence, optimum, regret, r
 from tests.meta.runs import over_the_run
 
 import quickstudy as qs
+from quickstudy.meta.estimators import ForwardMode, PersistentEvolution
 
 WINDOW, RUNS = 5, 2
 
@@ -38,7 +39,7 @@ def mean_gradient(estimator, theta, steps, window, seed=0):
 def test_the_cut_gradient_is_wrong_by_its_exact_amount_and_in_sign(theta):
     truth, cut = by_hand(theta, 150, WINDOW)
     assert abs(mean_gradient(qs.Backprop(), theta, 150, 150) - truth) < 1e-10
-    assert abs(mean_gradient(qs.ForwardMode(), theta, 150, WINDOW) - truth) < 1e-10
+    assert abs(mean_gradient(ForwardMode(), theta, 150, WINDOW) - truth) < 1e-10
     assert abs(mean_gradient(qs.Backprop(), theta, 150, WINDOW) - cut) < 1e-10
     if theta > 0:
         assert truth > 1
@@ -48,7 +49,7 @@ def test_the_cut_gradient_is_wrong_by_its_exact_amount_and_in_sign(theta):
 def test_persistent_evolution_covers_the_truth_and_evolution_the_cut_one():
     truth, cut = (float(value) for value in by_hand(0.3, 150, WINDOW))
     for estimator, mine, other in (
-        (qs.PersistentEvolution(population=200, sigma=0.05), truth, cut),
+        (PersistentEvolution(population=200, sigma=0.05), truth, cut),
         (qs.Evolution(population=200, sigma=0.05, ranks=False), cut, truth),
     ):
         got = torch.tensor([mean_gradient(estimator, 0.3, 150, WINDOW, seed) for seed in range(6)])

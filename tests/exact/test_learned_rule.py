@@ -18,7 +18,8 @@ from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule, scaled
 from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
 from quickstudy.learners.bilevel.learned_rule import LSTMRule, log_and_sign
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.learners.descend import LearnedRates
+from quickstudy.meta.estimators.backprop import Backprop
 
 P = 10.0
 
@@ -251,4 +252,4 @@ def test_what_rules_refuse():
     with pytest.raises(errors.UnsupportedError, match=r"`decay`: .*acts through the gradient.*LSTMRule\(keep_gradients=True\)"):
         LearnedTraining(student(), rule=LSTMRule(4), decay=WeightDecay(0.1))
     with pytest.raises(errors.UnsupportedError, match=r"`inner_lr`: .*Use Schedule"):
-        LearnedTraining(student(), inner_lr=qs.LearnedRates(per_step=True))
+        LearnedTraining(student(), inner_lr=LearnedRates(per_step=True))

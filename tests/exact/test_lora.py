@@ -12,7 +12,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend.adapter import LoRA
+from quickstudy.models.lora import LoRA
 
 
 @pytest.mark.parametrize("make", [lambda: qs.models.mlp(6, 3, hidden=(8,)), lambda: qs.models.conv4(5, channels=4, size=16)])

@@ -15,6 +15,7 @@ from quickstudy import errors
 from quickstudy.learners.compare.learned_metric import LearnedMetric, ScaledDistance
 from quickstudy.learners.compare.matching import FullContext, MatchingNetwork
 from quickstudy.learners.functional import unit
+from quickstudy.meta.executors import Compiled
 from quickstudy.models.lstm_cell import LSTMCell
 
 
@@ -200,7 +201,7 @@ def test_compiled(monkeypatch):
     learner = MatchingNetwork(nn.Linear(6, 2), FullContext(2, steps=1))
     episodes = [an_episode(ways=2, shots=1), an_episode(ways=2, shots=1)]
     loss, want = qs.meta_gradient(learner, episodes)
-    compiled = qs.Compiled()
+    compiled = Compiled()
     got_loss, got = qs.meta_gradient(learner, episodes, executor=compiled)
     assert compiled.overflow == 0
     torch.testing.assert_close(got_loss, loss)

@@ -13,6 +13,7 @@ from torch.func import functional_call
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
+from quickstudy.learners.descend import LearnedRates
 from quickstudy.learners.descend.meta_lstm import MetaLSTM, flat, preprocessed, unflat
 
 A = 0.3
@@ -32,7 +33,11 @@ def test_without_gates_it_is_first_order_maml(k):
     task, network = Quadratic(), line()
     learner = gates_off(MetaLSTM(network, inner_steps=k, inner_lr=A, loss=half_squares))
     first = qs.Descent(
-        network, inner_lr=qs.LearnedRates(A, per="tensor"), inner_steps=k, loss=half_squares, hypergradient=qs.FirstOrder()
+        network,
+        inner_lr=LearnedRates(A, per="tensor"),
+        inner_steps=k,
+        loss=half_squares,
+        hypergradient=qs.FirstOrder(),
     )
     loss, want = qs.meta_gradient(first, [task.episode])
     got_loss, got = qs.meta_gradient(learner, [task.episode])

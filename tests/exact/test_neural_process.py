@@ -252,7 +252,7 @@ def test_support_sets_that_it_cannot_read():
 @pytest.mark.parametrize("attentive", [False, True])
 def test_it_is_saved_with_its_pooling(attentive, tmp_path):
     """MeanPooling has no __init__ of its own: nothing of torch's is asked for."""
-    learner = qs.NeuralProcess(pooling=qs.CrossAttention(1, 8, 2) if attentive else qs.MeanPooling(), width=8)
+    learner = qs.NeuralProcess(pooling=CrossAttention(1, 8, 2) if attentive else MeanPooling(), width=8)
     learner.save(tmp_path)
     loaded = qs.load(tmp_path)
     assert type(loaded.pooling) is type(learner.pooling)

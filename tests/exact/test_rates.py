@@ -5,6 +5,7 @@ import torch
 from tests.exact.quadratic import Quadratic, assert_slopes_agree, far, finite_differences, half_squares, line, start
 
 import quickstudy as qs
+from quickstudy.learners.descend import SGD, Adam, LearnedRates, Momentum
 
 A = 0.3
 
@@ -39,20 +40,21 @@ def test_a_rate_per_tensor_is_the_sum_over_its_weights():
     task, network = Quadratic(), line()
     gradients = [
         qs.meta_gradient(
-            qs.MAML(network, inner_lr=qs.LearnedRates(A, per=per), inner_steps=2, loss=half_squares), [task.episode]
+            qs.MAML(network, inner_lr=LearnedRates(A, per=per), inner_steps=2, loss=half_squares),
+            [task.episode],
         )[1]["rates.rate.0"]
         for per in ("tensor", "element")
     ]
     torch.testing.assert_close(gradients[0], gradients[1].sum())
 
 
-@pytest.mark.parametrize("rule", [qs.SGD(), qs.Momentum(), qs.Adam()], ids=repr)
+@pytest.mark.parametrize("rule", [SGD(), Momentum(), Adam()], ids=repr)
 @pytest.mark.parametrize("recompute", [False, True])
 def test_rates_by_finite_differences(rule, recompute):
     """Every rule takes its step size as part of phi."""
     learner = qs.Descent(
         line(),
-        inner_lr=qs.LearnedRates(0.2),
+        inner_lr=LearnedRates(0.2),
         inner_steps=3,
         rule=rule,
         loss=half_squares,

@@ -9,6 +9,7 @@ from torch.func import grad, vjp
 import quickstudy as qs
 from quickstudy.forward.blueprint import Blueprint
 from quickstudy.forward.context import Context
+from quickstudy.learners.descend import Adam, LearnedRates
 from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.recompute import recomputed
 from quickstudy.meta.executors import Threads
@@ -34,7 +35,7 @@ def episodes():
 
 
 def learner_on(network, recompute, **options):
-    options = {"inner_lr": qs.LearnedRates(0.2), "inner_steps": 3, "adapts": ["norm.*", "head.*"]} | options
+    options = {"inner_lr": LearnedRates(0.2), "inner_steps": 3, "adapts": ["norm.*", "head.*"]} | options
     return qs.Descent(network, hypergradient=qs.Unrolled(recompute=recompute), **options)
 
 
@@ -43,7 +44,7 @@ def learner_on(network, recompute, **options):
 def test_it_equals_the_plain_unroll(normalisation, executor):
     """Learned rates, dropout on, a proximal term, Adam with clipping; to 1e-12. Control: another dropout seed differs."""
     network, batch = Network(), episodes()
-    options = {"normalisation": normalisation, "rule": qs.Adam(), "clip": 0.5, "strength": 0.3}
+    options = {"normalisation": normalisation, "rule": Adam(), "clip": 0.5, "strength": 0.3}
     (loss, plain), (again, ours), (_, other) = (
         qs.meta_gradient(learner_on(network, recompute, **options), batch, executor=executor, seed=seed)
         for recompute, seed in ((False, 0), (True, 0), (True, 1))

@@ -7,6 +7,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.executors import Threads
 
 
@@ -19,7 +20,7 @@ def test_direction_is_phi_minus_tk(k):
     task, network, a = Quadratic(), line(), 0.3
     phi = start(network)
     learner = qs.Descent(network, inner_lr=a, inner_steps=k, loss=half_squares)
-    loss, gradient = qs.meta_gradient(learner, [task.episode], estimator=qs.ReptileDirection())
+    loss, gradient = qs.meta_gradient(learner, [task.episode], estimator=ReptileDirection())
     exact = (task.I - task.M(a, k)) @ (phi - task.c)
     torch.testing.assert_close(gradient["network.weight"][0], exact, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(loss, exact @ exact / 2)
@@ -36,7 +37,7 @@ def test_all_examples_trains_on_the_query_too():
     task, network, a = Quadratic(), line(), 0.1
     phi = start(network)
     learner = qs.Descent(network, inner_lr=a, inner_steps=1, loss=half_squares)
-    _, gradient = qs.meta_gradient(learner, [task.episode], estimator=qs.ReptileDirection(all_examples=True))
+    _, gradient = qs.meta_gradient(learner, [task.episode], estimator=ReptileDirection(all_examples=True))
     exact = a * (task.A @ (phi - task.c) + task.B @ (phi - task.d))
     torch.testing.assert_close(gradient["network.weight"][0], exact)
     assert far(exact, a * task.A @ (phi - task.c))
@@ -48,7 +49,7 @@ def test_direction_of_an_outer_step(executor):
     tasks, network, a, epsilon = [Quadratic(0), Quadratic(1)], line(), 0.3, 0.5
     phi = start(network)
     learner = qs.Descent(network, inner_lr=a, inner_steps=2, loss=half_squares)
-    _, gradient = qs.meta_gradient(learner, [task.episode for task in tasks], estimator=qs.ReptileDirection(), executor=executor)
+    _, gradient = qs.meta_gradient(learner, [task.episode for task in tasks], estimator=ReptileDirection(), executor=executor)
     ends = sum(task.theta(phi, a, 2) for task in tasks) / 2
     torch.testing.assert_close(phi - epsilon * gradient["network.weight"][0], phi + epsilon * (ends - phi))
 
@@ -57,7 +58,7 @@ def test_what_does_not_adapt_has_no_direction():
     """A parameter outside `adapts` is no part of theta, so its direction is 0."""
     network = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     learner = qs.Descent(network, inner_lr=0.3, inner_steps=2, adapts="2.*")
-    _, gradient = qs.meta_gradient(learner, [Quadratic().episode], estimator=qs.ReptileDirection())
+    _, gradient = qs.meta_gradient(learner, [Quadratic().episode], estimator=ReptileDirection())
     assert float(gradient["network.0.weight"].abs().max()) == 0
     assert float(gradient["network.2.weight"].abs().max()) > 0
 
@@ -65,4 +66,4 @@ def test_what_does_not_adapt_has_no_direction():
 def test_a_learner_that_adapts_no_parameters_is_refused():
     episode = qs.Episode(qs.Examples(torch.randn(2, 4), torch.arange(2)), qs.Examples(torch.randn(2, 4), torch.arange(2)))
     with pytest.raises(errors.UnsupportedError, match=r"`estimator`.*Prototypical.*adapts no parameters.*Use Backprop\(\)"):
-        qs.meta_gradient(qs.Prototypical(nn.Linear(4, 3)), [episode], estimator=qs.ReptileDirection())
+        qs.meta_gradient(qs.Prototypical(nn.Linear(4, 3)), [episode], estimator=ReptileDirection())

@@ -7,15 +7,22 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.descend import SGD, Adam, Momentum
 from quickstudy.learners.descend import rule as rules
 from quickstudy.learners.descend.rule import clip_by_norm
 
 RULES = {
-    "sgd": (qs.SGD(), lambda p: torch.optim.SGD(p, lr=0.1)),
-    "momentum": (qs.Momentum(0.8), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8)),
-    "nesterov": (qs.Momentum(0.8, nesterov=True), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True)),
-    "adam": (qs.Adam(), lambda p: torch.optim.Adam(p, lr=0.1)),
-    "adam, no first moment": (qs.Adam(b1=0.0, b2=0.9, eps=1e-4), lambda p: torch.optim.Adam(p, 0.1, (0.0, 0.9), 1e-4)),
+    "sgd": (SGD(), lambda p: torch.optim.SGD(p, lr=0.1)),
+    "momentum": (Momentum(0.8), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8)),
+    "nesterov": (
+        Momentum(0.8, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True),
+    ),
+    "adam": (Adam(), lambda p: torch.optim.Adam(p, lr=0.1)),
+    "adam, no first moment": (
+        Adam(b1=0.0, b2=0.9, eps=1e-4),
+        lambda p: torch.optim.Adam(p, 0.1, (0.0, 0.9), 1e-4),
+    ),
 }
 
 
@@ -61,7 +68,7 @@ def test_momentum_closed_form():
     d t_2/d phi = I - a(1 + mu) A - a A J_1. Control: mu = 0."""
     task, network, a, mu = Quadratic(), line(), 0.3, 0.7
     phi = start(network)
-    learner = qs.Descent(network, inner_lr=a, inner_steps=2, rule=qs.Momentum(mu), loss=half_squares)
+    learner = qs.Descent(network, inner_lr=a, inner_steps=2, rule=Momentum(mu), loss=half_squares)
     _, gradient = qs.meta_gradient(learner, [task.episode])
     g0 = task.A @ (phi - task.c)
     g1 = task.A @ (phi - a * g0 - task.c)
@@ -85,7 +92,7 @@ def dead_input():
 @pytest.mark.parametrize("recompute", [False, True])
 def test_adam_is_finite_where_a_weight_gets_no_gradient(recompute):
     network, episode = dead_input()
-    learner = qs.Descent(network, inner_lr=0.1, inner_steps=3, rule=qs.Adam(), hypergradient=qs.Unrolled(recompute=recompute))
+    learner = qs.Descent(network, inner_lr=0.1, inner_steps=3, rule=Adam(), hypergradient=qs.Unrolled(recompute=recompute))
     _, gradient = qs.meta_gradient(learner, [episode])
     assert all(bool(one.isfinite().all()) for one in gradient.values())
     assert float(gradient["network.0.weight"][:, 2].abs().max()) > 1e-4  # the query still sees those weights
@@ -97,7 +104,7 @@ def test_a_naive_square_root_gives_nan(monkeypatch):
     monkeypatch.setattr(rules, "_safe_sqrt", torch.sqrt)
     network, episode = dead_input()
     with pytest.raises(errors.NotFiniteError, match=r"in task 0 of the batch.*network\.0\.weight"):
-        qs.meta_gradient(qs.Descent(network, inner_lr=0.1, inner_steps=3, rule=qs.Adam()), [episode])
+        qs.meta_gradient(qs.Descent(network, inner_lr=0.1, inner_steps=3, rule=Adam()), [episode])
 
 
 # ---- clipping ----------------------------------------------------------------------------------------------------------

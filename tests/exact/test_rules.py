@@ -10,7 +10,7 @@ from quickstudy import errors
 from quickstudy.forward.call import call
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Loop
 from quickstudy.meta.problem import Problem
 

@@ -15,7 +15,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.outer.outer import Descending
 from quickstudy.meta.problem import Answer, Problem

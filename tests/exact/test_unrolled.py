@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.descend import LearnedRates
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -68,7 +69,7 @@ def test_nonlinear_network_by_gradcheck():
 def test_every_phi_by_finite_differences():
     """A body that stands still, a head that adapts, learned rates: each has a slope, and the gradient has it."""
     network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
-    learner = qs.MAML(network, inner_lr=qs.LearnedRates(0.2), inner_steps=3, adapts="2.*")
+    learner = qs.MAML(network, inner_lr=LearnedRates(0.2), inner_steps=3, adapts="2.*")
     episode = qs.Episode(qs.Examples(torch.randn(5, 3), torch.randn(5, 1)), qs.Examples(torch.randn(6, 3), torch.randn(6, 1)))
     assert_slopes_agree(finite_differences(learner, [episode]))
 

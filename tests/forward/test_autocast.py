@@ -6,6 +6,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.meta.executors import Threads
 
 
 class Sees(nn.Module):
@@ -23,7 +24,7 @@ class Sees(nn.Module):
         return y.to(x.dtype)
 
 
-@pytest.mark.parametrize("executor", ["loop", qs.Threads(2)], ids=["loop", "threads"])
+@pytest.mark.parametrize("executor", ["loop", Threads(2)], ids=["loop", "threads"])
 def test_an_outer_autocast_is_respected(executor):
     learner = qs.MAML(Sees().float(), inner_steps=1)
     draw = lambda: qs.Examples(torch.randn(2, 5, 6).float(), torch.randn(2, 5, 1).float())

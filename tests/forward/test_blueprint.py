@@ -25,6 +25,7 @@ from quickstudy import errors
 from quickstudy.forward.blueprint import Blueprint, Snapshot, constant, share
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
+from quickstudy.meta.executors import Threads
 
 RATE, STEPS = 0.1, 2
 
@@ -82,7 +83,7 @@ def test_what_torch_func_refuses_is_served_by_loop_and_threads(name, order):
     net, episodes = made(WEIGHTS[name]), [an_episode(), an_episode()]
     learner = (qs.MAML if order == 2 else qs.FOMAML)(net, inner_lr=RATE, inner_steps=STEPS)
     loss, gradient = qs.meta_gradient(learner, episodes)
-    other_loss, other = qs.meta_gradient(learner, episodes, executor=qs.Threads(2))
+    other_loss, other = qs.meta_gradient(learner, episodes, executor=Threads(2))
     assert torch.equal(loss, other_loss)
     assert all(torch.equal(gradient[key], other[key]) for key in gradient)
     assert any(float(one.abs().max()) > 1e-6 for one in gradient.values())

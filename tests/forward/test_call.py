@@ -42,7 +42,7 @@ LEARNERS = {
     "NearestCentroid": lambda: qs.NearestCentroid(TwoInputs()),
     "from_backbone": lambda: from_backbone(TwoInputs()),
     "from_backbone, ridge": lambda: from_backbone(TwoInputs(), head="ridge"),
-    "LoRA": lambda: qs.MAML(qs.LoRA(TwoInputs(WAYS), rank=1), adapts="lora_*"),
+    "LoRA": lambda: qs.MAML(qs.models.LoRA(TwoInputs(WAYS), rank=1), adapts="lora_*"),
 }
 
 

@@ -10,6 +10,7 @@ import quickstudy as qs
 from quickstudy.forward import draws
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import ANSWERS, Forward
+from quickstudy.meta.executors import Threads
 from quickstudy.random import stateless_normal, stateless_uniform
 
 
@@ -28,7 +29,7 @@ def test_one_seed_gives_one_gradient_in_every_executor(name):
     learner, batch = qs.MAML(made(RANDOM[name]), inner_lr=0.1, inner_steps=2), episodes()
     _, loop = qs.meta_gradient(learner, batch)
     state = torch.get_rng_state()
-    for executor in ("loop", qs.Threads(2), qs.Threads(8)):
+    for executor in ("loop", Threads(2), Threads(8)):
         torch.randn(3)  # the global state has no say
         _, again = qs.meta_gradient(learner, batch, executor=executor)
         assert all(torch.equal(loop[key], again[key]) for key in loop), executor

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.learners.wrap import Standardised
 
 WAYS, D, TASKS, CALLS = 3, 6, 10, 40
 
@@ -28,8 +29,8 @@ LEARNERS = {
     "Prototypical": lambda: qs.Prototypical(embed(), normalisation="support"),
     "Ridge": lambda: qs.R2D2(embed()),
     "PretrainFineTune": lambda: prepared(qs.PretrainFineTune(embed())),
-    "LoRA": lambda: qs.MAML(qs.LoRA(embed(WAYS), rank=1), adapts="lora_*"),
-    "Standardised": lambda: qs.Standardised(qs.MAML(embed(WAYS), inner_steps=1)),
+    "LoRA": lambda: qs.MAML(qs.models.LoRA(embed(WAYS), rank=1), adapts="lora_*"),
+    "Standardised": lambda: Standardised(qs.MAML(embed(WAYS), inner_steps=1)),
     "Ensemble": lambda: qs.Ensemble(qs.Prototypical(embed()), 2),
 }
 

@@ -15,6 +15,7 @@ from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule
 from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
 from quickstudy.learners.bilevel.learned_rule import LSTMRule
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.descend import Adam
 from quickstudy.optim import Learned
 
 
@@ -167,7 +168,7 @@ def test_what_is_refused(tmp_path):
     qs.Prototypical(qs.models.mlp(5, 3)).save(tmp_path / "prototypical")
     with pytest.raises(errors.CheckpointError, match=r"with a learned update rule.*got Prototypical with no rule"):
         Learned.load(tmp_path / "prototypical", net.parameters())
-    LearnedTraining(qs.models.mlp(5, 3), rule=qs.Adam()).save(tmp_path / "adam")
+    LearnedTraining(qs.models.mlp(5, 3), rule=Adam()).save(tmp_path / "adam")
     with pytest.raises(errors.CheckpointError, match="got LearnedTraining with Adam"):
         Learned.load(tmp_path / "adam", net.parameters())
     optimizer = Learned(net.parameters(), LearnedMomentum(NAMES))

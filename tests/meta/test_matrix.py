@@ -29,9 +29,10 @@ from quickstudy import errors
 from quickstudy.forward.context import Context
 from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.wrap.tables import Tables
-from quickstudy.linear_solvers import Identity
+from quickstudy.linear_solvers import ConjugateGradient, Exact, Identity, Neumann
 from quickstudy.meta.carried import CarriedRuns
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators import ReptileDirection
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution, perturbations
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode
@@ -265,7 +266,7 @@ def test_refusals_name_what_serves(name, monkeypatch):
             qs.meta_gradient(learner, [episode], estimator=Lookahead())
     if type(learner).adapted is qs.Learner.adapted:
         with pytest.raises(errors.UnsupportedError, match=r"adapts no parameters.*Use Backprop\(\)"):
-            qs.meta_gradient(learner, [episode], estimator=qs.ReptileDirection())
+            qs.meta_gradient(learner, [episode], estimator=ReptileDirection())
 
 
 RUNS = [name for name in names() if name.startswith("runs: ")]
@@ -289,7 +290,11 @@ def test_lookahead_of_runs(name, order, monkeypatch):
     assert (float(want.abs().max()) > 1e-6) == (order == 2)  # neither acts on the outer loss directly
 
 
-@pytest.mark.parametrize("solver", [qs.Exact(), qs.Neumann(terms=500), Identity(1.0)], ids=["exact", "neumann", "identity"])
+@pytest.mark.parametrize(
+    "solver",
+    [Exact(), Neumann(terms=500), Identity(1.0)],
+    ids=["exact", "neumann", "identity"],
+)
 def test_fixed_point_of_a_run_at_rest(solver, monkeypatch):
     """At rest: the slope of a long run; with the identity, that of the last step alone."""
     learner, episode = built("runs: Decays", monkeypatch)
@@ -394,9 +399,9 @@ HYPERGRADIENTS = {
     "Truncated(0)": qs.Truncated(0),
     "Truncated(2)": qs.Truncated(2),
     "Truncated(9)": qs.Truncated(9),
-    "Implicit, CG": qs.Implicit(qs.ConjugateGradient(steps=8)),
-    "Implicit, Neumann": qs.Implicit(qs.Neumann(terms=80)),
-    "Implicit, exact": qs.Implicit(qs.Exact()),
+    "Implicit, CG": qs.Implicit(ConjugateGradient(steps=8)),
+    "Implicit, Neumann": qs.Implicit(Neumann(terms=80)),
+    "Implicit, exact": qs.Implicit(Exact()),
     "Implicit, identity": qs.Implicit(Identity()),
 }
 

@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, CheckpointError, NotFiniteError, UnsupportedError
+from quickstudy.meta.estimators import ForwardMode, Lookahead
 from quickstudy.meta.executors import Loop
 from quickstudy.meta.outer.outer import Descending, LeftOut, clip_by_global_norm
 from quickstudy.meta.problem import Answer
@@ -306,12 +307,16 @@ def prototypical():
     return qs.Prototypical(Noisy(), normalisation="running"), qs.tasks.GaussianClasses(ways=3, dim=4, shots=2, queries=3)
 
 
-CARRIED = {"Backprop": qs.Backprop(), "Lookahead": qs.Lookahead(), "ForwardMode": qs.ForwardMode()}
+CARRIED = {
+    "Backprop": qs.Backprop(),
+    "Lookahead": Lookahead(),
+    "ForwardMode": ForwardMode(),
+}
 
 
 def of(estimator):
     learner, tasks = weighted()
-    return learner, (streams(window=1) if isinstance(estimator, qs.Lookahead) else tasks), estimator
+    return learner, (streams(window=1) if isinstance(estimator, Lookahead) else tasks), estimator
 
 
 CASES = {

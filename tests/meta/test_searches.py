@@ -13,10 +13,10 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.choice import Choice, drawn
 from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.linear_solvers import ConjugateGradient
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution, centred_ranks, scored
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode
@@ -24,6 +24,7 @@ from quickstudy.meta.estimators.lookahead import Lookahead
 from quickstudy.meta.estimators.score_function import ScoreFunction
 from quickstudy.meta.searches.cmaes import CMAES
 from quickstudy.meta.searches.population_based import PopulationBased
+from quickstudy.models.choice import Choice, drawn
 from quickstudy.tasks import TaskDistribution
 from quickstudy.tasks.distribution.streams import Streams
 from quickstudy.tasks.synthetic.quadratic import Quadratic, half_squares
@@ -130,7 +131,7 @@ def test_an_error_of_an_inner_solver_is_a_score_too():
     """The proximal strength of this iMAML is too small for CG's curvature: the loop raises, evolution does not."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
-    learner = qs.IMAML(net, inner_lr=0.1, inner_steps=1, strength=0.01, solver=qs.ConjugateGradient(steps=20, tolerance=1e-14))
+    learner = qs.IMAML(net, inner_lr=0.1, inner_steps=1, strength=0.01, solver=ConjugateGradient(steps=20, tolerance=1e-14))
     with pytest.raises(errors.QuickstudyError):
         qs.meta_gradient(learner, batch())
     with pytest.raises(errors.NotFiniteError, match="population"):

@@ -8,6 +8,7 @@ import torch
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.forward.context import Context
+from quickstudy.meta.estimators import ReptileDirection
 
 QUIET = {"progress": False, "executor": "vmap"}
 
@@ -141,14 +142,14 @@ def test_reptile_moves_towards_the_adapted():
     torch.manual_seed(0)
     trained = qs.Reptile(qs.models.mlp(1, 1, hidden=(8,)), outer_lr=1.0)
     batch = qs.tasks.Sinusoid().train.sample(1, generator=torch.Generator().manual_seed(3))
-    _, direction = qs.meta_gradient(trained, batch, estimator=qs.ReptileDirection())
+    _, direction = qs.meta_gradient(trained, batch, estimator=ReptileDirection())
     adapted = trained.adapted(trained.copied().state(batch[0].support, Context()))
     for name, parameter in trained.named_parameters():
         torch.testing.assert_close(direction[name], (parameter - adapted[name]).detach(), rtol=1e-5, atol=1e-7)
 
 
 def test_reptile_for_a_learner_that_adapts_nothing_is_refused():
-    outer = qs.Gradient(qs.ReptileDirection())
+    outer = qs.Gradient(ReptileDirection())
     with pytest.raises(UnsupportedError, match=r"`estimator`: expected one that serves Prototypical, .* Use Backprop\(\)"):
         qs.meta_train(
             qs.Prototypical(torch.nn.Linear(16, 4)),

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 import quickstudy as qs
+from quickstudy.evaluation import Evaluation
+from quickstudy.meta.loop import TrainingResult
 from quickstudy.report import write_report
 
 VOID = ("meta", "img")
@@ -62,7 +64,7 @@ def images() -> qs.tasks.TaskFamily:
 
 
 @functools.cache
-def report() -> tuple[Path, qs.Evaluation, list[qs.Evaluation], qs.TrainingResult]:
+def report() -> tuple[Path, Evaluation, list[Evaluation], TrainingResult]:
     """The report's file, its evaluation, its controls and its run."""
     torch.manual_seed(0)
     learner, tasks = qs.MAML(qs.models.mlp(256, 3, hidden=(16,)), inner_lr=0.3, inner_steps=2), images()

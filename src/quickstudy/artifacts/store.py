@@ -16,6 +16,7 @@ import dataclasses
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,9 @@ SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a fun
     for one in vars(space).values()
     if inspect.isclass(one) and issubclass(one, kind) and one is not kind
 } | {"cosine": cosine}
+ROOMS = tuple(
+    f"quickstudy.{room}" for room in ("models", "targets", "linear_solvers", "learners", "meta", "evaluation", "domains")
+)
 READY = Path(__file__).parents[1] / "pretrained"  # learners that come along
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
@@ -323,16 +327,10 @@ def _decode_own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name:
 
 
 def _classes() -> dict[str, type]:
-    """Every class that a config may name: the public ones of quickstudy and of its models."""
-    import quickstudy
-    from quickstudy import models, targets
-
-    spaces = (vars(quickstudy), vars(models), vars(targets))
-    return {cls.__name__: cls for space in spaces for cls in space.values() if isinstance(cls, type) and _storable(cls)}
-
-
-def _storable(cls: type) -> bool:
-    return cls.__module__.startswith("quickstudy.") and (issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls))
+    """Every class that a config may name: the networks, learners, and their parts that quickstudy's packages hand on."""
+    packages = [module for name, module in sys.modules.copy().items() if name.startswith(ROOMS) and hasattr(module, "__path__")]
+    handed_on = [cls for package in packages for cls in vars(package).values() if isinstance(cls, type)]
+    return {cls.__name__: cls for cls in handed_on if issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls)}
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

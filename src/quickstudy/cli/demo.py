@@ -11,6 +11,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.evaluation import Evaluation
 from quickstudy.randomness import seeded
 from quickstudy.tasks import TaskFamily
 
@@ -74,13 +75,13 @@ def _train(learner: qs.Learner, tasks: TaskFamily, options: object, *, tasks_per
 
 def _score(
     learner: qs.Learner, tasks: TaskFamily, options: object, name: str, steps: int | None = None
-) -> tuple[str, qs.Evaluation]:
+) -> tuple[str, Evaluation]:
     _say(f"scoring {name} ...")
     episodes, seed = options.episodes, options.seed  # type: ignore[attr-defined]
     return name, qs.evaluate(learner, tasks.test, episodes, seed, steps)
 
 
-def _print_table(rows: list[tuple[str, qs.Evaluation]], episodes: int) -> None:
+def _print_table(rows: list[tuple[str, Evaluation]], episodes: int) -> None:
     width = max(len(name) for name, _ in rows)
     print(f"\nAccuracy on characters never seen in meta-training: 5-way 1-shot, {episodes} tasks of 75 queries, 95 % intervals\n")
     for name, result in sorted(rows, key=lambda row: row[1].mean):

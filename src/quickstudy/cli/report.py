@@ -12,6 +12,7 @@ import quickstudy as qs
 from quickstudy.artifacts.run import Run
 from quickstudy.cli.config import EASY, add_controls, build
 from quickstudy.cli.names import LEARNERS, named
+from quickstudy.evaluation import Evaluation
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.report import write_report
 from quickstudy.report.write import REPORT
@@ -30,7 +31,7 @@ def report(argv: list[str]) -> int:
     return 0
 
 
-def reported(run: Run, result: qs.Evaluation, controls: str) -> str:
+def reported(run: Run, result: Evaluation, controls: str) -> str:
     """Write the report and say where it lies."""
     folder = run.path
     scores = _easy(run, result) if controls == EASY else [_trained(run, name, result) for name in _names(controls)]
@@ -53,7 +54,7 @@ def _names(controls: str) -> list[str]:
     return [] if controls == "none" else controls.split(",")
 
 
-def _easy(run: Run, result: qs.Evaluation) -> list[qs.Evaluation]:
+def _easy(run: Run, result: Evaluation) -> list[Evaluation]:
     """The controls that need no training."""
     scores = []
     if run.tasks.train.ways is not None:
@@ -63,7 +64,7 @@ def _easy(run: Run, result: qs.Evaluation) -> list[qs.Evaluation]:
     return scores
 
 
-def _trained(run: Run, name: str, result: qs.Evaluation) -> qs.Evaluation:
+def _trained(run: Run, name: str, result: Evaluation) -> Evaluation:
     """The control of this name, trained as the run was where it trains."""
     named("--controls", name, LEARNERS)
     config: dict[str, Any] = copy.deepcopy(run.config)
@@ -74,7 +75,7 @@ def _trained(run: Run, name: str, result: qs.Evaluation) -> qs.Evaluation:
     return _evaluated(learner, run, result, name)
 
 
-def _evaluated(learner: qs.Learner, run: Run, result: qs.Evaluation, name: str, steps: int | None = None) -> qs.Evaluation:
+def _evaluated(learner: qs.Learner, run: Run, result: Evaluation, name: str, steps: int | None = None) -> Evaluation:
     """The score of a control on the tasks of the run's own."""
     protocol = result.protocol
     found = qs.evaluate(learner, run.tasks.test, protocol["episodes"], protocol["seed"], steps, progress=True)

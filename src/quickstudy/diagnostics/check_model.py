@@ -16,7 +16,7 @@ from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
 from quickstudy.learners.descend.descent import Descent
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import EXECUTORS, Compiled, Loop, Threads, Vmap
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.problem import Problem

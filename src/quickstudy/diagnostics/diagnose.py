@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quickstudy.choice import choices
 from quickstudy.diagnostics.cka import cka
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
@@ -36,7 +35,8 @@ from quickstudy.learners.descend.implicit import Implicit
 from quickstudy.learners.learner import Learner
 from quickstudy.linear_solvers import Identity
 from quickstudy.meta.carried import CarriedRuns, carries
-from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
 from quickstudy.meta.estimators.fixed_point import FixedPoint
 from quickstudy.meta.estimators.forward_mode import ForwardMode
@@ -45,6 +45,7 @@ from quickstudy.meta.executors import Executor, Loop, Vmap, executor_named
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.gradient import episode_seeds, in_chunks
 from quickstudy.meta.problem import Problem
+from quickstudy.models.choice import choices
 from quickstudy.tasks import TaskDistribution, TaskFamily
 
 BUDGET = 100  # exact gradients: the time over which (3) averages

@@ -21,7 +21,7 @@ from torch import Tensor
 from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, Score, auroc, threshold_keeping
 from quickstudy.evaluation.open_set import Answers, answers
-from quickstudy.evaluation.reliability import Reliability, reliability
+from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
 from quickstudy.learners.learner import Learner
 

@@ -22,7 +22,7 @@ from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss, checked
 
 if TYPE_CHECKING:
-    from quickstudy.meta.estimators.estimator import Estimator
+    from quickstudy.meta.estimator import Estimator
     from quickstudy.meta.problem import Answer
     from quickstudy.tasks.distribution.interface import TaskDistribution
 

@@ -13,7 +13,8 @@ from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.auto import choose_for_one
 from quickstudy.meta.executors.executor import differentiable_kernels

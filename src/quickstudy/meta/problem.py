@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from quickstudy.choice import choices, drawn
 from quickstudy.forward._torch import swapped
 from quickstudy.forward.blueprint import Blueprint
 from quickstudy.forward.call import Parameters
@@ -23,7 +22,8 @@ from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Statistics
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Log, Outcome
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.models.choice import choices, drawn
 
 Function = Callable[[Parameters, Parameters, Any, Any], Outcome]
 

@@ -15,10 +15,10 @@ from torch import nn
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
-from quickstudy.learners.descend.context import FiLM, WithContext
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.learner import Loss
+from quickstudy.models.context import FiLM, WithContext
 
 
 def CAVIA(

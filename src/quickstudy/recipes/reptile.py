@@ -21,7 +21,7 @@ from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam, InnerRule
 from quickstudy.learners.learner import Loss
-from quickstudy.meta.estimators.estimator import ReptileDirection
+from quickstudy.meta.estimators.reptile_direction import ReptileDirection
 from quickstudy.meta.outer.outer import Gradient
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstudy.errors import NotFiniteError, TaskError
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
-from quickstudy.evaluation.reliability import Reliability, reliability
+from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.learners.learner import Learner
 from quickstudy.progress import bar
 from quickstudy.report.curves import Point

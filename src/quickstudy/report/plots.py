@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
-from quickstudy.evaluation.reliability import Reliability
+from quickstudy.evaluation.reliability_curve import Reliability
 from quickstudy.report.curves import LearningCurves, Point
 from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, svg
 

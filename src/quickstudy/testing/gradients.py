@@ -6,7 +6,7 @@ import torch
 
 from quickstudy.episode import Episode, stack
 from quickstudy.learners.learner import Learner
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Threads, Vmap
 from quickstudy.meta.executors.auto import difference_from_loop
 from quickstudy.meta.gradient import meta_gradient

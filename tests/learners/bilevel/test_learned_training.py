@@ -19,7 +19,9 @@ from quickstudy.learners.bilevel.hyperparameters import Schedule, WeightDecay
 from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
 from quickstudy.learners.bilevel.learned_rule import LSTMRule
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
+from quickstudy.learners.descend import LearnedRates
 from quickstudy.learners.outcome import State
+from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.estimators.evolution import Evolution, PersistentEvolution
 from quickstudy.meta.estimators.forward_mode import ForwardMode
 from quickstudy.meta.estimators.lookahead import Lookahead
@@ -62,7 +64,7 @@ def test_start_rates_and_weights_together_learn_better_than_each_alone():
     tasks = Streams(x[200:], noisy[200:], batch=20, window=4, outer=qs.Examples(x[:200], clean[:200], 3), outer_batch=50)
     parts = {
         "start": {"learned_start": True},
-        "rates": {"inner_lr": qs.LearnedRates(0.1, per="tensor")},
+        "rates": {"inner_lr": LearnedRates(0.1, per="tensor")},
         "weights": {"weights": MetaWeightNet(8, normalised=True)},
     }
     parts["all"] = {key: value for part in list(parts.values()) for key, value in part.items()}
@@ -161,9 +163,9 @@ def test_a_part_that_nothing_depends_on_is_named():
 def test_reptile_refuses_a_run_that_learns_no_start():
     learner = LearnedTraining(network(), steps=2, rule=LSTMRule(4))
     with pytest.raises(UnsupportedError, match=r"LearnedTraining, which adapts no parameters of its own.* Use Backprop\(\)"):
-        qs.meta_gradient(learner, [classes()], estimator=qs.ReptileDirection())
+        qs.meta_gradient(learner, [classes()], estimator=ReptileDirection())
     data = classes().support
     tasks = Streams(data.x.repeat(6, 1), data.y.repeat(6), batch=6, window=3, shots=5, queries=3)
     start = LearnedTraining(network(), steps=6, learned_start=True)
     with pytest.raises(UnsupportedError, match=r"LearnedTraining, which is trained on a stream"):
-        qs.meta_train(start, tasks, steps=1, tasks_per_step=2, outer=qs.Gradient(qs.ReptileDirection()), progress=False)
+        qs.meta_train(start, tasks, steps=1, tasks_per_step=2, outer=qs.Gradient(ReptileDirection()), progress=False)

@@ -87,7 +87,7 @@ def test_initial_weights_are_stateless():
 def test_every_task_of_training_has_initial_weights_of_its_own():
     run, episode = Weighted(network(), steps=0), classes()
     from quickstudy.episode import stack
-    from quickstudy.meta.estimators.estimator import Backprop
+    from quickstudy.meta.estimators.backprop import Backprop
     from quickstudy.meta.executors import Loop
     from quickstudy.meta.problem import Problem
 

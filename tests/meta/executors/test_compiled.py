@@ -16,7 +16,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
-from quickstudy.meta.estimators.estimator import Backprop
+from quickstudy.linear_solvers import ConjugateGradient
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Compiled
 from quickstudy.meta.executors.compiled import Graph
 from quickstudy.meta.problem import Problem
@@ -79,7 +80,7 @@ def test_every_learner_compiles(name, traced_only):
 
 def test_implicit(traced_only):
     """The surrogate compiles, as it has no autograd.Function."""
-    learner = qs.IMAML(nn.Linear(8, 3).double(), inner_lr=0.3, inner_steps=2, solver=qs.ConjugateGradient(steps=2))
+    learner = qs.IMAML(nn.Linear(8, 3).double(), inner_lr=0.3, inner_steps=2, solver=ConjugateGradient(steps=2))
     compiled = Compiled()
     loss, got = qs.meta_gradient(learner, episodes(2), executor=compiled)
     want_loss, want = qs.meta_gradient(learner, episodes(2))

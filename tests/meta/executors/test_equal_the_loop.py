@@ -8,6 +8,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import errors
+from quickstudy.learners.descend import Adam
 from quickstudy.meta.executors import Threads
 
 HYPERGRADIENTS = {"order 2": qs.Unrolled(), "order 1": qs.FirstOrder()}
@@ -46,7 +47,7 @@ RECIPES = {
     "iMAML": lambda network: qs.IMAML(network, inner_lr=0.05, inner_steps=3, strength=20.0),
     "truncated": lambda network: qs.MAML(network, inner_lr=0.3, inner_steps=3, hypergradient=qs.Truncated(1)),
     "recomputed": lambda network: qs.MAML(network, inner_lr=0.3, inner_steps=2, hypergradient=qs.Unrolled(recompute=True)),
-    "Adam, clipped": lambda network: qs.MAML(network, inner_lr=0.1, inner_steps=2, rule=qs.Adam(), clip=0.5),
+    "Adam, clipped": lambda network: qs.MAML(network, inner_lr=0.1, inner_steps=2, rule=Adam(), clip=0.5),
     "step weights": lambda network: qs.MAML(network, inner_lr=0.3, inner_steps=2, step_weights=(0.2, 0.3, 0.5)),
 }
 

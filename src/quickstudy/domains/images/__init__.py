@@ -1,5 +1,8 @@
 """Images: data sets, preprocessing, transforms, drawn characters."""
 
+from quickstudy.domains.images.contrastive import Contrastive as Contrastive
+from quickstudy.domains.images.contrastive_pretrain import ContrastivePretrain as ContrastivePretrain
+from quickstudy.domains.images.views import Augmentation as Augmentation
 from quickstudy.registry import Domain
 
 DOMAIN = Domain(

@@ -18,7 +18,7 @@ from quickstudy.learners.outcome import Outcome
 from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import Projection
 from quickstudy.learners.transfer.pretrained import Pretrained
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.pretraining import check_batch, check_pretext, pretext
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from quickstudy.choice import Choice, Use
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
@@ -18,39 +17,11 @@ from quickstudy.forward.derivatives import gradient_of
 from quickstudy.learners.bilevel.training_run import TrainingRun, hidden
 from quickstudy.learners.learner import Loss
 from quickstudy.learners.outcome import Values
+from quickstudy.models.choice import Choice, Use
+from quickstudy.models.mixed import Mixed
 from quickstudy.random import Seed
 
 Setting = tuple[int, ...]  # the option on each edge
-
-
-class Mixed(nn.Module):
-    """An edge with several operations to choose from.
-
-        o(x)  =  sum_k a_k o_k(x),      a = choice()                                                             (1)
-
-    Any network may hold some. Inside a `Descent` their logits are meta-parameters as any other; leave them out of the inner loop
-    with `adapts`, and an architecture is learned across tasks together with its initial weights.
-
-    Args:
-        options: o_1, ..., o_n, whose outputs have one shape.
-        use: of the choice: "mixed", "sampled", "gumbel" or "best".
-
-    Raises:
-        ArgumentError: no options.
-
-    Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, eq. 2.
-    """
-
-    def __init__(self, options: Sequence[nn.Module], use: Use = "mixed"):
-        super().__init__()
-        if not options:
-            raise ArgumentError("options", expected="one operation or more", got="none", do="An empty space has no network.")
-        self.options = nn.ModuleList(options)
-        self.choice = Choice(len(options), use)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The options' outputs, weighed."""
-        return sum(a * option(x) for a, option in zip(self.choice(), self.options, strict=True))  # (1)
 
 
 class Architecture(TrainingRun):

@@ -1,1 +1,5 @@
 """Learn by solving for a head exactly."""
+
+from quickstudy.learners.solve.logistic import Logistic as Logistic
+from quickstudy.learners.solve.ridge import Ridge as Ridge
+from quickstudy.learners.solve.svm import SVM as SVM

@@ -1,1 +1,6 @@
 """Learners made of learners: what changes the data or averages the answers of any other."""
+
+from quickstudy.learners.wrap.ensemble import Ensemble as Ensemble
+from quickstudy.learners.wrap.standardised import Standardised as Standardised
+from quickstudy.learners.wrap.tables import Tables as Tables
+from quickstudy.learners.wrap.wrapper import Wrapper as Wrapper

@@ -19,7 +19,7 @@ from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome
 from quickstudy.linear_solvers import Neumann, Solver, dot
 from quickstudy.meta.carried import Window, begun, outer_loss, step
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.func import vjp, vmap
 from torch.utils import _pytree as pytree
 
-from quickstudy.choice import Choice
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import Parameters, with_tensors
@@ -20,7 +19,8 @@ from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.carried import Window, follow
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.models.choice import Choice
 
 UNROLLED = "give the learner hypergradient=Unrolled()"
 

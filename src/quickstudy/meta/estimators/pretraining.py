@@ -25,7 +25,7 @@ from quickstudy.learners.outcome import Outcome, averages
 from quickstudy.learners.transfer.pooled import minibatch
 from quickstudy.learners.transfer.pretext import CosineClassifier, Pretext
 from quickstudy.learners.transfer.pretrained import Pretrained
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution

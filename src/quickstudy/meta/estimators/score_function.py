@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.choice import choices, drawn
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import with_tensors
 from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome
-from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.backprop import Backprop
+from quickstudy.models.choice import choices, drawn
 from quickstudy.random import stateless_seed
 
 

@@ -14,7 +14,8 @@ from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.carried import Window
-from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.estimators.evolution import copies, evaluated, scored, swapped
 from quickstudy.meta.problem import Answer, Problem
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 
 T = TypeVar("T", Optimizer, LRScheduler)
 FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)  # by which torch refuses

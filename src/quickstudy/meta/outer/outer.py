@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
-from quickstudy.meta.estimators.estimator import Backprop, Estimator
+from quickstudy.meta.estimator import Estimator
+from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.outer import optimizers
 
 if TYPE_CHECKING:

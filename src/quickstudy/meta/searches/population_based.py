@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.errors import ArgumentError
 from quickstudy.meta.carried import Window
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import evaluated, scored, swapped
 from quickstudy.meta.estimators.values import Values
 from quickstudy.meta.outer.outer import Outer, Searching

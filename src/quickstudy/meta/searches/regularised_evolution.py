@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.meta.estimators.estimator import Estimator
+from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
 from quickstudy.meta.outer.outer import Outer, Searching

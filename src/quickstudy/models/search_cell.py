@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import ArgumentError
-from quickstudy.learners.bilevel.architecture import Mixed
+from quickstudy.models.mixed import Mixed
 
 
 class Zero(nn.Module):

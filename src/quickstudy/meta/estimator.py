@@ -1,0 +1,55 @@
+"""Estimators: what scalar of an episode is differentiated, and so which direction phi is moved in.
+
+An estimator says what to draw from the tasks and what to lower on it; an executor differentiates that with respect to phi.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.episode import Examples
+from quickstudy.forward.context import Context
+from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.outcome import Outcome
+
+if TYPE_CHECKING:
+    from quickstudy.learners.bilevel.training_run import TrainingRun
+    from quickstudy.meta.executors import Executor
+    from quickstudy.meta.problem import Answer, Problem
+    from quickstudy.tasks.distribution.interface import TaskDistribution
+
+
+class Estimator(ABC):
+    """The interface of an estimator of the across-task gradient.
+
+    One that takes a derivative defines `objective`, whose gradient an executor takes; one that needs values only
+    (`differentiates` is False) defines `estimate`. For carried training runs (`meta/carried.py`) it says what is carried.
+    """
+
+    differentiates = True  # whether its answer is the derivative of its objective
+
+    def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> Any:
+        """What one outer step learns from, with a leading axis `tasks` of length n."""
+        return tasks.sample(n, generator=generator)
+
+    @abstractmethod
+    def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
+        """The scalar of one task that is differentiated with respect to phi, and what else comes of the task.
+
+        `learner` is a private copy, for this call alone, which holds phi.
+        """
+
+    def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        """The answer of an estimator that does not differentiate, over the tasks of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} differentiates its objective")
+
+    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        """What is carried of a training run, at its beginning: a tree of tensors."""
+        return run.begin(task, seed)
+
+    def check(self, learner: Learner) -> None:
+        """Raise UnsupportedError where this estimator cannot serve the learner."""

@@ -1,0 +1,40 @@
+"""Mixed: an edge of a network with several operations to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from quickstudy.errors import ArgumentError
+from quickstudy.models.choice import Choice, Use
+
+
+class Mixed(nn.Module):
+    """An edge with several operations to choose from.
+
+        o(x)  =  sum_k a_k o_k(x),      a = choice()                                                             (1)
+
+    Any network may hold some. Inside a `Descent` their logits are meta-parameters as any other; leave them out of the inner loop
+    with `adapts`, and an architecture is learned across tasks together with its initial weights.
+
+    Args:
+        options: o_1, ..., o_n, whose outputs have one shape.
+        use: of the choice: "mixed", "sampled", "gumbel" or "best".
+
+    Raises:
+        ArgumentError: no options.
+
+    Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, eq. 2.
+    """
+
+    def __init__(self, options: Sequence[nn.Module], use: Use = "mixed"):
+        super().__init__()
+        if not options:
+            raise ArgumentError("options", expected="one operation or more", got="none", do="An empty space has no network.")
+        self.options = nn.ModuleList(options)
+        self.choice = Choice(len(options), use)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The options' outputs, weighed."""
+        return sum(a * option(x) for a, option in zip(self.choice(), self.options, strict=True))  # (1)
