@@ -52,6 +52,7 @@ def test_train_then_evaluate(tmp_path):
         "normalisation": "support",
         "clip": None,
         "step_weights": None,
+        "norms_per_step": False,
     }
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
     scored = process("evaluate", "run", "--episodes", "20", "--json", cwd=tmp_path)

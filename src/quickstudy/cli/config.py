@@ -16,8 +16,9 @@ import inspect
 import json
 import re
 from argparse import ArgumentError as FlagError
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -200,13 +201,28 @@ def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentErr
 
 
 def _skipped(learner: Callable) -> set[str | int]:
-    """Arguments that the command line does not take: the network itself, functions, and objects."""
-    simple = ("float", "int", "str", "bool", "None", "Normalisation", "Sequence")
-    parameters = inspect.signature(learner).parameters
+    """Arguments that the command line does not take: what the tasks decide, networks, functions, and objects."""
+    function: Any = inspect.unwrap(getattr(learner, "__init__") if isinstance(learner, type) else learner)  # noqa: B009 (mypy)
+    spaces = function.__globals__
     return SHAPE | {
-        key
-        for key, one in parameters.items()
-        if "Module" in str(one.annotation)
-        or not any(word in str(one.annotation) for word in simple)
-        or "Loss" in str(one.annotation)
+        name for name, one in inspect.signature(learner).parameters.items() if not _is_plain(_resolved(one.annotation, spaces))
     }
+
+
+def _resolved(annotation: Any, spaces: dict[str, Any]) -> Any:
+    """A type that was written as text; an object where the module itself does not know it at run time."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, spaces)  # the library's own source
+    except NameError:
+        return object
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a value of the type, or of one part of a union, can be typed: a number, text, a flag, or several of them."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_plain(part) for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) in (Sequence, tuple):
+        return all(_is_plain(part) for part in get_args(kind) if part is not Ellipsis)
+    return kind in (int, float, str, bool) or get_origin(kind) is Literal

@@ -8,34 +8,24 @@ Paper: Omniglot 20-way 1-shot 96.2 +- 0.5 % (MAML there: 93.7 +- 0.7 %).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.recipes.options import DescentOptions, hands_on
 
 
+@hands_on(DescentOptions, Descent, adapts="head.*")
 def ANIL(
     network: nn.Module,
     *,
-    inner_lr: float = 0.1,
+    inner_lr: float | LearnedRates = 0.1,
     inner_steps: int = 5,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
-    adapts: str | Sequence[str] = "head.*",
-    normalisation: Normalisation = "support",
+    **options: Unpack[DescentOptions],
 ) -> Descent:
     """MAML on the head alone: `Descent` with adapts="head.*", the name of the head in quickstudy's own models."""
-    return Descent(
-        network,
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        hypergradient=hypergradient,
-        loss=loss,
-        adapts=adapts,
-        normalisation=normalisation,
-        name="ANIL",
-    )
+    return Descent(network, inner_lr=inner_lr, inner_steps=inner_steps, hypergradient=hypergradient, name="ANIL", **options)

@@ -11,36 +11,26 @@ the class means and not at random, and its 100 steps of momentum are over the wh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import CosineProbeOptions, hands_on
 
 
+@hands_on(CosineProbeOptions, CosineProbe)
 def BaselinePlusPlus(
     embed: nn.Module,
     *,
-    inner_lr: float = 0.01,
-    inner_steps: int = 100,
     scale: float = 20.0,
     batch_size: int = 128,
-    normalisation: Normalisation = "running",
     outer: Gradient | None = None,
-    **more: Any,
+    **options: Unpack[CosineProbeOptions],
 ) -> CosineProbe:
-    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of it."""
-    return CosineProbe(
-        embed,
-        CosineClassifier(scale),
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        scale=scale,
-        normalisation=normalisation,
-        outer=outer or Gradient(Supervised(batch_size)),
-        **{"name": "Baseline++", **more},
-    )
+    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam; `scale` serves both stages. See `CosineProbe`."""
+    outer = outer or Gradient(Supervised(batch_size))
+    return CosineProbe(embed, CosineClassifier(scale), scale=scale, outer=outer, name="Baseline++", **options)

@@ -12,28 +12,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Unpack
 
 from torch import nn
 
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.recipes.options import InnerLoopOptions, hands_on
 
 
+@hands_on(InnerLoopOptions, Descent)
 def BOIL(
     network: nn.Module,
     *,
-    inner_lr: float = 0.5,
+    inner_lr: float | LearnedRates = 0.5,
     inner_steps: int = 1,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
     head: str | Sequence[str] = "head.*",
-    normalisation: Normalisation = "support",
+    **options: Unpack[InnerLoopOptions],
 ) -> Descent:
     """MAML on all but the head: `Descent` that adapts every parameter whose name does not match `head`.
+
+    Args:
+        head: a glob or several over the names of the network's parameters.
+
+    Other Args:
+        options: see `Descent`, as for the rest.
 
     Raises:
         ArgumentError: a `head` that matches no parameter.
@@ -46,15 +53,14 @@ def BOIL(
             "head",
             expected=f"a pattern that matches one of the trainable parameters {names}",
             got=repr(head),
-            do="Name the head's parameters; with none standing still it is MAML.",
+            do="Name the head's parameters; with none left out it is MAML.",
         )
     return Descent(
         network,
         inner_lr=inner_lr,
         inner_steps=inner_steps,
         hypergradient=hypergradient,
-        loss=loss,
         adapts=body,
-        normalisation=normalisation,
         name="BOIL",
+        **options,
     )

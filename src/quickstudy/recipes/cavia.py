@@ -10,25 +10,27 @@ miniImageNet 5-way 1-shot 51.82 +- 0.65, 5-shot 65.85 +- 0.55 % (512 channels, 1
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import nn
 
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.models.context import FiLM, WithContext
+from quickstudy.recipes.options import InnerLoopOptions, hands_on
 
 
+@hands_on(InnerLoopOptions, Descent)
 def CAVIA(
     network: nn.Module,
     *,
-    inner_lr: float = 1.0,
+    inner_lr: float | LearnedRates = 1.0,
     inner_steps: int = 1,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
-    normalisation: Normalisation = "support",
+    **options: Unpack[InnerLoopOptions],
 ) -> Descent:
     """`Descent` on the context buffers of a network: one with `WithContext` or `FiLM` in it, such as `ContextConv4`.
 
@@ -49,8 +51,7 @@ def CAVIA(
         inner_lr=inner_lr,
         inner_steps=inner_steps,
         hypergradient=hypergradient,
-        loss=loss,
         adapts=contexts,
-        normalisation=normalisation,
         name="CAVIA",
+        **options,
     )

@@ -11,37 +11,28 @@ Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning for Fast Adaptation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
-from quickstudy.learners.descend.hypergradient import FirstOrder
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.hypergradient import FirstOrder, Hypergradient
+from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.meta.estimators.pretraining import Joint
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import DescentOptions, hands_on
 
 
+@hands_on(DescentOptions, Descent, outer=Gradient(Joint()))
 def JointTraining(
     network: nn.Module,
     *,
-    inner_lr: float = 0.01,
+    inner_lr: float | LearnedRates = 0.01,
     inner_steps: int = 5,
-    loss: Loss | None = None,
-    adapts: str | Sequence[str] = "*",
-    normalisation: Normalisation = "support",
-    outer: Gradient | None = None,
-    **more: Any,
+    hypergradient: Hypergradient = FirstOrder(),
+    **options: Unpack[DescentOptions],
 ) -> Descent:
-    """`Descent` whose outer method is `Joint`. `more` is any further argument of `Descent`: rule, clip."""
+    """`Descent` whose outer method is `Joint`. See `Descent` for every argument."""
     return Descent(
-        network,
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        loss=loss,
-        adapts=adapts,
-        normalisation=normalisation,
-        **{"hypergradient": FirstOrder(), "outer": outer or Gradient(Joint()), "name": "JointTraining", **more},
+        network, inner_lr=inner_lr, inner_steps=inner_steps, hypergradient=hypergradient, name="JointTraining", **options
     )

@@ -7,33 +7,26 @@ Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import ProbeOptions, hands_on
 
 
+@hands_on(ProbeOptions, Probe)
 def LinearProbe(
     embed: nn.Module,
     *,
-    strength: float = 1.0,
     scale: float = 20.0,
     batch_size: int = 128,
-    normalisation: Normalisation = "running",
     outer: Gradient | None = None,
-    **more: Any,
+    **options: Unpack[ProbeOptions],
 ) -> Probe:
-    """`Probe` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of `Probe`."""
-    return Probe(
-        embed,
-        CosineClassifier(scale),
-        strength=strength,
-        normalisation=normalisation,
-        outer=outer or Gradient(Supervised(batch_size)),
-        **{"name": "LinearProbe", **more},
-    )
+    """`Probe` whose outer method is `Supervised(batch_size)` under Adam; `scale` is that of its cosines. See `Probe`."""
+    outer = outer or Gradient(Supervised(batch_size))
+    return Probe(embed, CosineClassifier(scale), outer=outer, name="LinearProbe", **options)

@@ -16,20 +16,21 @@ answered by the norms of theta_t; the code has K norms, not K + 1, and answers i
 from __future__ import annotations
 
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from quickstudy.errors import ArgumentError
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.learners.learner import Loss
 from quickstudy.meta.outer.outer import Gradient, cosine
+from quickstudy.recipes.options import StepOptions, hands_on
 
 
+@hands_on(StepOptions, Descent, normalisation="running")
 def MAMLPlusPlus(
     network: nn.Module,
     *,
@@ -38,11 +39,10 @@ def MAMLPlusPlus(
     inner_steps: int = 5,
     multi_step: int | None = None,
     first_order: int | None = None,
-    loss: Loss | None = None,
-    normalisation: Normalisation = "running",
     norms_per_step: bool = True,
     outer_lr: float = 1e-3,
     final_outer_lr: float = 1e-5,
+    **options: Unpack[StepOptions],
 ) -> Descent:
     """`Descent` with a learned rate for each step and tensor, per-step norms, annealing and a cosine outer rate.
 
@@ -61,8 +61,6 @@ def MAMLPlusPlus(
         network,
         inner_lr=LearnedRates(inner_lr, per="tensor", per_step=True),
         inner_steps=inner_steps,
-        loss=loss,
-        normalisation=normalisation,
         norms_per_step=norms_per_step,
         annealing=Annealing(
             multi_step=steps // 10 if multi_step is None else multi_step,
@@ -73,4 +71,5 @@ def MAMLPlusPlus(
             scheduler=partial(LambdaLR, lr_lambda=partial(cosine, steps=steps, final=final_outer_lr / outer_lr)),
         ),
         name="MAML++",
+        **options,
     )

@@ -8,26 +8,25 @@ Paper: no number was checked, so none is given here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.curvature import Curvature
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.recipes.options import DescentOptions, hands_on
 
 
+@hands_on(DescentOptions, Descent)
 def MetaCurvature(
     network: nn.Module,
     *,
-    inner_lr: float = 0.1,
+    inner_lr: float | LearnedRates = 0.1,
     inner_steps: int = 1,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
-    adapts: str | Sequence[str] = "*",
-    normalisation: Normalisation = "support",
+    **options: Unpack[DescentOptions],
 ) -> Descent:
     """`Descent` whose inner gradient is preconditioned by `Curvature`."""
     return Descent(
@@ -35,9 +34,7 @@ def MetaCurvature(
         inner_lr=inner_lr,
         inner_steps=inner_steps,
         hypergradient=hypergradient,
-        loss=loss,
-        adapts=adapts,
-        normalisation=normalisation,
         curvature=Curvature(),
         name="Meta-Curvature",
+        **options,
     )

@@ -9,26 +9,24 @@ Departure: every rate starts from the same value; the paper draws them from U[0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.learners.learner import Loss
+from quickstudy.recipes.options import DescentOptions, hands_on
 
 
+@hands_on(DescentOptions, Descent)
 def MetaSGD(
     network: nn.Module,
     *,
     inner_lr: float = 0.1,
     inner_steps: int = 1,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
-    adapts: str | Sequence[str] = "*",
-    normalisation: Normalisation = "support",
+    **options: Unpack[DescentOptions],
 ) -> Descent:
     """Meta-SGD: `Descent` with a learned rate per weight that starts from `inner_lr`."""
     return Descent(
@@ -36,8 +34,6 @@ def MetaSGD(
         inner_lr=LearnedRates(inner_lr, per="element"),
         inner_steps=inner_steps,
         hypergradient=hypergradient,
-        loss=loss,
-        adapts=adapts,
-        normalisation=normalisation,
         name="Meta-SGD",
+        **options,
     )

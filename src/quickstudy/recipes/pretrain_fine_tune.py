@@ -10,39 +10,26 @@ Image Classification", ICLR 2020.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import FineTuneOptions, hands_on
 
 
+@hands_on(FineTuneOptions, FineTune)
 def PretrainFineTune(
     embed: nn.Module,
     *,
-    inner_lr: float = 5e-5,
-    inner_steps: int = 5,
-    adapts: str | Sequence[str] = "*",
     scale: float = 20.0,
     batch_size: int = 128,
-    normalisation: Normalisation = "running",
     outer: Gradient | None = None,
-    **more: Any,
+    **options: Unpack[FineTuneOptions],
 ) -> FineTune:
-    """`FineTune` whose outer method is `Supervised(batch_size)` under Adam. `more` is any further argument of `FineTune`."""
-    return FineTune(
-        embed,
-        CosineClassifier(scale),
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        adapts=adapts,
-        scale=scale,
-        normalisation=normalisation,
-        outer=outer or Gradient(Supervised(batch_size)),
-        **{"name": "PretrainFineTune", **more},
-    )
+    """`FineTune` whose outer method is `Supervised(batch_size)` under Adam; `scale` serves both stages. See `FineTune`."""
+    outer = outer or Gradient(Supervised(batch_size))
+    return FineTune(embed, CosineClassifier(scale), scale=scale, outer=outer, name="PretrainFineTune", **options)

@@ -11,36 +11,26 @@ Source: Triantafillou et al., "Meta-Dataset: A Dataset of Datasets for Learning 
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.learners.descend.rule import SGD, InnerRule
-from quickstudy.learners.learner import Loss
+from quickstudy.recipes.options import StepOptions, hands_on
 
 
+@hands_on(StepOptions, PrototypeHead)
 def ProtoMAML(
     embed: nn.Module,
     *,
     inner_lr: float | LearnedRates = 0.01,
     inner_steps: int = 5,
     hypergradient: Hypergradient = Unrolled(),
-    loss: Loss | None = None,
-    normalisation: Normalisation = "support",
-    rule: InnerRule = SGD(),
-    clip: float | None = None,
+    **options: Unpack[StepOptions],
 ) -> PrototypeHead:
     """`PrototypeHead` with the exact meta-gradient; `FirstOrder()` is the paper's fo-Proto-MAML."""
     return PrototypeHead(
-        embed,
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        hypergradient=hypergradient,
-        loss=loss,
-        normalisation=normalisation,
-        rule=rule,
-        clip=clip,
-        name="Proto-MAML",
+        embed, inner_lr=inner_lr, inner_steps=inner_steps, hypergradient=hypergradient, name="Proto-MAML", **options
     )

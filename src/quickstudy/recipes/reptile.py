@@ -12,29 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Unpack
 
 import torch
 from torch import nn
 
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
-from quickstudy.learners.descend.rule import Adam, InnerRule
-from quickstudy.learners.learner import Loss
+from quickstudy.learners.descend.rule import Adam
 from quickstudy.meta.estimators.reptile_direction import ReptileDirection
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import StepOptions, hands_on
 
 
+@hands_on(StepOptions, Descent, rule=Adam(b1=0.0))
 def Reptile(
     network: nn.Module,
     *,
     inner_lr: float = 0.001,
     inner_steps: int = 5,
-    loss: Loss | None = None,
     adapts: str | Sequence[str] = "*",
-    normalisation: Normalisation = "support",
-    rule: InnerRule = Adam(b1=0.0),
     outer_lr: float = 1.0,
+    **options: Unpack[StepOptions],
 ) -> Descent:
     """`Descent` whose outer method follows `ReptileDirection` with SGD of rate `outer_lr` (epsilon)."""
     return Descent(
@@ -42,10 +41,8 @@ def Reptile(
         inner_lr=inner_lr,
         inner_steps=inner_steps,
         hypergradient=FirstOrder(),
-        loss=loss,
         adapts=adapts,
-        normalisation=normalisation,
-        rule=rule,
         outer=Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=outer_lr)),
         name="Reptile",
+        **options,
     )

@@ -7,40 +7,29 @@ Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Repr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
 from quickstudy.domains.images.contrastive import Contrastive
 from quickstudy.domains.images.views import Augmentation
-from quickstudy.forward.context import Normalisation
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import Projection
 from quickstudy.meta.outer.outer import Gradient
+from quickstudy.recipes.options import FineTuneOptions, hands_on
 
 
+@hands_on(FineTuneOptions, FineTune)
 def ContrastivePretrain(
     embed: nn.Module,
     *,
-    inner_lr: float = 5e-5,
-    inner_steps: int = 5,
-    adapts: str | Sequence[str] = "*",
+    scale: float = 20.0,
     temperature: float = 0.2,
     batch_size: int = 128,
     augmentation: Augmentation = Augmentation(),
-    normalisation: Normalisation = "running",
     outer: Gradient | None = None,
-    **more: Any,
+    **options: Unpack[FineTuneOptions],
 ) -> FineTune:
-    """`FineTune` whose outer method is `Contrastive` under Adam. `more` is any further argument of `FineTune`."""
-    return FineTune(
-        embed,
-        Projection(),
-        inner_lr=inner_lr,
-        inner_steps=inner_steps,
-        adapts=adapts,
-        normalisation=normalisation,
-        outer=outer or Gradient(Contrastive(temperature, batch_size, augmentation)),
-        **{"name": "ContrastivePretrain", **more},
-    )
+    """`FineTune` whose outer method is `Contrastive(temperature, batch_size, augmentation)` under Adam. See `FineTune`."""
+    outer = outer or Gradient(Contrastive(temperature, batch_size, augmentation))
+    return FineTune(embed, Projection(), scale=scale, outer=outer, name="ContrastivePretrain", **options)
