@@ -79,9 +79,9 @@ def scores(policy: AugmentationPolicy | None, train: qs.Examples, held: qs.Examp
     """A student of this seed, trained under a policy."""
     run = learner(policy)
     with torch.no_grad():
-        state = run.begin(train, seed)
+        state = run.init(train, seed)
         for step in range(STEPS):
-            state = run.advance(state, run.minibatch(train, seed, step))
+            state = run.step(state, run.minibatch(train, seed, step))
         return {
             "meta-validation": float(run.objective(state, held)),
             "test": float(run.objective(state, test)),

@@ -128,9 +128,9 @@ METHODS = {"plain": plain, "Meta-Weight-Net": meta_weight_net, "learning to rewe
 
 def trained(run: LearnedTraining, steps: int, seed: int, draw: Any) -> Any:
     with torch.no_grad():
-        state = run.begin(None, seed)
+        state = run.init(None, seed)
         for _ in range(steps):
-            state = run.advance(state, draw())
+            state = run.step(state, draw())
     return state
 
 

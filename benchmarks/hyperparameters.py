@@ -101,9 +101,9 @@ def learner(decay: WeightDecay, rule: Any = Momentum(0.9), inner_lr: float = 0.2
 def trained(run: qs.LearnedTraining, train: qs.Examples, seed: int, steps: int = TRIAL) -> Any:
     """So many steps from this seed's initial weights."""
     with torch.no_grad():
-        state = run.begin(None, seed)
+        state = run.init(None, seed)
         for _ in range(steps):
-            state = run.advance(state, train)
+            state = run.step(state, train)
     return state
 
 

@@ -63,10 +63,10 @@ class Influence(TrainingRun):
         self.register_buffer("A", A, persistent=False)
         self.register_buffer("s", s, persistent=False)
 
-    def begin(self, task: Examples | None, seed: int | Tensor) -> dict[str, Tensor]:
+    def init(self, task: Examples | None, seed: int | Tensor) -> dict[str, Tensor]:
         return {"x": stateless_normal(seed, (UNITS,), dtype=self.theta.dtype, device=self.theta.device)}
 
-    def advance(self, state: dict[str, Tensor], batch: Examples) -> dict[str, Tensor]:
+    def step(self, state: dict[str, Tensor], batch: Examples) -> dict[str, Tensor]:
         return {"x": self.A @ state["x"] + self.theta * self.s}  # (1)
 
     def predict(self, state: dict[str, Tensor], x: Tensor) -> Tensor:

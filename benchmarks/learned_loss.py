@@ -101,9 +101,9 @@ def outcome(run: qs.LearnedTraining, tasks: qs.Episode, seed: int) -> tuple[Tens
     """(loss, accuracy) of every task after run.steps steps, each from initial weights of its own."""
 
     def one(task: qs.Episode, own: Tensor) -> tuple[Tensor, Tensor]:
-        state = run.begin(task.support, own)
+        state = run.init(task.support, own)
         for _ in range(run.steps):
-            state = run.advance(state, task.support)
+            state = run.step(state, task.support)
         prediction = run.predict(state, task.query.x)
         right = (prediction.argmax(-1) == task.query.y).float().mean()
         return F.cross_entropy(prediction, task.query.y), 100 * right

@@ -112,7 +112,7 @@ METHODS: dict[str, Method] = {
     ),
     "imaml": Method(
         "iMAML",
-        lambda ways: qs.IMAML(half(ways), inner_lr=0.1, inner_steps=16, strength=2.0, **TRANSDUCTIVE),
+        lambda ways: qs.IMAML(half(ways), inner_lr=0.1, inner_steps=16, proximal_weight=2.0, **TRANSDUCTIVE),
         {"queries": 5, "tasks_per_step": 4},
         papers={"5w1s": "99.16 +- 0.35 (Rajeswaran et al. 2019, gradient descent)", "20w1s": "94.46"},
         why="16 inner steps and a conjugate gradient for each task leave time for a hundred meta-steps",

@@ -157,7 +157,7 @@ def implicit_memory(steps: int) -> float:
     """Peak megabytes of a meta-gradient of iMAML on an MLP of 256 units after so many inner steps."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    learner = qs.IMAML(qs.models.mlp(64, 5, hidden=(256, 256)), inner_lr=0.01, inner_steps=steps, strength=2.0)
+    learner = qs.IMAML(qs.models.mlp(64, 5, hidden=(256, 256)), inner_lr=0.01, inner_steps=steps, proximal_weight=2.0)
     episodes = qs.tasks.GaussianClasses(ways=5, dim=64).train.sample(2, generator=torch.Generator().manual_seed(0))
     learner.inner_steps = 1
     qs.meta_gradient(learner, episodes)

@@ -73,7 +73,7 @@ def move_by_torch(make: Callable[..., Any], lr: float) -> Callable[..., Any]:
 def move_by_rule(rule: nn.Module) -> Callable[..., Any]:
     @torch.no_grad()
     def move(theta: dict[str, Tensor], g: dict[str, Tensor], state: Any) -> Any:
-        state = vmap(rule.begin)(theta) if state is None else state
+        state = vmap(rule.init)(theta) if state is None else state
         return vmap(rule)(theta, g, state)
 
     return move

@@ -114,7 +114,7 @@ def by_rule(rule: nn.Module) -> Callable[..., Any]:
 
     @torch.no_grad()
     def step(theta: Tensor, g: Tensor, state: Any) -> tuple[Tensor, Any]:
-        state = rule.begin({"w": theta}) if state is None else state
+        state = rule.init({"w": theta}) if state is None else state
         after, state = rule({"w": theta}, {"w": g / 10}, state)
         return after["w"], state
 

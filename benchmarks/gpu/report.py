@@ -60,7 +60,11 @@ def page(found: Found) -> str:
         f"Python {made['python']}, {made['date']}*",
     ]
     lines = failures(found)
-    verdict = ["", "No check of a gradient or of a run's life failed." if not lines else f"**{len(lines)} checks failed:**", ""]
+    verdict = [
+        "",
+        "No check of a gradient or of a run's life failed." if not lines else f"**{len(lines)} checks failed:**",
+        "",
+    ]
     verdict += [f"* {line}" for line in lines]
     verdict += [f"* out of time before its end: {name}" for name in found.get("cut short", [])]
     parts = [

@@ -74,7 +74,7 @@ class Learned(Optimizer):
     def _move(self, name: str, p: Tensor, g: Tensor, lr: float) -> None:
         rule = self._rule_for(p)
         # The rule takes its state as a tree {slot: tensor or {name: tensor}}; torch keeps it flat, by slot.
-        first = rule.begin({name: p})
+        first = rule.init({name: p})
         kept = self.state[p] or {slot: _bare(value) for slot, value in first.items()}
         state = {slot: {name: kept[slot]} if isinstance(value, dict) else kept[slot] for slot, value in first.items()}
         after, state = rule({name: p}, {name: g.to_dense() if g.is_sparse else g}, state)

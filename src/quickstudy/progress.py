@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[..., None]
+WORTH_A_BAR = 2000  # items read from disk
 
 
 @contextmanager

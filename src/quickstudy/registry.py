@@ -49,7 +49,7 @@ class Method:
 
     def load(self) -> Any:
         """The class or function itself."""
-        return getattr(importlib.import_module(self.module), self.name)
+        return _loaded(f"{self.module}:{self.name}")
 
 
 METHODS = (
@@ -134,11 +134,13 @@ class Domain:
         name: "images".
         tasks: names that `quickstudy.tasks` has of it, each with where it lies: {"Omniglot": "package.module:Omniglot"}.
         sources: which of them the command line and configs know, and as what: {"omniglot": "Omniglot"}.
+        kind: where its `Kind` lies, an object by which sources read files and values: "package.module:IMAGES".
     """
 
     name: str
     tasks: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    kind: str | None = None
 
 
 @functools.cache
@@ -176,9 +178,20 @@ def domain_task(name: str) -> Any:
     """What `quickstudy.tasks` has of a domain by this name; None where no domain has it."""
     for domain in domains().values():
         if name in domain.tasks:
-            module, _, attribute = domain.tasks[name].partition(":")
-            return getattr(importlib.import_module(module), attribute)
+            return _loaded(domain.tasks[name])
     return None
+
+
+def kinds() -> dict[str, Any]:
+    """The kinds of data that domains read (`quickstudy.tasks.sources.kind.Kind`), by name."""
+    loaded = [_loaded(domain.kind) for domain in domains().values() if domain.kind is not None]
+    return {kind.name: kind for kind in loaded}
+
+
+def _loaded(where: str) -> Any:
+    """What lies at "package.module:name"."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def sources() -> dict[str, Any]:

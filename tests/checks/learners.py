@@ -75,7 +75,7 @@ CASES: dict[str, Case] = {
     "CentredCentroid": case(lambda: CentredCentroid()),
     "CentredCentroid, embedded": case(lambda: CentredCentroid(normed(), mean=torch.randn(WAYS))),
     # solve
-    "Ridge": case(lambda: Ridge(network(), strength=0.5, scale=3.0)),
+    "Ridge": case(lambda: Ridge(network(), penalty=0.5, scale=3.0)),
     "Ridge, Woodbury": case(lambda: Ridge(network(20), intercept=True)),
     "Ridge, targets": case(lambda: Ridge(network(), intercept=True), targets),
     **{
@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
     "ANIL": case(lambda: qs.ANIL(network(), inner_lr=0.3, inner_steps=2)),
     "Meta-SGD": case(lambda: qs.MetaSGD(normed(), inner_lr=0.3)),
     "Reptile": case(lambda: qs.Reptile(network(), inner_lr=0.01, inner_steps=3)),
-    "iMAML": case(lambda: qs.IMAML(network(), inner_lr=0.1, inner_steps=4, strength=3.0)),
+    "iMAML": case(lambda: qs.IMAML(network(), inner_lr=0.1, inner_steps=4, proximal_weight=3.0)),
     # transfer
     "FromScratch": case(lambda: qs.FromScratch(network(), inner_steps=5)),
     "FromScratch, targets": case(lambda: qs.FromScratch(network(1), inner_steps=5), targets),

@@ -28,7 +28,7 @@ def odd() -> qs.Episode:
 CASES: dict[str, Case] = {
     "R2D2": case(lambda: R2D2(network(20))),
     "R2D2, unequal classes": case(lambda: R2D2(normed()), odd),
-    "Logistic": case(lambda: Logistic(network(), strength=0.5, scale=3.0)),
+    "Logistic": case(lambda: Logistic(network(), penalty=0.5, scale=3.0)),
     "Logistic, Woodbury": case(lambda: Logistic(network(20), newton_steps=2)),
     "SVM": case(lambda: SVM(network(), C=1.0, scale=3.0)),
     "SVM, more features than examples": case(lambda: SVM(network(20))),

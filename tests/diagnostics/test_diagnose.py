@@ -95,7 +95,7 @@ def test_a_training_run_over_whole_runs():
     assert rows["PES"].bias < 4 * rows["PES"].bias_error
     assert found.choose == "ForwardMode"
     assert found.layers == ()
-    assert found.verdict is None
+    assert found.conclusion is None
 
 
 def test_layers_tell_feature_reuse_from_rapid_learning():
@@ -108,14 +108,14 @@ def test_layers_tell_feature_reuse_from_rapid_learning():
     assert [row.name for row in still.layers] == ["network.4"]
     whole = diagnose(qs.MAML(network, inner_lr=1e-4, inner_steps=1), tasks, **options)
     assert [row.name for row in whole.layers] == ["network.0", "network.2", "network.4"]
-    assert whole.verdict == "feature reuse"
+    assert whole.conclusion == "feature reuse"
     assert all(row.moved < 0.01 for row in whole.layers)
     wild = diagnose(qs.MAML(network, inner_lr=0.3, inner_steps=20), tasks, **options)
     assert all(far.moved > 10 * near.moved for far, near in zip(wild.layers, whole.layers, strict=True))
     assert wild.layers[-1].cka < 0.7 < whole.layers[-1].cka
     changed = (LayerRow("0", 0.5, 0.95), LayerRow("2", 0.5, 0.4), LayerRow("4", 1.0, 1.0))
-    assert replace(wild, layers=changed).verdict == "rapid learning"
-    assert replace(wild, layers=changed[:1]).verdict is None
+    assert replace(wild, layers=changed).conclusion == "rapid learning"
+    assert replace(wild, layers=changed[:1]).conclusion is None
 
 
 def test_table_picture_and_json(tmp_path):

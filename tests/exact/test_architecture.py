@@ -55,7 +55,7 @@ def test_gradient_by_hand():
         return (a[1] * h + a[2] * relu + a[3] * tanh) @ theta["2.weight"].T + theta["2.bias"]
 
     seed = int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(1)))
-    theta = {k: v.clone().requires_grad_() for k, v in learner.begin(None, seed)["theta"].items()}
+    theta = {k: v.clone().requires_grad_() for k, v in learner.init(None, seed)["theta"].items()}
     for _ in range(2):
         loss = nn.functional.cross_entropy(f(theta, task.support.x), task.support.y)
         g = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
@@ -111,8 +111,8 @@ def test_reinforcement_by_enumeration():
     with torch.no_grad():
         learner.choices[0].logits.copy_(alpha)
     # the student's first weights are part of the draw: hold them at those of the table
-    initial = small("mixed").begin(None, int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(0))))
-    learner.begin = lambda task, seed: initial
+    initial = small("mixed").init(None, int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(0))))
+    learner.init = lambda task, seed: initial
     many = [
         qs.meta_gradient(learner, [task], estimator=ScoreFunction(draws=8), seed=seed)[1]["choices.0.logits"]
         for seed in range(75)
@@ -125,8 +125,8 @@ def test_reinforcement_by_enumeration():
 @pytest.mark.parametrize("outer", [RandomSearch(children=8, seed=1), RegularisedEvolution(8, 3, 4, seed=1)])
 def test_a_search_finds_the_best_of_the_space(outer):
     learner = Architecture(search_cell(3, 2, width=3), steps=2, inner_lr=0.3)
-    initial = learner.begin(None, 5)
-    learner.begin = lambda task, seed: initial
+    initial = learner.init(None, 5)
+    learner.init = lambda task, seed: initial
     one = episode(3)
 
     class Same(qs.tasks.GaussianClasses):

@@ -121,10 +121,10 @@ class Game(TrainingRun):
         super().__init__(steps=50)
         self.xi, self.phi = xi, nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return {"w": torch.full((), -2.0, dtype=torch.float64)}
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         return {"w": state["w"] - self.xi * (state["w"] - self.phi)}
 
     def objective(self, state, batch):
@@ -191,7 +191,7 @@ def test_lookahead_of_meta_weights_is_the_hand_written_one():
     answer = Vmap().gradient(Problem(run, Lookahead()), window, torch.tensor([1, 2]))
     total = None
     for t in range(2):
-        theta = [value.clone().requires_grad_() for value in run.begin(None, int(window.run[t])).values()]
+        theta = [value.clone().requires_grad_() for value in run.init(None, int(window.run[t])).values()]
         x, y = window.episode.support.x[t, 0], window.episode.support.y[t, 0]
         each = ((nn.functional.linear(x, *theta) - y) ** 2).sum(-1)
         inner = (run.weigh(each[:, None])[:, 0] * each).mean()
@@ -258,15 +258,17 @@ def test_a_run_that_does_not_rest_is_not_exact():
 
 
 def test_identity_solver_in_implicit_maml():
-    """iMAML with H^{-1} ~ a I: gradient  strength a v."""
+    """iMAML with H^{-1} ~ a I: gradient  proximal_weight a v."""
     from tests.exact.quadratic import Quadratic, half_squares, line, start
 
-    task, network, a, strength = Quadratic(), line(), 0.1, 2.0
-    learner = qs.IMAML(network, inner_lr=a, inner_steps=600, strength=strength, solver=Identity(), loss=half_squares)
+    task, network, a, proximal_weight = Quadratic(), line(), 0.1, 2.0
+    learner = qs.IMAML(
+        network, inner_lr=a, inner_steps=600, proximal_weight=proximal_weight, solver=Identity(), loss=half_squares
+    )
     phi = start(network)
-    theta = torch.linalg.solve(task.A + strength * task.I, task.A @ task.c + strength * phi)
+    theta = torch.linalg.solve(task.A + proximal_weight * task.I, task.A @ task.c + proximal_weight * phi)
     _, got = qs.meta_gradient(learner, [task.episode])
-    want = strength * a * task.query_gradient(theta)
+    want = proximal_weight * a * task.query_gradient(theta)
     torch.testing.assert_close(got["network.weight"][0], want, rtol=1e-8, atol=1e-10)
 
 
@@ -278,7 +280,7 @@ class LearnedStart(Scalar):
 
     learned_start = True
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return {"s": self.phi + 0 * task.x.sum()}
 
 

@@ -97,7 +97,7 @@ def test_meta_weight_nets_gradient_is_the_hand_written_one(normalised):
     support, query = classes(), classes()
     got = qs.meta_gradient(run, [qs.Episode(support, query)], seed=4)[1]
     seed = int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(4)))
-    theta = [p.clone().requires_grad_() for p in run.begin(support, seed)["theta"].values()]
+    theta = [p.clone().requires_grad_() for p in run.init(support, seed)["theta"].values()]
     want = by_hand(run, net, theta, support, query, normalised)
     for (name, _), one in zip(run.weigh.named_parameters(), want, strict=True):
         torch.testing.assert_close(got[f"weigh.{name}"], one, rtol=1e-9, atol=1e-13)
@@ -147,7 +147,7 @@ def test_lookahead_over_a_stream_and_its_executors():
     assert_same(vmap.gradient, loop.gradient, 1e-10)
     total = None
     for t in range(3):
-        theta = [p.clone().requires_grad_() for p in run.begin(None, int(window.run[t]))["theta"].values()]
+        theta = [p.clone().requires_grad_() for p in run.init(None, int(window.run[t]))["theta"].values()]
         part = lambda examples: qs.Examples(examples.x[t, 0], examples.y[t, 0], 3)  # noqa: B023
         one = by_hand(run, net, theta, part(window.episode.support), part(window.episode.query), False)
         total = one if total is None else [a + b for a, b in zip(total, one, strict=True)]
@@ -177,7 +177,7 @@ def test_meta_weight_net_learns_to_distrust_wrong_labels():
 def reweighted(truth, wrong):
     support = regression(10, truth, wrong)
     run = LearningToReweight(linear(len(truth)), trusted=4, steps=1, inner_lr=0.1)
-    return run, support, run.begin(support, 0), run.parts(support)
+    return run, support, run.init(support, 0), run.parts(support)
 
 
 def test_weights_are_inner_products_of_gradients():
@@ -195,7 +195,7 @@ def test_weights_are_inner_products_of_gradients():
     assert float(got.sum()) == pytest.approx(1)
     assert (u < 0).any()
     assert (got - u / u.sum()).abs().max() > 1e-2  # the control: without the cut at 0
-    after = run.advance(state, support)["theta"]["weight"][0]
+    after = run.step(state, support)["theta"]["weight"][0]
     torch.testing.assert_close(after, theta - 0.1 * want @ each, rtol=1e-10, atol=1e-13)
 
 
@@ -203,9 +203,9 @@ def test_where_all_gradients_are_against_the_trusted_ones_nothing_moves():
     x = torch.ones(5, 1)
     support = qs.Examples(x, torch.tensor([[-9.0], [-9.0], [-9.0], [9.0], [9.0]]))
     run = LearningToReweight(linear(1), trusted=2, steps=1, inner_lr=0.1)
-    state = run.begin(support, 0)
+    state = run.init(support, 0)
     assert run.example_weights(state, *run.parts(support)).tolist() == [0, 0, 0]
-    assert torch.equal(run.advance(state, support)["theta"]["weight"], state["theta"]["weight"])
+    assert torch.equal(run.step(state, support)["theta"]["weight"], state["theta"]["weight"])
 
 
 def test_reweighting_survives_wrong_targets_that_ruin_the_plain_student():

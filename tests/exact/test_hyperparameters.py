@@ -75,12 +75,12 @@ def test_forward_mode_gives_the_unrolled_gradient():
 def test_a_constant_decay_is_torchs():
     net, batch = nn.Linear(3, 2), logistic(1)[1].support
     run = LearnedTraining(net, steps=4, inner_lr=0.5, decay=0.25)
-    state = run.begin(None, 0)
+    state = run.init(None, 0)
     for (_, p), value in zip(net.named_parameters(), state["theta"].values(), strict=True):
         p.data.copy_(value)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.5, weight_decay=0.25)
     for _ in range(4):
-        state = run.advance(state, batch)
+        state = run.step(state, batch)
         optimizer.zero_grad()
         F.cross_entropy(net(batch.x), batch.y).backward()
         optimizer.step()
@@ -173,7 +173,7 @@ def test_concrete_dropout_by_its_equation_and_off_where_it_answers():
     want = (x * (-dz / (1 - p) + (1 - z) * p / (1 - p))).sum()  # d(1 - p)^-1 / dphi = p / (1 - p)
     torch.testing.assert_close(got[0], want.detach(), rtol=1e-9, atol=1e-12)
     support = qs.Examples(torch.randn(6, 4), torch.arange(6) % 2, 2)
-    state = run.begin(support, 0)
+    state = run.init(support, 0)
     plain = torch.func.functional_call(dropped().eval(), state["theta"], (support.x,))
     torch.testing.assert_close(run.predict(state, support.x), plain)
 
@@ -181,7 +181,7 @@ def test_concrete_dropout_by_its_equation_and_off_where_it_answers():
 def test_a_students_own_dropout_is_on_as_it_trains_and_off_as_it_answers():
     support = qs.Examples(torch.randn(6, 4), torch.arange(6) % 2, 2)
     run = LearnedTraining(dropped(), steps=2)
-    state = run.begin(support, 0)
+    state = run.init(support, 0)
     one = qs.Examples(support.x[:1], support.y[:1], 2)
     g = run.inner_gradient(state, one)["0.weight"]
     dropped_units = int((g == 0).all(1).sum())

@@ -32,7 +32,7 @@ SOLVERS = [
 
 
 def learner_on(network, solver, **options):
-    options = {"inner_lr": 0.4, "inner_steps": 150, "strength": STRENGTH, "loss": half_squares} | options
+    options = {"inner_lr": 0.4, "inner_steps": 150, "proximal_weight": STRENGTH, "loss": half_squares} | options
     return qs.IMAML(network, solver=solver, **options)
 
 
@@ -74,7 +74,7 @@ def test_differentiating_the_learner_itself(solver):
 def deep(**options):
     """A body that does not adapt, a head that does, dropout off, and a proximal term: the head's problem is convex."""
     network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    options = {"inner_lr": 0.5, "inner_steps": 100, "strength": 0.5, "adapts": "2.*"} | options
+    options = {"inner_lr": 0.5, "inner_steps": 100, "proximal_weight": 0.5, "adapts": "2.*"} | options
     learner = qs.IMAML(network, **({"solver": Exact()} | options))
     support = qs.Examples(torch.randn(6, 3), torch.tensor([0, 1, 0, 1, 0, 1]))
     return learner, qs.Episode(support, qs.Examples(torch.randn(5, 3), torch.tensor([0, 1, 1, 0, 1])))
@@ -133,7 +133,7 @@ def test_running_statistics_in_the_backward_pass_of_the_learner():
                 network,
                 inner_lr=0.1,
                 inner_steps=3,
-                strength=2.0,
+                proximal_weight=2.0,
                 hypergradient=hypergradient(Exact()),
                 normalisation="running",
             ),
@@ -182,7 +182,7 @@ def test_missed_tolerance_raises_with_its_residual(executor):
     assert "`solver=ConjugateGradient(tolerance=...)`: expected a relative residual of at most 0.001 within 1 steps" in str(
         caught.value
     )
-    assert "Raise `steps`, raise `strength`, or leave `tolerance` out" in str(caught.value)
+    assert "Raise `steps`, raise `proximal_weight`, or leave `tolerance` out" in str(caught.value)
     measured = learner_on(line(), ConjugateGradient(steps=1)).copied().outcome(task.episode, Context()).log["residual"]
     torch.testing.assert_close(caught.value.residual, float(measured))
 
@@ -197,13 +197,15 @@ def test_missed_tolerance_raises_from_the_learner_too():
 
 @pytest.mark.parametrize("executor", ["loop", "vmap"])
 def test_negative_curvature_raises(executor):
-    """A concave inner loss rests nowhere: its Hessian lI - A has negative directions. Control: a strength above A's 2."""
+    """A concave inner loss rests nowhere: its Hessian lI - A has negative directions. Control: a proximal_weight above A's 2."""
     task = Quadratic()
     options = {"inner_lr": 0.01, "inner_steps": 1, "loss": lambda p, y: -half_squares(p, y)}
     solver = ConjugateGradient(steps=4)
-    with pytest.raises(errors.ConvergenceError, match=r"positive curvature.*got a direction of negative curvature.*strength"):
-        qs.meta_gradient(learner_on(line(), solver, strength=0.1, **options), [task.episode], executor=executor)
-    qs.meta_gradient(learner_on(line(), solver, strength=2.5, **options), [task.episode], executor=executor)
+    with pytest.raises(
+        errors.ConvergenceError, match=r"positive curvature.*got a direction of negative curvature.*proximal_weight"
+    ):
+        qs.meta_gradient(learner_on(line(), solver, proximal_weight=0.1, **options), [task.episode], executor=executor)
+    qs.meta_gradient(learner_on(line(), solver, proximal_weight=2.5, **options), [task.episode], executor=executor)
 
 
 @pytest.mark.parametrize("executor", ["loop", "vmap"])

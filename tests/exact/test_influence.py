@@ -23,7 +23,7 @@ def by_hand(theta, steps, window):
     generator = torch.Generator().manual_seed(1)
     run, c, total = Influence(theta, steps), influence(steps), torch.zeros(2, dtype=torch.float64)
     for _ in range(RUNS):
-        x = run.begin(None, int(torch.randint(2**31, (), generator=generator)))["x"]
+        x = run.init(None, int(torch.randint(2**31, (), generator=generator)))["x"]
         for t in range(1, steps + 1):
             x = A @ x + theta * s
             total += (x[0] - 1) * torch.stack([c[t - 1], c[(t - 1) % window]])

@@ -64,7 +64,7 @@ def test_the_meta_gradient_is_the_hand_written_one():
     support, query = draw(), draw()
     got = qs.meta_gradient(run, [qs.Episode(support, query)], seed=2)[1]
     seed = int(torch.randint(2**31, (1,), generator=torch.Generator().manual_seed(2)))
-    theta = [p.clone().requires_grad_() for p in run.begin(None, seed)["theta"].values()]
+    theta = [p.clone().requires_grad_() for p in run.init(None, seed)["theta"].values()]
     for _ in range(2):
         g = torch.autograd.grad(loss(F.linear(support.x, *theta), support.y), theta, create_graph=True)
         theta = [p - 0.4 * one for p, one in zip(theta, g, strict=True)]

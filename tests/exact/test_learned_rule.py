@@ -86,7 +86,7 @@ class ByHand(nn.Module):
             new.append(own)
         return after, new
 
-    def begin(self, theta):
+    def init(self, theta):
         zeros = lambda p, cell: torch.zeros(p.numel(), cell.hidden_size)
         return [[(zeros(p, cell), zeros(p, cell)) for cell in self.cells] for p in theta]
 
@@ -96,7 +96,7 @@ def test_a_step_is_that_of_torchs_cells(layers):
     rule = LSTMRule(5, layers)
     hand = ByHand(rule)
     theta = {"a": torch.randn(3, 2), "b": torch.randn(4)}
-    state, states = rule.begin(theta), hand.begin(theta.values())
+    state, states = rule.init(theta), hand.init(theta.values())
     values = list(theta.values())
     for _ in range(3):
         g = {name: torch.randn_like(p) for name, p in theta.items()}
@@ -104,14 +104,14 @@ def test_a_step_is_that_of_torchs_cells(layers):
         values, states = hand.step(values, g.values(), states)
     for got, want in zip(theta.values(), values, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-14)
-    forgetful = rule(theta, g, rule.begin(theta))[0]  # the control: a state that is not carried
+    forgetful = rule(theta, g, rule.init(theta))[0]  # the control: a state that is not carried
     assert any((forgetful[name] - rule(theta, g, state)[0][name]).abs().max() > 1e-6 for name in theta)
 
 
 def unrolled_by_hand(run, hand, batches, held_out, seed, keep):
     """d/dphi of the mean held-out loss over three steps, plain torch.autograd all the way."""
-    theta = [p.clone().requires_grad_() for p in run.begin(None, seed)["theta"].values()]
-    states, net, total = hand.begin(theta), student(), 0.0
+    theta = [p.clone().requires_grad_() for p in run.init(None, seed)["theta"].values()]
+    states, net, total = hand.init(theta), student(), 0.0
     names = [name for name, _ in net.named_parameters()]
 
     def loss(theta, batch):
@@ -129,9 +129,9 @@ def test_the_gradient_of_an_unroll_is_the_hand_written_one(keep):
     rule = LSTMRule(5, keep_gradients=keep)
     run = LearnedTraining(student(), steps=3, rule=rule)
     batches, held_out = ([examples() for _ in range(3)] for _ in range(2))
-    state, losses = run.begin(None, 3), []
+    state, losses = run.init(None, 3), []
     for batch, own in zip(batches, held_out, strict=True):
-        state = run.advance(state, batch)
+        state = run.step(state, batch)
         losses.append(run.objective(state, own))
     got = torch.autograd.grad(sum(losses) / 3, list(rule.parameters()))
     hand = ByHand(rule)
@@ -159,9 +159,9 @@ def test_a_rule_sees_every_tensor_alone():
     theta = {"a": torch.randn(3, 2), "b": torch.randn(4)}
     g = {name: torch.randn_like(p) for name, p in theta.items()}
     for rule in (LSTMRule(5), MLPRule(5), LearnedMomentum(["a", "b"]), LearnedMomentum()):
-        both, _ = rule(theta, g, rule.begin(theta))
+        both, _ = rule(theta, g, rule.init(theta))
         for name, p in theta.items():
-            one, _ = rule({name: p}, {name: g[name]}, rule.begin({name: p}))
+            one, _ = rule({name: p}, {name: g[name]}, rule.init({name: p}))
             torch.testing.assert_close(one[name], both[name], rtol=1e-13, atol=1e-14)
     together = scaled(torch.cat([g["a"].reshape(1, -1), g["b"].reshape(1, -1)], 1))
     assert (together[0, :6] - scaled(g["a"].reshape(1, -1))[0]).abs().max() > 1e-3
@@ -173,7 +173,7 @@ def test_a_rule_sees_every_tensor_alone():
 def test_a_step_of_the_mlp_rule_by_hand():
     rule = MLPRule(5, decays=(0.5, 0.9), scale=0.02)
     theta, m, t = {"a": torch.randn(3, 2)}, torch.zeros(2, 6), 0
-    state, p = rule.begin(theta), theta["a"].reshape(-1)
+    state, p = rule.init(theta), theta["a"].reshape(-1)
     for _ in range(3):
         g = torch.randn(3, 2)
         theta, state = rule(theta, {"a": g}, state)
@@ -188,7 +188,7 @@ def test_a_step_of_the_mlp_rule_by_hand():
 def test_scaling_the_loss_changes_no_step_of_the_mlp_rule():
     theta = {"a": torch.randn(3, 2)}
     g, rule = {"a": torch.randn(3, 2)}, MLPRule(5)
-    step = lambda rule, factor: rule(theta, {"a": factor * g["a"]}, rule.begin(theta))[0]["a"]
+    step = lambda rule, factor: rule(theta, {"a": factor * g["a"]}, rule.init(theta))[0]["a"]
     torch.testing.assert_close(step(rule, 1e4), step(rule, 1.0), rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(step(rule, 1e-9), step(rule, 1.0), rtol=1e-12, atol=1e-13)
     assert (step(LearnedMomentum(), 1e4) - step(LearnedMomentum(), 1.0)).abs().max() > 1  # the control
@@ -205,12 +205,12 @@ def test_a_tensor_of_zeros_has_a_moderate_derivative():
 def test_learned_momentum_steps_like_torch():
     net = student()
     run = LearnedTraining(net, rule=LearnedMomentum(lr=0.2, momentum=0.8), steps=4)
-    batch, state = examples(), run.begin(None, 0)
+    batch, state = examples(), run.init(None, 0)
     for (_, p), value in zip(net.named_parameters(), state["theta"].values(), strict=True):
         p.data.copy_(value)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.2, momentum=0.8)
     for _ in range(4):
-        state = run.advance(state, batch)
+        state = run.step(state, batch)
         optimizer.zero_grad()
         F.cross_entropy(net(batch.x), batch.y).backward()
         optimizer.step()
@@ -223,7 +223,7 @@ def test_the_gradients_of_rate_and_momentum_in_closed_form():
     c, start = 0.7, torch.tensor([1.5])
     rule = LearnedMomentum(lr=0.3, momentum=0.6).double()
     theta = {"w": start}
-    state = rule.begin(theta)
+    state = rule.init(theta)
     for _ in range(2):
         theta, state = rule(theta, {"w": c * theta["w"]}, state)
     got = torch.autograd.grad((theta["w"] ** 2 / 2).sum(), [rule.log_rate, rule.logit_momentum])

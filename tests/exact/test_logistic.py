@@ -24,18 +24,18 @@ def a_task(examples, features, ways=3):
 
 
 @pytest.mark.parametrize(("examples", "features"), SHAPES)
-@pytest.mark.parametrize("strength", [0.1, 3.0])
-def test_many_steps_reach_the_optimum_that_scikit_learn_finds(examples, features, strength):
+@pytest.mark.parametrize("penalty", [0.1, 3.0])
+def test_many_steps_reach_the_optimum_that_scikit_learn_finds(examples, features, penalty):
     """One machine for each class, C = 1 / lambda. Controls: one step is not there yet; nor is a softmax over all classes."""
     z, y, Y = a_task(examples, features)
-    got = newton_logistic(z, Y, strength, 12)
+    got = newton_logistic(z, Y, penalty, 12)
     for k in range(3):
-        theirs = LogisticRegression(C=1 / strength, fit_intercept=False, solver="newton-cholesky", tol=1e-12, max_iter=500)
+        theirs = LogisticRegression(C=1 / penalty, fit_intercept=False, solver="newton-cholesky", tol=1e-12, max_iter=500)
         theirs.fit(z.numpy(), (y == k).numpy())
         np.testing.assert_allclose(got[:, k], theirs.coef_[0], rtol=1e-7, atol=1e-8)
-    torch.testing.assert_close(z.T @ ((z @ got).sigmoid() - Y) + strength * got, torch.zeros_like(got), rtol=0, atol=1e-10)
-    assert far(got, newton_logistic(z, Y, strength, 1), 0.01)
-    softmax = LogisticRegression(C=1 / strength, fit_intercept=False, tol=1e-12, max_iter=500).fit(z.numpy(), y.numpy())
+    torch.testing.assert_close(z.T @ ((z @ got).sigmoid() - Y) + penalty * got, torch.zeros_like(got), rtol=0, atol=1e-10)
+    assert far(got, newton_logistic(z, Y, penalty, 1), 0.01)
+    softmax = LogisticRegression(C=1 / penalty, fit_intercept=False, tol=1e-12, max_iter=500).fit(z.numpy(), y.numpy())
     assert far(got, torch.from_numpy(softmax.coef_).T, 0.01)
 
 
@@ -64,8 +64,8 @@ def test_each_step_is_weighted_ridge(examples, features, steps):
 def test_is_differentiable_through_its_steps(examples, features):
     """In z and lambda, and twice. Control: the last step alone, from weights that are taken as constants."""
     z, _, Y = a_task(examples, features)
-    z, log_strength = z.requires_grad_(), torch.tensor(-0.5, requires_grad=True)
-    assert gradcheck(lambda z, l: newton_logistic(z, Y, l.exp(), 3), (z, log_strength))
+    z, log_penalty = z.requires_grad_(), torch.tensor(-0.5, requires_grad=True)
+    assert gradcheck(lambda z, l: newton_logistic(z, Y, l.exp(), 3), (z, log_penalty))
     few = z[:4, :3].detach().requires_grad_()
     assert torch.autograd.gradgradcheck(lambda z: newton_logistic(z, Y[:4], 0.6, 2), (few,))
 
@@ -77,8 +77,8 @@ def test_is_differentiable_through_its_steps(examples, features):
             (z.T * s.mT) @ z + l.exp() * torch.eye(features), (z.T @ (s[..., 0].T * eta + Y - m)).T[..., None]
         )
 
-    torch.testing.assert_close(last_step(z, log_strength)[..., 0].T, newton_logistic(z, Y, log_strength.exp(), 3))
-    assert not gradcheck(last_step, (z, log_strength), raise_exception=False)
+    torch.testing.assert_close(last_step(z, log_penalty)[..., 0].T, newton_logistic(z, Y, log_penalty.exp(), 3))
+    assert not gradcheck(last_step, (z, log_penalty), raise_exception=False)
 
 
 def test_stays_finite_where_probabilities_are_0_and_1():
@@ -96,15 +96,15 @@ def test_stays_finite_where_probabilities_are_0_and_1():
 def test_logits_are_scaled_regressions_and_the_gradient_is_that_of_differences():
     draw = lambda n: qs.Examples(torch.randn(3 * n, 6), torch.arange(3).repeat(n), 3)
     task, embed = qs.Episode(draw(2), draw(4)), nn.Sequential(nn.Linear(6, 8), nn.Tanh())
-    learner = Logistic(embed, strength=0.4, newton_steps=3, scale=2.5)
+    learner = Logistic(embed, penalty=0.4, newton_steps=3, scale=2.5)
     want = 2.5 * embed(task.query.x) @ newton_logistic(embed(task.support.x), F.one_hot(task.support.y).double(), 0.4, 3)
     torch.testing.assert_close(learner.adapt(task.support)(task.query.x), want.detach())
     assert_slopes_agree(finite_differences(learner, [task]))
 
 
 def test_refusals():
-    with pytest.raises(errors.ArgumentError, match=r"`strength`: expected a number above 0, got 0\.0\. Separable classes"):
-        Logistic(nn.Linear(2, 2), strength=0.0)
+    with pytest.raises(errors.ArgumentError, match=r"`penalty`: expected a number above 0, got 0\.0\. Separable classes"):
+        Logistic(nn.Linear(2, 2), penalty=0.0)
     with pytest.raises(errors.ArgumentError, match=r"`newton_steps`: expected 1 or more, got 0\. The paper takes 1 or 5"):
         LRD2(nn.Linear(2, 2), newton_steps=0)
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels"):

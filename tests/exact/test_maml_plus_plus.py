@@ -368,12 +368,12 @@ def test_a_resume_without_the_step_gives_other_numbers(tmp_path, monkeypatch):
 
 def test_outer_rate_falls_as_a_cosine_to_its_last_value():
     learner = MAMLPlusPlus(line(), steps=10, outer_lr=1e-2, final_outer_lr=1e-4)
-    descending = learner.outer.start(dict(learner.named_parameters()))
+    running = learner.outer.start(dict(learner.named_parameters()))
     rates = []
     for _ in range(13):
-        rates.append(descending.optimizer.param_groups[0]["lr"])
+        rates.append(running.optimizer.param_groups[0]["lr"])
         still = {name: torch.zeros_like(p) for name, p in learner.named_parameters()}
-        descending.step(Answer(torch.zeros(1), {}, still, {}, ()), lambda: None)
+        running.step(Answer(torch.zeros(1), {}, still, {}, ()), lambda: None)
     assert rates[0] == pytest.approx(1e-2)
     assert rates[5] == pytest.approx((1e-2 + 1e-4) / 2)
     assert rates[10:] == pytest.approx([1e-4] * 3)

@@ -128,11 +128,11 @@ def test_every_coordinate_has_its_own_gates():
     learner, episode = small()
     with torch.no_grad():
         learner.gate_i.weight.normal_()
-    theta, memory = learner.advance(learner.descent.initial(), None, 0, episode.support, Context())
+    theta, memory = learner.step(learner.descent.initial(), None, 0, episode.support, Context())
     i = memory["i"].detach()
     assert float(i.std()) > 0.01
     assert bool(((i > 0) & (i < 1)).all())
-    again = learner.advance(theta, memory, 1, episode.support, Context())[1]
+    again = learner.step(theta, memory, 1, episode.support, Context())[1]
     assert not torch.equal(again["h"], memory["h"])
 
 

@@ -44,7 +44,7 @@ def learner_on(network, recompute, **options):
 def test_it_equals_the_plain_unroll(normalisation, executor):
     """Learned rates, dropout on, a proximal term, Adam with clipping; to 1e-12. Control: another dropout seed differs."""
     network, batch = Network(), episodes()
-    options = {"normalisation": normalisation, "rule": Adam(), "clip": 0.5, "strength": 0.3}
+    options = {"normalisation": normalisation, "rule": Adam(), "clip": 0.5, "proximal_weight": 0.3}
     (loss, plain), (again, ours), (_, other) = (
         qs.meta_gradient(learner_on(network, recompute, **options), batch, executor=executor, seed=seed)
         for recompute, seed in ((False, 0), (True, 0), (True, 1))

@@ -17,17 +17,17 @@ def an_episode(ways=3, shots=2):
     return qs.Episode(draw(shots), draw(4))
 
 
-def primal(z, Y, strength):
-    return torch.linalg.solve(z.T @ z + strength * torch.eye(z.shape[1]), z.T @ Y)
+def primal(z, Y, penalty):
+    return torch.linalg.solve(z.T @ z + penalty * torch.eye(z.shape[1]), z.T @ Y)
 
 
-def dual(z, Y, strength):
-    return z.T @ torch.linalg.solve(z @ z.T + strength * torch.eye(len(z)), Y)
+def dual(z, Y, penalty):
+    return z.T @ torch.linalg.solve(z @ z.T + penalty * torch.eye(len(z)), Y)
 
 
-def augmented(z, Y, strength):
+def augmented(z, Y, penalty):
     """Householder's least squares on Z with sqrt(lambda) I below it: no normal equations at all."""
-    rows = torch.cat([z, strength.sqrt() * torch.eye(z.shape[1])])
+    rows = torch.cat([z, penalty.sqrt() * torch.eye(z.shape[1])])
     q, r = torch.linalg.qr(rows)
     return torch.linalg.solve_triangular(r, q.T @ torch.cat([Y, torch.zeros(z.shape[1], Y.shape[1])]), upper=True)
 
@@ -40,17 +40,17 @@ def test_loss_and_gradient_of_three_forms(solve, features):
     Control: lambda taken as a constant, or 10 % off, gives another gradient of the embedding.
     """
     embed, task = nn.Linear(6, features), an_episode()
-    learner = R2D2(embed, strength=0.7, scale=4.0, shift=0.3)
+    learner = R2D2(embed, penalty=0.7, scale=4.0, shift=0.3)
     loss, gradient = qs.meta_gradient(learner, [task])
 
     def by_hand(factor=1.0):
         Z, Y = embed(task.support.x), F.one_hot(task.support.y, 3).double()
-        W = solve(Z, Y, factor * learner.log_strength.exp())
+        W = solve(Z, Y, factor * learner.log_penalty.exp())
         return F.cross_entropy(learner.scale * embed(task.query.x) @ W + learner.shift, task.query.y)
 
     want = by_hand()
     torch.testing.assert_close(loss, want.detach(), rtol=1e-11, atol=1e-12)
-    names = ["embed.weight", "embed.bias", "log_strength", "scale"]
+    names = ["embed.weight", "embed.bias", "log_penalty", "scale"]
     parameters = dict(learner.named_parameters())
     found = torch.autograd.grad(want, [parameters[name] for name in names])
     for name, one in zip(names, found, strict=True):

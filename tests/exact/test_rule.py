@@ -146,14 +146,14 @@ def test_clipped_step_and_its_meta_gradient():
 def test_proximal_term_unrolled():
     """t_{k+1} = t_k - a [A(t_k - c) + l(t_k - phi)], so J_{k+1} = (I - a(A + lI)) J_k + a l I with J_0 = I: phi acts through
     the start and through the tie. Control: without the tie."""
-    task, network, a, strength = Quadratic(), line(), 0.3, 0.8
+    task, network, a, proximal_weight = Quadratic(), line(), 0.3, 0.8
     phi = start(network)
-    learner = qs.Descent(network, inner_lr=a, inner_steps=3, strength=strength, loss=half_squares)
+    learner = qs.Descent(network, inner_lr=a, inner_steps=3, proximal_weight=proximal_weight, loss=half_squares)
     _, gradient = qs.meta_gradient(learner, [task.episode])
     t, J = phi, task.I
     for _ in range(3):
-        t = t - a * (task.A @ (t - task.c) + strength * (t - phi))
-        J = (task.I - a * (task.A + strength * task.I)) @ J + a * strength * task.I
+        t = t - a * (task.A @ (t - task.c) + proximal_weight * (t - phi))
+        J = (task.I - a * (task.A + proximal_weight * task.I)) @ J + a * proximal_weight * task.I
     want = J.T @ task.query_gradient(t)
     torch.testing.assert_close(gradient["network.weight"][0], want, rtol=1e-12, atol=1e-12)
     assert far(want, task.M(a, 3) @ task.query_gradient(task.theta(phi, a, 3)))

@@ -17,7 +17,7 @@ from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
 from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Compiled
-from quickstudy.meta.outer.outer import Descending
+from quickstudy.meta.outer.outer import RunningOptimizer
 from quickstudy.meta.problem import Answer, Problem
 
 NORMS = {
@@ -165,13 +165,13 @@ def stepped(optimizer, layout, lies, way):
             parameter.grad = gradient
             made.step()
             continue
-        ours = Descending({"w": parameter}, made, None)
+        ours = RunningOptimizer({"w": parameter}, made, None)
         if index == 2:  # a checkpoint keeps values, and not how they lay in memory
             kept = ours.state_dict()
             for averages in kept["optimizer"]["state"].values():
                 averages |= {name: averages[name].clone(memory_format=lies) for name in ("exp_avg", "exp_avg_sq")}
             made = optimizer([parameter])
-            ours = Descending({"w": parameter}, made, None)
+            ours = RunningOptimizer({"w": parameter}, made, None)
             ours.load_state_dict(kept)
         ours.step(Answer(torch.zeros(1), {}, {"w": gradient}, {}, ()), lambda: None)
     return parameter.detach()

@@ -59,15 +59,15 @@ def test_it_takes_the_steps_of_the_training_run(name, tmp_path):
     net, rule = network(), RULES[name]().double()
     run = LearnedTraining(net, rule=rule)
     run.save(tmp_path / "rule")
-    state, batches = run.begin(None, 0), [examples() for _ in range(6)]
+    state, batches = run.init(None, 0), [examples() for _ in range(6)]
     set_to(net, state["theta"])
     train(net, Learned.load(tmp_path / "rule", net.named_parameters()), batches)
     with torch.no_grad():
         for batch in batches:
-            state = run.advance(state, batch)
+            state = run.step(state, batch)
     for own, p in net.named_parameters():
         torch.testing.assert_close(p.detach(), state["theta"][own], rtol=1e-11, atol=1e-13)
-    first = run.begin(None, 0)["theta"]
+    first = run.init(None, 0)["theta"]
     assert all((first[own] - p.detach()).abs().max() > 1e-5 for own, p in net.named_parameters())
 
 

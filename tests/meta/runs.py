@@ -20,10 +20,10 @@ class Scalar(TrainingRun):
         super().__init__(steps=steps)
         self.a, self.phi = a, nn.Parameter(torch.tensor(phi, dtype=torch.float64))
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return {"s": torch.ones((), dtype=self.phi.dtype)}
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         return {"s": self.a * state["s"] + self.phi * batch.x.mean()}
 
     def objective(self, state, batch):
@@ -41,10 +41,10 @@ class Weighted(TrainingRun):
         self.student, self.inner_lr = hidden(network), inner_lr
         self.weigh = nn.Sequential(nn.Linear(1, 3), nn.Tanh(), nn.Linear(3, 1), nn.Sigmoid())
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return self.initial(seed)
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         def weighed(theta):
             output = self.run(theta, batch.x)
             if batch.ways is None:
@@ -67,10 +67,10 @@ class Decays(TrainingRun):
         super().__init__(steps=steps)
         self.inner_lr, self.log = inner_lr, nn.Parameter(torch.linspace(-1.5, 0.0, features))
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return {"theta": torch.zeros_like(self.log)}
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         theta = state["theta"]
         g = batch.x.T @ (batch.x @ theta - batch.y[:, 0]) / len(batch) + self.log.exp() * theta
         return {"theta": theta - self.inner_lr * g}

@@ -275,7 +275,7 @@ RUNS = [name for name in names() if name.startswith("runs: ")]
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", RUNS)
 def test_lookahead_of_runs(name, order, monkeypatch):
-    """The slope of objective(advance(s, batch)), or at order 1 of objective(s)."""
+    """The slope of objective(step(s, batch)), or at order 1 of objective(s)."""
     learner, _ = built(name, monkeypatch)
     runs = CarriedRuns(Lookahead(order), learner, Streams(*regression(), batch=6, window=1).train, 1, 0)
     problem = Problem(learner, Lookahead(order))
@@ -304,7 +304,7 @@ def test_fixed_point_of_a_run_at_rest(solver, monkeypatch):
         rest = learner.copied().state(episode.support, Context()).values
         learner.steps = 1
         rest = {name: value.detach() for name, value in rest.items()}
-        monkeypatch.setattr(learner, "begin", lambda task, seed: rest)
+        monkeypatch.setattr(learner, "init", lambda task, seed: rest)
     want = slopes(Problem(learner, Backprop()), batched(episode), Loop(), step=1e-4)
     assert close(got, want, 1e-4)
 
@@ -341,8 +341,8 @@ def test_searches_approach_a_planted_optimum(name, monkeypatch):
     if type(learner).prepare is not qs.Learner.prepare:
         return  # its shape comes from the meta-training tasks
     if isinstance(learner, TrainingRun):
-        begin = learner.begin
-        learner.begin = lambda task, seed: begin(task, 0)  # the student of the planted answers, for every episode
+        init = learner.init
+        learner.init = lambda task, seed: init(task, 0)  # the student of the planted answers, for every episode
     teacher = learner.adapt(episode.support)(episode.query.x)
     distance = lambda prediction, y: ((prediction - teacher) ** 2).mean()
     generator = torch.Generator().manual_seed(5)
@@ -409,7 +409,7 @@ HYPERGRADIENTS = {
 @pytest.mark.parametrize("name", HYPERGRADIENTS)
 def test_hypergradients(name):
     task, network, implicit = Quadratic(), line(), name.startswith("Implicit")
-    options = {"strength": STRENGTH, "inner_steps": 80} if implicit else {"inner_steps": K}
+    options = {"proximal_weight": STRENGTH, "inner_steps": 80} if implicit else {"inner_steps": K}
     learner = qs.Descent(network, inner_lr=A, hypergradient=HYPERGRADIENTS[name], loss=half_squares, **options)
     got = qs.meta_gradient(learner, [task.episode])[1]["network.weight"][0]
     want = closed(task, start(network), name)

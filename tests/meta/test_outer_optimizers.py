@@ -17,7 +17,7 @@ import quickstudy as qs
 from quickstudy.errors import ArgumentError, CheckpointError, NotFiniteError, UnsupportedError
 from quickstudy.meta.estimators import ForwardMode, Lookahead
 from quickstudy.meta.executors import Loop
-from quickstudy.meta.outer.outer import Descending, LeftOut, clip_by_global_norm
+from quickstudy.meta.outer.outer import LeftOut, RunningOptimizer, clip_by_global_norm
 from quickstudy.meta.problem import Answer
 
 STEPS = 8
@@ -456,12 +456,12 @@ def test_a_step_does_not_depend_on_how_memory_is_laid_out(name, order):
     found = []
     for like in ({}, LAST):
         parameter = nn.Parameter(start.clone(**like) if like else start.clone())
-        descending = qs.Gradient(optimizer=OPTIMIZERS[name]).start({"w": parameter})
+        running = qs.Gradient(optimizer=OPTIMIZERS[name]).start({"w": parameter})
         for one in gradient:
             answer = Answer(
                 torch.ones(1), {}, {"w": one.contiguous(memory_format=order if like else torch.contiguous_format)}, {}, ()
             )
-            descending.step(answer, lambda one=answer: one)
+            running.step(answer, lambda one=answer: one)
         found.append(parameter.detach())
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
 
@@ -602,12 +602,12 @@ def test_an_optimizer_under_every_scheduler(optimizer):
             with pytest.raises(ArgumentError, match=r"`scheduler`: expected one that torch can build.*`cycle_momentum`"):
                 outer.start(parameters)
             continue
-        descending = outer.start(parameters)
-        descending.check(STEPS, lambda: False)
+        running = outer.start(parameters)
+        running.check(STEPS, lambda: False)
         for _ in range(STEPS):
-            descending.step(answer, lambda answer=answer: answer)
-            descending.validated(1.0)
-        assert isinstance(descending, Descending)
+            running.step(answer, lambda answer=answer: answer)
+            running.validated(1.0)
+        assert isinstance(running, RunningOptimizer)
         assert all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values())
 
 
@@ -788,14 +788,14 @@ def test_looking_ahead_at_a_schedule_moves_nothing():
         parts = [lr_scheduler.LambdaLR(optimizer, falling), lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=99)]
         return lr_scheduler.SequentialLR(optimizer, parts, milestones=[4])
 
-    descending = qs.Gradient(optimizer=partial(torch.optim.Adam, lr=torch.tensor(0.1)), scheduler=schedule).start(
+    running = qs.Gradient(optimizer=partial(torch.optim.Adam, lr=torch.tensor(0.1)), scheduler=schedule).start(
         dict(learner().named_parameters())
     )
-    before, called = repr(descending.state_dict()), len(calls)
+    before, called = repr(running.state_dict()), len(calls)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        descending.check(50, lambda: None)
-    assert repr(descending.state_dict()) == before
+        running.check(50, lambda: None)
+    assert repr(running.state_dict()) == before
     assert len(calls) == called
 
 

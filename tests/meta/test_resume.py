@@ -78,13 +78,13 @@ def test_a_network_that_lies_channels_last_is_resumed(tmp_path):
 
 def test_a_resume_that_forgets_the_optimizer_gives_other_numbers(tmp_path, monkeypatch):
     """The control."""
-    from quickstudy.meta.outer.outer import Descending
+    from quickstudy.meta.outer.outer import RunningOptimizer
 
     tasks = qs.tasks.Sinusoid()
     expected = qs.meta_train(learner(), tasks, **SETTINGS)
     with pytest.raises(Killed):
         qs.meta_train(learner(), tasks, out=tmp_path, track=killer(6), **SETTINGS)
-    monkeypatch.setattr(Descending, "load_state_dict", lambda self, state: None)
+    monkeypatch.setattr(RunningOptimizer, "load_state_dict", lambda self, state: None)
     run = qs.meta_train(learner(), tasks, out=tmp_path, resume=True, **SETTINGS)
     assert numbers(run) != numbers(expected)
 

@@ -105,7 +105,7 @@ def test_a_member_that_diverges_is_scored_worst():
 class Fragile(Scalar):
     """s' = phi s, which overflows where phi is above 1e30."""
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         return {"s": state["s"] * torch.exp(100 * self.phi)}
 
     def objective(self, state, batch):
@@ -128,10 +128,12 @@ def test_evolution_walks_away_from_divergence(executor, ranks):
 
 
 def test_an_error_of_an_inner_solver_is_a_score_too():
-    """The proximal strength of this iMAML is too small for CG's curvature: the loop raises, evolution does not."""
+    """The proximal weight of this iMAML is too small for CG's curvature: the loop raises, evolution does not."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
-    learner = qs.IMAML(net, inner_lr=0.1, inner_steps=1, strength=0.01, solver=ConjugateGradient(steps=20, tolerance=1e-14))
+    learner = qs.IMAML(
+        net, inner_lr=0.1, inner_steps=1, proximal_weight=0.01, solver=ConjugateGradient(steps=20, tolerance=1e-14)
+    )
     with pytest.raises(errors.QuickstudyError):
         qs.meta_gradient(learner, batch())
     with pytest.raises(errors.NotFiniteError, match="population"):
@@ -152,10 +154,10 @@ class InfluenceBalancing(TrainingRun):
         super().__init__(steps=steps)
         self.n, self.p, self.phi = n, p, nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
 
-    def begin(self, task, seed):
+    def init(self, task, seed):
         return {"s": torch.ones(self.n, dtype=torch.float64)}
 
-    def advance(self, state, batch):
+    def step(self, state, batch):
         s = state["s"]
         above = torch.cat([s[1:], s.new_zeros(1)])
         signs = torch.cat([s.new_ones(self.p), -s.new_ones(self.n - self.p)])

@@ -48,7 +48,7 @@ def test_the_best_learner_is_kept_and_patience_stops():
     scores = [record["validation"] for record in run.history if "validation" in record]
     assert run.stopped == "patience"
     assert run.best["score"] == min(scores) < scores[-1]
-    from quickstudy.meta.loop.selection import VALIDATION_SEED
+    from quickstudy.meta.loop.checkpoint_selector import VALIDATION_SEED
 
     assert qs.evaluate(trained, tasks.validation, 30, VALIDATION_SEED).mean == pytest.approx(run.best["score"], rel=1e-4)
 

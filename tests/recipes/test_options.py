@@ -10,7 +10,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.learners.descend import Adam, Annealing, Momentum
-from quickstudy.recipes.options import DescentOptions, InnerLoopOptions, StepOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import DescentOptions, InnerLoopOptions, StepOptions
 
 EVERY = {"clip": 2.0, "normalisation": "transductive", "rule": Momentum(0.5)}
 LOOP = {**EVERY, "outer": qs.Gradient(qs.Backprop()), "annealing": Annealing(multi_step=0, first_order=7)}

@@ -11,8 +11,8 @@ from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import metric_named
 from quickstudy.report import draw, learning_curves, measure, write_report
+from quickstudy.report.example_episodes import shown as shown_of
 from quickstudy.report.pictures import chosen
-from quickstudy.report.shown import shown as shown_of
 from quickstudy.report.task_plots import target_plot
 
 SECTIONS = ("headline", "controls", "learning-curves", "inner-steps", "shots", "scores", "reliability", "episodes", "config")

@@ -7,7 +7,7 @@ import pytest
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, interval
 from quickstudy.evaluation.metrics import metric_named
-from quickstudy.report.verdict import against, verdict
+from quickstudy.report.conclusion import against, conclusion
 
 ACCURACY, MSE = metric_named("accuracy"), metric_named("mse")
 PROTOCOL = {"metric": "accuracy", "ways": 5, "shots": 1, "queries": 15, "episodes": 4, "seed": 0}
@@ -55,7 +55,7 @@ def test_lower_is_better_for_mean_squared_error():
 
 
 def test_in_plain_words():
-    words = lambda *controls: verdict("MAML", against(OWN, controls, ACCURACY), ACCURACY)
+    words = lambda *controls: conclusion("MAML", against(OWN, controls, ACCURACY), ACCURACY)
     assert words() == "No control was scored, so nothing here says whether meta-training was worth it."
     assert words(WORSE).startswith(
         "No control wins: MAML is better than the only control. The strongest, centroid, is behind by 10.0"

@@ -52,7 +52,7 @@ def test_a_network_with_another_number_of_outputs():
 @pytest.mark.parametrize("targets", [None, 2])
 def test_save_and_load(tmp_path, learner, targets):
     x, y = line(8, targets)
-    fitted = FewShotRegressor(None if learner is None else Ridge(strength=0.1)).fit(x, y)
+    fitted = FewShotRegressor(None if learner is None else Ridge(penalty=0.1)).fit(x, y)
     fitted.save(tmp_path)
     again = FewShotRegressor.load(tmp_path)
     assert np.array_equal(again.predict(x), fitted.predict(x))

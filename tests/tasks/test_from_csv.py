@@ -29,7 +29,7 @@ def test_a_table_is_its_folder(tmp_path: Path, header: tuple[str, str]):
         name = f"{path.parent.name}_{path.name}"
         (tmp_path / "images" / name).write_bytes(path.read_bytes())
         rows.append((path.parent.name, name) if header[0] == "class_name" else (name, path.parent.name))
-    asked = {"columns": header} if header[0] == "picture" else {}
+    asked = {"filename": header[0], "label": header[1]} if header[0] == "picture" else {}
     family = from_csv(write(tmp_path / "all.csv", [header, *rows]), **SMALL, **asked)
     by_folder = from_folder(folder, **SMALL)
     assert family.classes == by_folder.classes
@@ -81,9 +81,9 @@ def test_mini_imagenet(tmp_path: Path):
     pooled = from_csv(tmp_path, ways=5, shots=1, queries=1, size=4, split=SPLITS / "miniimagenet_ravi")
     assert pooled.classes == family.classes
     with pytest.raises(
-        DataError, match=r"train\.csv, line 4`: expected an image in .*, got 'n01532829\d+\.jpg', which is not there"
+        DataError, match=r"train\.csv, line 4`: expected a file in .*, got 'n01532829\d+\.jpg', which is not there"
     ):
-        from_csv(SPLITS / "miniimagenet_ravi", images=tmp_path / "images", ways=5, shots=1, queries=1, size=4)
+        from_csv(SPLITS / "miniimagenet_ravi", folder=tmp_path / "images", ways=5, shots=1, queries=1, size=4)
 
 
 # ---- bad tables ---------------------------------------------------------------------------------------------------------
@@ -95,20 +95,20 @@ def test_mini_imagenet(tmp_path: Path):
         (
             "file,label\na.png,x\n",
             r"expected the columns filename and label \(or image_name and class_name\), got file, label: 'filename' is missing\. "
-            r"Rename 'file' to 'filename', or give columns=\('file', 'label'\)\.",
+            r"Rename 'file' to 'filename', or give filename='file'\.",
         ),
         ("image_name,klass\na.png,x\n", r"got image_name, klass: 'class_name' is missing\. Rename 'klass' to 'class_name'"),
         ("", r"got no header: 'filename' is missing\. Write the names of the columns into the first line"),
         (
             "filename,label\na.png,x\n",
-            r"a\.csv, line 2`: expected an image in .*, got 'a\.png', which is not there\. Name the folder of the imag",
+            r"a\.csv, line 2`: expected a file in .*, got 'a\.png', which is not there\. Name the folder of the files with `",
         ),
-        ("filename,label\n,x\n", r"line 2`: expected an image in .*, got '', which is not there"),
-        ("filename,label\na\0b.png,x\n", r"line 2`: expected an image in .*which is not there|expected a CSV in UTF-8"),
-        (f"filename,label\n{'a' * 5000},x\n", r"line 2`: expected an image in .*which is not there"),
+        ("filename,label\n,x\n", r"line 2`: expected 2 values, got 2: ',x'\. Complete the row"),
+        ("filename,label\na\0b.png,x\n", r"line 2`: expected a file in .*which is not there|expected a CSV in UTF-8"),
+        (f"filename,label\n{'a' * 5000},x\n", r"line 2`: expected a file in .*which is not there"),
         ("filename,label\na.png\n", r"line 2`: expected 2 values, got 1: 'a\.png'\. Complete the row"),
         ("filename,label\na.png,\n", r"line 2`: expected 2 values, got 2: 'a\.png,'\. Complete the row"),
-        ("filename,label\n", r"expected rows below the header, got none\. Name an image and its label in each row"),
+        ("filename,label\n", r"expected rows below the header, got none\. Write what is seen and its label into each row"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, message: str):
@@ -126,5 +126,5 @@ def test_no_table(tmp_path: Path):
     with pytest.raises(DataError, match=r"a\.csv`: expected a CSV in UTF-8, got .*\. Save it as CSV, UTF-8"):
         from_csv(tmp_path / "a.csv")
     (tmp_path / "a.csv").write_text("picture,kind\n")
-    with pytest.raises(DataError, match=r"expected the columns picture and species, got picture, kind: 'species' is missing\. "):
-        from_csv(tmp_path / "a.csv", columns=("picture", "species"))
+    with pytest.raises(DataError, match=r"expected the column species, got picture, kind: 'species' is missing\. "):
+        from_csv(tmp_path / "a.csv", filename="picture", label="species")

@@ -53,7 +53,7 @@ def test_a_split_may_leave_classes_out_and_these_are_not_read(folder: Path, monk
     read: list[Path] = []
     inner = images.read_all
     monkeypatch.setattr(
-        sys.modules["quickstudy.tasks.sources.from_folder"], "read_all", lambda files, *a: read.extend(files) or inner(files, *a)
+        sys.modules["quickstudy.domains.images.kind"], "read_all", lambda files, *a: read.extend(files) or inner(files, *a)
     )
     names = {"train": CLASSES[:4], "val": CLASSES[4:6], "test": CLASSES[6:8]}
     family = from_folder(folder, **SMALL, split=names)
@@ -150,12 +150,16 @@ def test_an_image_that_cannot_be_read(tmp_path: Path):
 def test_a_class_without_images(tmp_path: Path):
     root = draw_folder(tmp_path)
     (root / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty`: expected images of its class, got a folder without an image\. Put the class's"):
+    with pytest.raises(
+        DataError, match=r"empty`: expected images of its class \(png, .*\), got a folder without images\. Put the class's"
+    ):
         from_folder(root, **SMALL)
 
 
 def test_a_folder_without_classes(tmp_path: Path):
-    message = r"expected a folder with a folder of images for each class, got no folder with images in it\. Make one folder"
+    message = (
+        r"expected a folder with a folder of images, sounds, texts or the like for each class, got none of them in it\. Make"
+    )
     with pytest.raises(DataError, match=message):
         from_folder(tmp_path)
     draw(tmp_path / "0.png", (0, 0, 0))
@@ -182,7 +186,7 @@ def test_a_split_naming_an_unknown_class(folder: Path):
 
 
 def test_too_few_classes_or_images_are_found_before_any_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys.modules["quickstudy.tasks.sources.from_folder"], "read_all", None)
+    monkeypatch.setattr(sys.modules["quickstudy.domains.images.kind"], "read_all", None)
     with pytest.raises(
         TaskError, match=r"`ways=5`: expected at most the 2 classes of validation under split=\(0\.6, 0\.2, 0\.2\), got 5"
     ):

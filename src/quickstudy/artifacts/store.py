@@ -57,7 +57,7 @@ SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a fun
 ROOMS = tuple(
     f"quickstudy.{room}" for room in ("models", "targets", "linear_solvers", "learners", "meta", "evaluation", "domains")
 )
-READY = Path(__file__).parents[1] / "pretrained"  # learners that come along
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # learners that come along
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
 
@@ -204,7 +204,7 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 def run_folder(path: str | Path) -> Path:
     """The path itself, or, for the name of a learner that comes along ("strokes"), its folder within the package."""
     path = Path(path)
-    own = READY / path.name
+    own = PRETRAINED / path.name
     return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
 
 

@@ -12,10 +12,11 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
-from quickstudy.domains.images.images import class_folders, image_files
+from quickstudy.domains.images.kind import IMAGES
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
+from quickstudy.tasks.sources.folders import class_folders, files_of
 
 UNKNOWN = "unknown"
 
@@ -31,7 +32,7 @@ def predict(argv: list[str]) -> int:
     options = made.parse_args(argv)
     learner, preprocessing, calibration = ready_to_predict(options.run)
     names, support = read_support(Path(options.support), preprocessing)
-    files = image_files(Path(options.query))
+    files = files_of(options.query, IMAGES)
     predictor = learner.adapt(support)
     logits = predictor(preprocessing.apply(torch.stack([preprocessing.read(path) for path in files])))
     if options.unknown and calibration is None:
@@ -49,7 +50,7 @@ def predict(argv: list[str]) -> int:
 
 def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str], qs.Examples]:
     """The class names and the examples of a folder of class folders."""
-    classes = class_folders(folder)
+    classes = class_folders(folder, IMAGES)
     images = [preprocessing.read(path) for files in classes.values() for path in files]
     y = torch.tensor([label for label, files in enumerate(classes.values()) for _ in files])
     return list(classes), qs.Examples(preprocessing.apply(torch.stack(images)), y, ways=len(classes))

@@ -89,7 +89,7 @@ class Diagnosis:
         return min(self.estimators, key=lambda row: row.error).name
 
     @property
-    def verdict(self) -> str | None:
+    def conclusion(self) -> str | None:
         """Feature reuse, where every layer below the last keeps its features, or rapid learning; None where nothing adapts."""
         body = [row.cka for row in self.layers[:-1] if not math.isnan(row.cka)]
         return None if not body else "feature reuse" if min(body) >= ALIKE else "rapid learning"
@@ -106,12 +106,12 @@ class Diagnosis:
         if self.layers:
             lines.append(f"{'layer':28}{'moved':>16}{'CKA':>11}")
             lines += [f"{row.name:28}{row.moved:>16.3f}{row.cka:>11.3f}" for row in self.layers]
-            lines.append(f"This looks like {self.verdict}." if self.verdict else "There is one layer only.")
+            lines.append(f"This looks like {self.conclusion}." if self.conclusion else "There is one layer only.")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        found = {"learner": self.learner, "choose": self.choose, "verdict": self.verdict, "refused": self.refused}
+        found = {"learner": self.learner, "choose": self.choose, "conclusion": self.conclusion, "refused": self.refused}
         return {**found, "estimators": [asdict(row) for row in self.estimators], "layers": [asdict(row) for row in self.layers]}
 
     def plot(self, path: str | Path | None = None) -> Any:
@@ -132,7 +132,7 @@ class Diagnosis:
             axes[1].bar([i + 0.2 for i in place], [row.cka for row in self.layers], 0.4, label="CKA")
             axes[1].set_xticks(list(place), [row.name for row in self.layers], rotation=45, ha="right", fontsize=8)
             axes[1].legend()
-            axes[1].set_title(self.verdict or "")
+            axes[1].set_title(self.conclusion or "")
         if path is not None:
             figure.savefig(path)
         return figure

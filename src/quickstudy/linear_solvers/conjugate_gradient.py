@@ -69,7 +69,7 @@ class ConjugateGradient(Solver):
             "solver=ConjugateGradient(...)",
             expected="an inner objective of positive curvature at rest",
             got="a direction of negative curvature",
-            do="Take more inner steps, a larger `strength`, which adds to every curvature, or "
+            do="Take more inner steps, a larger `proximal_weight`, which adds to every curvature, or "
             "ConjugateGradient(at_negative='stop').",
         )
         if self.tolerance is None:
@@ -81,5 +81,5 @@ class ConjugateGradient(Solver):
             "solver=ConjugateGradient(tolerance=...)",
             expected=f"a relative residual of at most {self.tolerance:g} within {self.steps} steps",
             got="{residual:.2g}",
-            do="Raise `steps`, raise `strength`, or leave `tolerance` out to take what is reached.",
+            do="Raise `steps`, raise `proximal_weight`, or leave `tolerance` out to take what is reached.",
         ), residual

@@ -1,7 +1,7 @@
 """Carried runs: the states of training runs, kept from one outer step to the next and cut between windows.
 
-    carry_0      =  begin(task, seed)                          when a run is young, or has reached its length             (1)
-    loss, carry' =  follow(phi, carry, batches of a window)    1/W sum_k objective(s_k),  s_{k+1} = advance(s_k, batch_k)  (2)
+    carry_0      =  init(task, seed)                          when a run is young, or has reached its length             (1)
+    loss, carry' =  follow(phi, carry, batches of a window)    1/W sum_k objective(s_k),  s_{k+1} = step(s_k, batch_k)  (2)
 
 What is carried is the estimator's own: states for backpropagation, states of every perturbed copy and their sums for
 persistent evolution, tangents for forward mode. Each leaf has the leading axis `tasks`; the carry is checkpointed with the run.
@@ -46,17 +46,17 @@ def follow(run: TrainingRun, window: Window, criterion: Loss | None, state: Any 
     state, losses = begun(run, window, state), []
     for k in range(window.episode.support.y.shape[0]):
         batch, held_out = (step(examples, k) for examples in (window.episode.support, window.episode.query))
-        state = run.advance(state, batch)
+        state = run.step(state, batch)
         losses.append(outer_loss(run, state, held_out, criterion))
     return torch.stack(losses).mean(), state
 
 
 def begun(run: TrainingRun, window: Window, state: Any = None) -> Any:
-    """The carried state; where phi acts through `begin` and the run is new, the beginning itself, to be differentiated."""
+    """The carried state; where phi acts through `init` and the run is new, the beginning itself, to be differentiated."""
     state = window.carry if state is None else state
     if not run.learned_start:
         return state
-    first = run.begin(step(window.episode.support, 0), window.run)
+    first = run.init(step(window.episode.support, 0), window.run)
     return pytree.tree_map(lambda new, old: torch.where(window.age == 0, new, old), first, state)
 
 
@@ -98,7 +98,7 @@ class CarriedRuns:
         for t in over:
             task = step(_task(episode.support, t), 0)
             with torch.no_grad():
-                carry = self.estimator.begin(self.learner.copied(training=True), task, int(self.run[t]))
+                carry = self.estimator.init(self.learner.copied(training=True), task, int(self.run[t]))
             leaves, self.structure = pytree.tree_flatten(carry)
             if not self.leaves:
                 self.leaves = [torch.stack([leaf.detach().clone()] * self.n) for leaf in leaves]
@@ -132,7 +132,7 @@ class CarriedRuns:
         """
         with torch.no_grad():
             task = step(_task(self.tasks.sample(1, generator=torch.Generator().manual_seed(0)).support, 0), 0)
-            leaves, self.structure = pytree.tree_flatten(self.estimator.begin(self.learner.copied(training=True), task, 0))
+            leaves, self.structure = pytree.tree_flatten(self.estimator.init(self.learner.copied(training=True), task, 0))
         found = [tuple(leaf.shape[1:]) for leaf in state["leaves"]]
         if state["leaves"] and found != [tuple(leaf.shape) for leaf in leaves]:
             raise CheckpointError(

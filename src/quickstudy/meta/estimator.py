@@ -47,9 +47,9 @@ class Estimator(ABC):
         """The answer of an estimator that does not differentiate, over the tasks of a batch."""
         raise NotImplementedError(f"{type(self).__name__} differentiates its objective")
 
-    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+    def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """What is carried of a training run, at its beginning: a tree of tensors."""
-        return run.begin(task, seed)
+        return run.init(task, seed)
 
     def check(self, learner: Learner) -> None:
         """Raise UnsupportedError where this estimator cannot serve the learner."""

@@ -19,7 +19,8 @@ from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import CosineProbeOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import CosineProbeOptions
 
 
 @hands_on(CosineProbeOptions, CosineProbe)

@@ -21,7 +21,8 @@ from quickstudy.forward.call import plain
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.recipes.options import InnerLoopOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import InnerLoopOptions
 
 
 @hands_on(InnerLoopOptions, Descent)

@@ -20,7 +20,8 @@ from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.models.context import FiLM, WithContext
-from quickstudy.recipes.options import InnerLoopOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import InnerLoopOptions
 
 
 @hands_on(InnerLoopOptions, Descent)

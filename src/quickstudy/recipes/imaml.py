@@ -1,10 +1,10 @@
 """iMAML: MAML with the implicit gradient of a proximal inner problem.
 
-    theta* = argmin_theta L(theta, support) + strength/2 || theta - phi ||^2
-    d L_query/d phi = (I + 1/strength H)^{-1} d L_query/d theta*,         H = d^2 L / d theta^2
+    theta* = argmin_theta L(theta, support) + lambda/2 || theta - phi ||^2
+    d L_query/d phi = (I + 1/lambda H)^{-1} d L_query/d theta*,         H = d^2 L / d theta^2
 
 Source: Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019, eq. 4-7.
-Paper: Omniglot 5-way 1-shot 99.16 +- 0.35 % (gradient descent, 16 steps, strength 2, 5 steps of conjugate gradient).
+Paper: Omniglot 5-way 1-shot 99.16 +- 0.35 % (gradient descent, 16 steps, lambda = 2, 5 steps of conjugate gradient).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import nn
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.implicit import Implicit
 from quickstudy.linear_solvers import ConjugateGradient, Solver
-from quickstudy.recipes.options import DescentOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import DescentOptions
 
 
 @hands_on(DescentOptions, Descent)
@@ -25,7 +26,7 @@ def IMAML(
     *,
     inner_lr: float = 0.1,
     inner_steps: int = 16,
-    strength: float = 2.0,
+    proximal_weight: float = 2.0,
     solver: Solver = ConjugateGradient(steps=5, at_negative="stop"),
     **options: Unpack[DescentOptions],
 ) -> Descent:
@@ -39,7 +40,7 @@ def IMAML(
         inner_lr=inner_lr,
         inner_steps=inner_steps,
         hypergradient=Implicit(solver),
-        strength=strength,
+        proximal_weight=proximal_weight,
         name="iMAML",
         **options,
     )

@@ -20,7 +20,8 @@ from quickstudy.learners.descend.hypergradient import FirstOrder, Hypergradient
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.meta.estimators.pretraining import Joint
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import DescentOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import DescentOptions
 
 
 @hands_on(DescentOptions, Descent, outer=Gradient(Joint()))

@@ -15,7 +15,8 @@ from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import ProbeOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import ProbeOptions
 
 
 @hands_on(ProbeOptions, Probe)

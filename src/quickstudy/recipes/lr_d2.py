@@ -17,10 +17,10 @@ from quickstudy.learners.solve.logistic import Logistic
 def LRD2(
     embed: nn.Module,
     *,
-    strength: float = 1.0,
+    penalty: float = 1.0,
     newton_steps: int = 5,
     scale: float = 5.0,
     normalisation: Normalisation = "running",
 ) -> Logistic:
     """`Logistic` with the paper's number of steps; the scale begins at 5, for the reason that R2D2's does at 10."""
-    return Logistic(embed, strength=strength, newton_steps=newton_steps, scale=scale, normalisation=normalisation)
+    return Logistic(embed, penalty=penalty, newton_steps=newton_steps, scale=scale, normalisation=normalisation)

@@ -16,7 +16,8 @@ from torch import nn
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.recipes.options import DescentOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import DescentOptions
 
 
 @hands_on(DescentOptions, Descent)

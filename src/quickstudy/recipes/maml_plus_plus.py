@@ -27,7 +27,8 @@ from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.meta.outer.outer import Gradient, cosine
-from quickstudy.recipes.options import StepOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import StepOptions
 
 
 @hands_on(StepOptions, Descent, normalisation="running")

@@ -18,7 +18,8 @@ from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import FineTuneOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import FineTuneOptions
 
 
 @hands_on(FineTuneOptions, FineTune)

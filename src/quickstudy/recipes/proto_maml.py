@@ -18,7 +18,8 @@ from torch import nn
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
-from quickstudy.recipes.options import StepOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import StepOptions
 
 
 @hands_on(StepOptions, PrototypeHead)

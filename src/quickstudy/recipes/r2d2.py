@@ -20,7 +20,7 @@ from quickstudy.learners.solve.ridge import Ridge
 def R2D2(
     embed: nn.Module,
     *,
-    strength: float = 1.0,
+    penalty: float = 1.0,
     scale: float = 10.0,
     shift: float = 0.0,
     normalisation: Normalisation = "running",
@@ -30,4 +30,4 @@ def R2D2(
     scale begins at 10 and not at the paper's 1: regressions onto 0 and 1 give a flat softmax, which Adam would take thousands of
     steps to sharpen, as it moves a number by its rate and not by its size.
     """
-    return Ridge(embed, strength=strength, scale=scale, shift=shift, normalisation=normalisation)
+    return Ridge(embed, penalty=penalty, scale=scale, shift=shift, normalisation=normalisation)

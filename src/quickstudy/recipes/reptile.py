@@ -22,7 +22,8 @@ from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam
 from quickstudy.meta.estimators.reptile_direction import ReptileDirection
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import StepOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import StepOptions
 
 
 @hands_on(StepOptions, Descent, rule=Adam(b1=0.0))

@@ -15,7 +15,7 @@ from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.learners.learner import Learner
 from quickstudy.progress import bar
 from quickstudy.report.curves import Point
-from quickstudy.report.shown import ShownEpisode, shown_episodes
+from quickstudy.report.example_episodes import ShownEpisode, shown_episodes
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from quickstudy.report.shown import ShownEpisode
+from quickstudy.report.example_episodes import ShownEpisode
 
 SUPPORT_EACH = 5  # support images of a class that are shown
 QUERIES_EACH = 3  # queries of a class, at most

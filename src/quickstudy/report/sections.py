@@ -9,9 +9,9 @@ from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.report import plots, task_plots
 from quickstudy.report.curves import LearningCurves, Point
+from quickstudy.report.example_episodes import ShownEpisode
 from quickstudy.report.measures import Measures
 from quickstudy.report.pictures import is_images, pictures
-from quickstudy.report.shown import ShownEpisode
 
 
 def learning_curves(curves: LearningCurves, metric: Metric) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.report.example_episodes import Function, ShownEpisode
 from quickstudy.report.pictures import class_name
-from quickstudy.report.shown import Function, ShownEpisode
 from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, svg
 
 

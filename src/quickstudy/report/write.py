@@ -13,12 +13,12 @@ import yaml
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.learners.learner import Learner
-from quickstudy.report import sections, standing
+from quickstudy.report import leaderboard, sections
+from quickstudy.report.conclusion import against
 from quickstudy.report.curves import learning_curves
 from quickstudy.report.environment import environment
 from quickstudy.report.measures import Measures, measure
 from quickstudy.report.page import page
-from quickstudy.report.verdict import against
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
@@ -96,7 +96,7 @@ def draw(
     by_steps = sections.inner_steps(measures, metric, chance)
     by_shots = sections.shots(measures, metric, chance, evaluation.protocol["shots"])
     parts = [
-        [("Controls", standing.controls(evaluation, rows, metric))],
+        [("Controls", leaderboard.controls(evaluation, rows, metric))],
         [("Learning curves", sections.learning_curves(learning_curves(history, metric), metric))],
         [("Inner steps", by_steps), ("Shots", by_shots)],
         [("Scores", sections.scores(evaluation, metric))],
@@ -104,7 +104,7 @@ def draw(
         [("Tasks", sections.episodes(measures, metric))],
         [("Config", _config(config, evaluation, measures))],
     ]
-    return page(f"{name}, {standing.shape(evaluation)}: report", standing.headline(evaluation, rows, metric), parts)
+    return page(f"{name}, {leaderboard.shape(evaluation)}: report", leaderboard.headline(evaluation, rows, metric), parts)
 
 
 def _config(config: Mapping[str, Any] | None, evaluation: Evaluation, measures: Measures) -> str:

@@ -129,7 +129,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     def _default(self) -> Learner:
         """Chosen on iris, wine, breast cancer and digits with 1, 5 and 20 shots; float64, as scikit-learn computes."""
-        return Standardised(Ridge(strength=10.0, scale=10.0, intercept=True, normalisation="support"), clip=3.0).double()
+        return Standardised(Ridge(penalty=10.0, scale=10.0, intercept=True, normalisation="support"), clip=3.0).double()
 
     def _fit(self, x: Tensor, y: np.ndarray) -> Self:
         classes, codes = np.unique(y, return_inverse=True)

@@ -50,9 +50,9 @@ def test_several_parts_are_one_phi_and_each_has_its_gradient():
 def test_phi_of_a_plain_start_holds_no_student():
     run = LearnedTraining(network(), weights=MetaWeightNet(3), decay=WeightDecay(0.1))
     assert {name.split(".")[0] for name, _ in run.named_parameters()} == {"weigh", "decays"}
-    assert run.adapted(State(run.begin(None, 0))) is None
+    assert run.adapted(State(run.init(None, 0))) is None
     learned = LearnedTraining(network(), learned_start=True)
-    assert set(learned.adapted(State(learned.begin(None, 0)))) == {name for name, _ in learned.named_parameters()}
+    assert set(learned.adapted(State(learned.init(None, 0)))) == {name for name, _ in learned.named_parameters()}
 
 
 def test_start_rates_and_weights_together_learn_better_than_each_alone():

@@ -56,16 +56,16 @@ def test_phi_holds_no_student_and_the_student_follows_phi():
     assert all(name.startswith("weigh.") for name, _ in run.named_parameters())
     assert not any(name.startswith("student") for name in run.state_dict())
     wide = copy.deepcopy(run).double()
-    assert all(value.dtype == torch.float64 for value in wide.begin(None, 0).values())
+    assert all(value.dtype == torch.float64 for value in wide.init(None, 0).values())
     assert next(run.student.module.parameters()).dtype == torch.float32
 
 
 def test_learn_is_begin_and_steps_times_advance():
     learner, episode = Weighted(network(), steps=3), classes()
     run = learner.copied()  # whose dropout is off
-    state = run.begin(episode.support, 0)
+    state = run.init(episode.support, 0)
     for _ in range(3):
-        state = run.advance(state, episode.support)
+        state = run.step(state, episode.support)
     learned = learner.copied().state(episode.support, Context()).values
     assert all(torch.equal(state[name], learned[name]) for name in state)
     assert not torch.equal(learner.copied().state(episode.support, Context(), 2).values["0.weight"], learned["0.weight"])
@@ -114,7 +114,7 @@ def test_what_a_run_refuses():
         Weighted(network(), batch_size=0)
     with pytest.raises(errors.UnsupportedError, match=r"`network`: expected a student without batch norm.*nn\.GroupNorm"):
         hidden(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
-    with pytest.raises(errors.UnsupportedError, match=r"`TrainingRun`: expected a training run that defines begin"):
+    with pytest.raises(errors.UnsupportedError, match=r"`TrainingRun`: expected a training run that defines init"):
         TrainingRun(steps=1).adapt(targets().support)
 
 

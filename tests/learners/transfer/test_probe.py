@@ -12,17 +12,17 @@ from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 
 
-def objective(w, z, y, strength):
-    return F.cross_entropy(z @ w.T, y, reduction="sum") + strength / 2 * (w**2).sum()
+def objective(w, z, y, penalty):
+    return F.cross_entropy(z @ w.T, y, reduction="sum") + penalty / 2 * (w**2).sum()
 
 
-def by_lbfgs(z, y, ways, strength):
+def by_lbfgs(z, y, ways, penalty):
     w = torch.zeros(ways, z.shape[1], requires_grad=True)
     solver = torch.optim.LBFGS([w], max_iter=2000, tolerance_grad=1e-11, tolerance_change=1e-16, line_search_fn="strong_wolfe")
 
     def closure():
         solver.zero_grad()
-        value = objective(w, z, y, strength)
+        value = objective(w, z, y, penalty)
         value.backward()
         return value
 
@@ -31,12 +31,12 @@ def by_lbfgs(z, y, ways, strength):
 
 
 @pytest.mark.parametrize(("examples", "features"), [(10, 40), (40, 6)])
-@pytest.mark.parametrize("strength", [1.0, 1e-2])
-def test_equals_an_independent_solver(examples, features, strength):
+@pytest.mark.parametrize("penalty", [1.0, 1e-2])
+def test_equals_an_independent_solver(examples, features, penalty):
     z, y = torch.randn(examples, features), torch.arange(examples) % 5
-    got = logistic_regression(z, y, 5, strength, steps=12)
-    torch.testing.assert_close(got, by_lbfgs(z, y, 5, strength), rtol=1e-6, atol=1e-6)
-    early = logistic_regression(z, y, 5, strength, steps=1)
+    got = logistic_regression(z, y, 5, penalty, steps=12)
+    torch.testing.assert_close(got, by_lbfgs(z, y, 5, penalty), rtol=1e-6, atol=1e-6)
+    early = logistic_regression(z, y, 5, penalty, steps=1)
     assert (got - early).abs().max() > 1e-2  # control: one step is not the optimum
 
 
@@ -59,7 +59,7 @@ def test_works_with_repeated_examples_and_under_vmap():
 
 def test_the_learner_solves_on_unit_features():
     task, embed = episode(), nn.Linear(30, 12)
-    learner = Probe(embed, CosineClassifier(), strength=0.5)
+    learner = Probe(embed, CosineClassifier(), penalty=0.5)
     z, asked = (F.normalize(embed(x).detach(), dim=1) for x in (task.support.x, task.query.x))
     want = asked @ by_lbfgs(z, task.support.y, 3, 0.5).T
     torch.testing.assert_close(learner.adapt(task.support)(task.query.x), want, rtol=1e-6, atol=1e-6)
@@ -68,5 +68,5 @@ def test_the_learner_solves_on_unit_features():
 
 
 def test_strength_must_be_positive():
-    with pytest.raises(ArgumentError, match=r"`strength`: expected a number above 0, got 0\. Separable classes"):
-        Probe(nn.Linear(2, 2), CosineClassifier(), strength=0)
+    with pytest.raises(ArgumentError, match=r"`penalty`: expected a number above 0, got 0\. Separable classes"):
+        Probe(nn.Linear(2, 2), CosineClassifier(), penalty=0)

@@ -44,7 +44,7 @@ RECIPES = {
     "Prototypical, support": lambda network: qs.Prototypical(network, normalisation="support"),
     "ANIL": lambda network: qs.ANIL(network, adapts="head.*"),
     "Meta-SGD": lambda network: qs.MetaSGD(network, inner_lr=0.3, inner_steps=2),
-    "iMAML": lambda network: qs.IMAML(network, inner_lr=0.05, inner_steps=3, strength=20.0),
+    "iMAML": lambda network: qs.IMAML(network, inner_lr=0.05, inner_steps=3, proximal_weight=20.0),
     "truncated": lambda network: qs.MAML(network, inner_lr=0.3, inner_steps=3, hypergradient=qs.Truncated(1)),
     "recomputed": lambda network: qs.MAML(network, inner_lr=0.3, inner_steps=2, hypergradient=qs.Unrolled(recompute=True)),
     "Adam, clipped": lambda network: qs.MAML(network, inner_lr=0.1, inner_steps=2, rule=Adam(), clip=0.5),

@@ -29,7 +29,7 @@ def assert_untouched(module, before):
 
 LEARNERS = {
     "MAML": lambda network, policy: qs.MAML(network, inner_lr=0.3, inner_steps=2, normalisation=policy),
-    "iMAML": lambda network, policy: qs.IMAML(network, inner_lr=0.05, inner_steps=2, strength=20.0, normalisation=policy),
+    "iMAML": lambda network, policy: qs.IMAML(network, inner_lr=0.05, inner_steps=2, proximal_weight=20.0, normalisation=policy),
     "Prototypical": lambda network, policy: qs.Prototypical(network, normalisation=policy),
 }
 

@@ -21,4 +21,5 @@ DOMAIN = Domain(
         "Resize": "quickstudy.domains.images.transform:Resize",
     },
     sources={"omniglot": "Omniglot", "strokes": "Strokes"},
+    kind="quickstudy.domains.images.kind:IMAGES",
 )

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.domains.images.images import WORTH_A_BAR
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ArgumentError, ShapeError
-from quickstudy.progress import bar
+from quickstudy.progress import WORTH_A_BAR, bar
 
 
 def as_images(x: Tensor | Sequence[Any], size: int | None, channels: int | None, invert: bool) -> tuple[Tensor, Preprocessing]:

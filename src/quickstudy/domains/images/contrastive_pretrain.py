@@ -16,7 +16,8 @@ from quickstudy.domains.images.views import Augmentation
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import Projection
 from quickstudy.meta.outer.outer import Gradient
-from quickstudy.recipes.options import FineTuneOptions, hands_on
+from quickstudy.options import hands_on
+from quickstudy.recipes.options import FineTuneOptions
 
 
 @hands_on(FineTuneOptions, FineTune)

@@ -80,11 +80,11 @@ class Architecture(TrainingRun):
         logits = {id(choice.logits) for choice in choices}
         self.fixed_names = {name for name, parameter in self.student.module.named_parameters() if id(parameter) in logits}
 
-    def begin(self, task: Examples | None, seed: Seed) -> Values:
+    def init(self, task: Examples | None, seed: Seed) -> Values:
         """The weights of every operation, drawn from the seed."""
         return {"theta": {name: value for name, value in self.initial(seed).items() if name not in self.fixed_names}}
 
-    def advance(self, state: Values, batch: Examples) -> Values:
+    def step(self, state: Values, batch: Examples) -> Values:
         """(1)"""
 
         def L(theta: Parameters) -> tuple[Tensor, tuple[()]]:

@@ -56,7 +56,7 @@ class MLPRule(UpdateRule):
         layers = [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2)]
         self.mlp = nn.Sequential(*layers)
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         """m = 0 (decays, *shape) for every tensor, t = 0."""
         like = self.mlp[0].weight
         m = {name: torch.zeros_like(p)[None].repeat(len(self.decays), *[1] * p.ndim) for name, p in theta.items()}

@@ -47,7 +47,7 @@ class LearnedMomentum(UpdateRule):
         self.log_rate = nn.Parameter(torch.tensor(float(lr)).log().expand(shape).clone())
         self.logit_momentum = nn.Parameter(logit(momentum).expand(shape).clone())
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         """m = 0."""
         return {"m": {name: torch.zeros_like(p) for name, p in theta.items()}}
 

@@ -47,7 +47,7 @@ class LSTMRule(UpdateRule):
         self.cells = nn.ModuleList(LSTMCell(hidden if layer else 2, hidden) for layer in range(layers))
         self.out = nn.Linear(hidden, 1)
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         """h and c: (layers, weights, hidden), the weights of all tensors in one row."""
         like, n = self.out.weight, sum(p.numel() for p in theta.values())
         return {name: like.new_zeros(self.layers, n, self.hidden) for name in ("h", "c")}

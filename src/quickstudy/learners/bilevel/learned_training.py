@@ -106,14 +106,14 @@ class LearnedTraining(TrainingRun):
 
     # ---- a training run ----
 
-    def begin(self, task: Examples | None, seed: Seed) -> TrainingState:
+    def init(self, task: Examples | None, seed: Seed) -> TrainingState:
         """The state before the first step."""
         theta: Parameters = dict(self.network.named_parameters()) if self.learned_start else self.initial(seed)
         device = next(iter(theta.values())).device
         count = torch.zeros((), dtype=torch.int64, device=device)
-        return {"theta": theta, "rule": self.rule.begin(theta), "t": count, "seed": torch.as_tensor(seed, device=device)}
+        return {"theta": theta, "rule": self.rule.init(theta), "t": count, "seed": torch.as_tensor(seed, device=device)}
 
-    def advance(self, state: TrainingState, batch: Examples) -> TrainingState:
+    def step(self, state: TrainingState, batch: Examples) -> TrainingState:
         """(1) to (4)"""
         theta = state["theta"]
         if self.detaches:
@@ -193,9 +193,9 @@ class LearnedTraining(TrainingRun):
     def divergence(self, support: Examples) -> NotFiniteError:
         """The error that names the inner step at which the training diverged."""
         with torch.no_grad():
-            state = self.begin(support, 0)
+            state = self.init(support, 0)
             for step in range(self.steps):
-                state = self.advance(state, self.minibatch(support, 0, step))
+                state = self.step(state, self.minibatch(support, 0, step))
                 bad = [name for name, value in state["theta"].items() if not bool(torch.isfinite(value).all())]
                 if bad:
                     return NotFiniteError(

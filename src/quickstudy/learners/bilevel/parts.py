@@ -30,9 +30,9 @@ class UpdateRule(nn.Module):
 
     keep_gradients = True
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         """s_0, a tree of tensors."""
-        raise _undefined(self, "begin(theta) -> state")
+        raise _undefined(self, "init(theta) -> state")
 
     def forward(self, theta: Parameters, g: Parameters, state: RuleState) -> tuple[Parameters, RuleState]:
         """theta_{t+1} and s_{t+1}."""

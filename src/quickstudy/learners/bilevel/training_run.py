@@ -1,7 +1,7 @@
 """A training run: phi acts through the whole training of a student.
 
-    s_0      =  begin(task, seed)                          the student's weights and whatever the run keeps beside them   (1)
-    s_{t+1}  =  advance(s_t, batch_t)                      one step, differentiable in s_t and in phi                     (2)
+    s_0      =  init(task, seed)                          the student's weights and whatever the run keeps beside them   (1)
+    s_{t+1}  =  step(s_t, batch_t)                      one step, differentiable in s_t and in phi                     (2)
     L_t      =  objective(s_t, held-out batch)             what the outer loop lowers                                     (3)
 
 On an episode a run is an ordinary learner: `learn` is (1) and `steps` times (2) on the support. On a stream of batches
@@ -31,10 +31,10 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
 class TrainingRun(Learner):
-    """The base of learners whose phi acts through a training run. One of them defines `begin`, `advance` and `predict`.
+    """The base of learners whose phi acts through a training run. One of them defines `init`, `step` and `predict`.
 
-        begin(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `stateless_uniform(seed, shape)`
-        advance(state, batch) -> state   pure, differentiable, runs under vmap
+        init(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `stateless_uniform(seed, shape)`
+        step(state, batch) -> state   pure, differentiable, runs under vmap
         predict(state, x) -> Tensor
         objective(state, batch)          where it is not the criterion of predict(state, batch.x)
 
@@ -52,7 +52,7 @@ class TrainingRun(Learner):
 
     label_equivariant = False  # only after permuting the rows of the student's head as well
 
-    learned_start = False  # whether begin depends on phi: then a carried run begins inside the derivative, seed a tensor
+    learned_start = False  # whether init depends on phi: then a carried run begins inside the derivative, seed a tensor
     student: Hidden
 
     def __init__(self, *, steps: int, batch_size: int | None = None, normalisation: Normalisation = "support"):
@@ -65,13 +65,13 @@ class TrainingRun(Learner):
 
     # ---- what a run defines ----
 
-    def begin(self, task: Examples | None, seed: Seed) -> Any:
+    def init(self, task: Examples | None, seed: Seed) -> Any:
         """(1) The state before the first step. `task` is there for its shapes."""
-        raise _undefined(self, "begin(task, seed) -> state")
+        raise _undefined(self, "init(task, seed) -> state")
 
-    def advance(self, state: Any, batch: Examples) -> Any:
+    def step(self, state: Any, batch: Examples) -> Any:
         """(2)"""
-        raise _undefined(self, "advance(state, batch) -> state")
+        raise _undefined(self, "step(state, batch) -> state")
 
     def objective(self, state: Any, batch: Examples) -> Tensor:
         """(3) The outer loss of a state, a scalar."""
@@ -88,9 +88,9 @@ class TrainingRun(Learner):
         """A whole run on the support. In training every episode has initial weights of its own; else those of seed 0."""
         scope, seed = self.scope(context), context.seed if context.training else 0
         with scope:
-            state = self.begin(support, seed)
+            state = self.init(support, seed)
             for step in range(self.steps if steps is None else steps):
-                state = self.advance(state, self.minibatch(support, seed, step))
+                state = self.step(state, self.minibatch(support, seed, step))
         return State(state)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:

@@ -1,7 +1,7 @@
 """Descent: learn by gradient descent from a learned start. The inner loop, once.
 
     theta_0      =  phi
-    theta_{t+1}  =  rule( theta_t,  P d/dtheta [ L(f_theta(support)) + strength/2 ||theta - phi||^2 ],  a_t )     (1)
+    theta_{t+1}  =  rule( theta_t,  P d/dtheta [ L(f_theta(support)) + lambda/2 ||theta - phi||^2 ],  a_t )       (1)
     predict(x)   =  f_{theta_K}(x)                                                                                (2)
 
 MAML, FOMAML, Reptile, iMAML, ANIL, BOIL, Meta-SGD, Meta-Curvature, CAVIA and MAML++ are points of this one learner: see
@@ -66,7 +66,7 @@ class Descent(Learner):
     Other Args:
         rule: `SGD()`, `Momentum()` or `Adam()`.
         curvature: P, a learned matrix for each layer's gradient: `Curvature()`; None: the identity.
-        strength: of the proximal term, which ties theta to phi.
+        proximal_weight: lambda, which ties theta to phi.
         clip: largest norm of an inner gradient.
         step_weights: weight of the query loss after 0, 1, ..., K steps; None: only after the last.
         norms_per_step: whether theta_0 .. theta_K have batch norms of their own, which no inner step moves (`StepNorms`).
@@ -82,7 +82,7 @@ class Descent(Learner):
 
     label_equivariant = False  # only after permuting the rows of the network's head as well
 
-    strength: Tensor
+    proximal_weight: Tensor
     weights: Tensor
 
     def __init__(
@@ -96,7 +96,7 @@ class Descent(Learner):
         adapts: str | Sequence[str] = "*",
         normalisation: Normalisation = "support",
         rule: InnerRule = SGD(),
-        strength: float = 0.0,
+        proximal_weight: float = 0.0,
         clip: float | None = None,
         curvature: Curvature | None = None,
         step_weights: Sequence[float] | None = None,
@@ -117,8 +117,8 @@ class Descent(Learner):
         self.names = _adapting(network, adapts, self.norms)
         self.rates = Rates(inner_lr, self.initial(), inner_steps)
         self.curvature = None if curvature is None else curvature.of(self.initial())
-        self.register_buffer("strength", torch.tensor(float(strength), dtype=self._dtype()), persistent=False)
-        self.proximal = strength != 0
+        self.register_buffer("proximal_weight", torch.tensor(float(proximal_weight), dtype=self._dtype()), persistent=False)
+        self.proximal = proximal_weight != 0
         self._plan: Blueprint | None = None  # of the network of a private copy
         weights = torch.tensor(self.step_weights or (0.0,) * inner_steps + (1.0,), dtype=self._dtype())
         self.register_buffer("weights", weights, persistent=False)  # of the query loss after 0..K steps
@@ -130,7 +130,7 @@ class Descent(Learner):
         """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
         steps, problem = self.inner_steps if steps is None else steps, self.problem(support, context)
         at = self.hypergradient.descend(problem, problem.start(), steps)
-        return self.settle(at.theta, support, context, steps)
+        return self.finalise(at.theta, support, context, steps)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
         """(2)"""
@@ -144,7 +144,7 @@ class Descent(Learner):
         passes: dict[Any, Recorded] = {}
 
         def query_loss(theta: Parameters, t: int) -> Tensor:
-            prediction, seen = self.answer(self.settle(theta, support, context, t), query.x, context)
+            prediction, seen = self.answer(self.finalise(theta, support, context, t), query.x, context)
             passes["query", t] = self._of_step(seen, t)
             return criterion(prediction, query.y)
 
@@ -195,12 +195,12 @@ class Descent(Learner):
     def start(self, support: Examples, context: Context) -> Iterate:
         """theta_0 = phi."""
         theta = self.initial()
-        return Iterate(theta, self.rule.begin(theta))
+        return Iterate(theta, self.rule.init(theta))
 
     def inner_gradient(
         self, theta: Parameters, t: int, support: Examples, context: Context
     ) -> tuple[Parameters, Tensor, Recorded]:
-        """d/dtheta [ L(f_theta(support)) + strength/2 ||theta - phi||^2 ], that objective, and what norms recorded."""
+        """d/dtheta [ L(f_theta(support)) + lambda/2 ||theta - phi||^2 ], that objective, and what norms recorded."""
         norms = self._norms(t)
         counts: dict[str, int] = {}
 
@@ -210,7 +210,7 @@ class Descent(Learner):
             value = self.criterion_of(support)(prediction, support.y)
             if self.proximal:
                 phi = self.initial()
-                value = value + self.strength / 2 * sum(((theta[name] - phi[name]) ** 2).sum() for name in theta)
+                value = value + self.proximal_weight / 2 * sum(((theta[name] - phi[name]) ** 2).sum() for name in theta)
             statistics, values = recorded(forward)
             counts.update(values)
             return value, statistics
@@ -226,7 +226,7 @@ class Descent(Learner):
             g = self.curvature(g)
         return Iterate(*self.rule.update(at.theta, g, at.rule, self.rates(t)))
 
-    def settle(self, theta: Parameters, support: Examples, context: Context, t: int) -> State:
+    def finalise(self, theta: Parameters, support: Examples, context: Context, t: int) -> State:
         """The state that predicts, after t steps: theta, and under the policy "support" the statistics of the support at it."""
         values, norms = {"theta": theta}, self._norms(t)
         if norms:  # a predictor's averages are its own: the outer loop moves the learner's

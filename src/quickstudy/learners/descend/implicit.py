@@ -1,6 +1,6 @@
 """Implicit gradients: differentiate where the inner loop rests, not how it came there.
 
-At rest  g(theta*, phi) = d/dtheta [ L(theta) + strength/2 ||theta - phi||^2 ] = 0,  so
+At rest  g(theta*, phi) = d/dtheta [ L(theta) + lambda/2 ||theta - phi||^2 ] = 0,  so
 
     d theta*/d phi  =  - H^{-1}  dg/dphi,        H = dg/dtheta                                         (1)
     d L_query/d phi =  - u' dg/dphi,             H u = d L_query/d theta                               (2)
@@ -39,8 +39,8 @@ Gradient = Callable[[list[Tensor]], Parameters]
 class Implicit(Hypergradient):
     """The derivative of the resting point, by the implicit function theorem.
 
-    It is exact where the inner loop has come to rest and the solver has converged; the proximal `strength` of the learner makes
-    both quick. The relative residual of the solver is logged as "residual".
+    It is exact where the inner loop has come to rest and the solver has converged; the learner's `proximal_weight` makes both
+    quick. The relative residual of the solver is logged as "residual".
 
     Args:
         solver: `ConjugateGradient(steps=, tolerance=)`, `Neumann(terms=)` or `Exact()`.

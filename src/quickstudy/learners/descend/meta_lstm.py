@@ -73,7 +73,7 @@ class MetaLSTM(Learner):
         )
         self.inner_steps, self.hidden, self.p = inner_steps, hidden, p
         self.name = "Meta-LSTM"
-        dtype = self.descent.strength.dtype
+        dtype = self.descent.proximal_weight.dtype
         self.input, self.recur = nn.Linear(4, 4 * hidden, dtype=dtype), nn.Linear(hidden, 4 * hidden, bias=False, dtype=dtype)
         self.gate_i, self.gate_f = nn.Linear(hidden + 2, 1, dtype=dtype), nn.Linear(hidden + 2, 1, dtype=dtype)
         for gate, argument, value in ((self.gate_i, "inner_lr", inner_lr), (self.gate_f, "keep", keep)):
@@ -88,14 +88,14 @@ class MetaLSTM(Learner):
         """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
         steps, theta, memory = self.inner_steps if steps is None else steps, self.descent.initial(), None
         for t in range(steps):
-            theta, memory = self.advance(theta, memory, t, support, context)
-        return self.descent.settle(theta, support, context, steps)
+            theta, memory = self.step(theta, memory, t, support, context)
+        return self.descent.finalise(theta, support, context, steps)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
         """(7)"""
         return self.descent.answer(state, x, context)
 
-    def advance(
+    def step(
         self, at: Parameters, memory: dict[str, Tensor] | None, t: int, support: Examples, context: Context
     ) -> tuple[Parameters, dict[str, Tensor]]:
         """(1)-(6), for the coordinates of all parameters in one row."""

@@ -94,7 +94,7 @@ class PrototypeHead(Descent):
         z = call(self.network.embed, {}, support.x, Forward(context, self._inner_source(context), -3))
         c = class_means(z, support.y, check_ways("support.y", support))  # (1)
         theta = {**self.initial(), "w": 2 * c, "b": -(c * c).sum(1)}  # (2)
-        return Iterate(theta, self.rule.begin(theta))
+        return Iterate(theta, self.rule.init(theta))
 
 
 class HeadedNetwork(nn.Module):

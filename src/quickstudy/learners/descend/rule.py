@@ -25,7 +25,7 @@ class InnerRule(ABC):
     """The interface of an inner rule."""
 
     @abstractmethod
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         """The state before the first step."""
 
     @abstractmethod
@@ -37,7 +37,7 @@ class InnerRule(ABC):
 class SGD(InnerRule):
     """theta_{t+1} = theta_t - a g_t."""
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         return {}
 
     def update(self, theta: Parameters, g: Parameters, state: RuleState, rates: Rates) -> tuple[Parameters, RuleState]:
@@ -51,7 +51,7 @@ class Momentum(InnerRule):
     momentum: float = 0.9
     nesterov: bool = False
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         return {"momentum": {name: torch.zeros_like(p) for name, p in theta.items()}}
 
     def update(self, theta: Parameters, g: Parameters, state: RuleState, rates: Rates) -> tuple[Parameters, RuleState]:
@@ -77,7 +77,7 @@ class Adam(InnerRule):
     b2: float = 0.999
     eps: float = 1e-8
 
-    def begin(self, theta: Parameters) -> RuleState:
+    def init(self, theta: Parameters) -> RuleState:
         zeros = {name: torch.zeros_like(p) for name, p in theta.items()}
         ones = {name: torch.ones((), dtype=p.dtype, device=p.device) for name, p in theta.items()}
         return {"m": zeros, "v": zeros, "b1^t": ones, "b2^t": ones}

@@ -23,11 +23,11 @@ class Logistic(Comparison):
         p(y = k | x)  =  softmax_k( alpha w_k' f_phi(x) )                                                            (3)
 
     One against the rest, as the paper has it; the derivative passes through the T steps, each a weighted ridge regression
-    (`newton_logistic`). phi is f, lambda = exp(log_strength) > 0 and alpha (`scale`).
+    (`newton_logistic`). phi is f, lambda = exp(log_penalty) > 0 and alpha (`scale`).
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
-        strength: lambda as it begins, above 0.
+        penalty: lambda as it begins, above 0.
         newton_steps: T.
 
     Other Args:
@@ -35,7 +35,7 @@ class Logistic(Comparison):
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
-        ArgumentError: a strength that is not above 0; fewer than 1 Newton step.
+        ArgumentError: a penalty that is not above 0; fewer than 1 Newton step.
 
     Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019, section
     3.3 (LR-D2). Differs from it: alpha, since n separate regressions, each shrunk by lambda, are no logits of one softmax.
@@ -45,29 +45,29 @@ class Logistic(Comparison):
         self,
         embed: nn.Module,
         *,
-        strength: float = 1.0,
+        penalty: float = 1.0,
         newton_steps: int = 5,
         scale: float = 1.0,
         normalisation: Normalisation = "running",
     ):
         super().__init__(embed, normalisation=normalisation)
-        if not strength > 0:
+        if not penalty > 0:
             raise ArgumentError(
-                "strength",
+                "penalty",
                 expected="a number above 0",
-                got=str(strength),
+                got=str(penalty),
                 do="Separable classes have no finite optimum without it; 1 is the default.",
             )
         if newton_steps < 1:
             raise ArgumentError("newton_steps", expected="1 or more", got=str(newton_steps), do="The paper takes 1 or 5.")
         self.newton_steps = newton_steps
-        self.log_strength = nn.Parameter(torch.tensor(math.log(strength)))
+        self.log_penalty = nn.Parameter(torch.tensor(math.log(penalty)))
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
         """Weights (features, ways), alpha in them."""
         target = one_hot(y, ways, z)  # (1)
-        return {"weights": self.scale * newton_logistic(z, target, self.log_strength.exp(), self.newton_steps)}  # (2)
+        return {"weights": self.scale * newton_logistic(z, target, self.log_penalty.exp(), self.newton_steps)}  # (2)
 
     def compare(self, state: Values, z: Tensor) -> Tensor:
         """Logits (examples, ways)."""

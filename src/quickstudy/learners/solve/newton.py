@@ -14,12 +14,12 @@ from quickstudy.learners.functional import one_hot
 STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: the best of them is taken
 
 
-def logistic_regression(z: Tensor, y: Tensor, ways: int, strength: float, steps: int) -> Tensor:
+def logistic_regression(z: Tensor, y: Tensor, ways: int, penalty: float, steps: int) -> Tensor:
     """W* = argmin F(W), (ways, features), for z (examples, features) and labels y (examples,).
 
-        F(W)  =  sum_i CE( W z_i, y_i )  +  strength/2 ||W||^2,         W <- W - t [d2F/dW2]^-1 dF/dW
+        F(W)  =  sum_i CE( W z_i, y_i )  +  lambda/2 ||W||^2,         W <- W - t [d2F/dW2]^-1 dF/dW
 
-    Strictly convex where strength > 0, so there is one W*; t is searched.
+    Strictly convex where penalty > 0, so there is one W*; t is searched.
 
     W* is a combination of the z_i, so with z^T = Q R the problem is solved for V in W = V Q^T, whose size does not grow with
     the number of features beyond that of examples.
@@ -31,22 +31,22 @@ def logistic_regression(z: Tensor, y: Tensor, ways: int, strength: float, steps:
     v = torch.zeros(ways, u.shape[1], dtype=z.dtype, device=z.device)
     for _ in range(steps):
         p = (u @ v.T).softmax(1)
-        gradient = (p - target).T @ u + strength * v
+        gradient = (p - target).T @ u + penalty * v
         softmax_hessian = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
-        hessian = torch.einsum("ikl,ia,ib->kalb", softmax_hessian, u, u).reshape(identity.shape) + strength * identity
+        hessian = torch.einsum("ikl,ia,ib->kalb", softmax_hessian, u, u).reshape(identity.shape) + penalty * identity
         direction = torch.linalg.solve(hessian, gradient.reshape(-1)).reshape(v.shape)
         candidates = v - t[:, None, None] * direction
-        v = candidates[_objective(candidates, u, target, strength).argmin().reshape(1)][0]
+        v = candidates[_objective(candidates, u, target, penalty).argmin().reshape(1)][0]
     return v @ q.T
 
 
-def _objective(v: Tensor, u: Tensor, target: Tensor, strength: float) -> Tensor:
+def _objective(v: Tensor, u: Tensor, target: Tensor, penalty: float) -> Tensor:
     """F at each candidate v (candidates, ways, features): (candidates,)."""
     cross_entropy = -(target * (u @ v.transpose(1, 2)).log_softmax(2)).sum((1, 2))
-    return cross_entropy + strength / 2 * (v * v).sum((1, 2))
+    return cross_entropy + penalty / 2 * (v * v).sum((1, 2))
 
 
-def newton_logistic(z: Tensor, y: Tensor, strength: Tensor | float, steps: int) -> Tensor:
+def newton_logistic(z: Tensor, y: Tensor, penalty: Tensor | float, steps: int) -> Tensor:
     """`steps` Newton steps from w = 0 for each column of y (examples, ways), entries 0 or 1, on z (examples, features).
 
         eta = Z w,    m = 1 / (1 + exp(-eta)),    S = diag( m (1 - m) )                                           (4)
@@ -61,7 +61,7 @@ def newton_logistic(z: Tensor, y: Tensor, strength: Tensor | float, steps: int) 
     examples, features = z.shape
     dual = examples < features
     gram = z @ z.T if dual else z.T
-    ridge = strength * torch.eye(min(examples, features), dtype=z.dtype, device=z.device)
+    ridge = penalty * torch.eye(min(examples, features), dtype=z.dtype, device=z.device)
     eta, w = torch.zeros_like(y), z.new_zeros(features, y.shape[1])
     for _ in range(steps):
         m = eta.sigmoid()  # (4)

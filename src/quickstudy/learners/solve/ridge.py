@@ -25,13 +25,13 @@ class Ridge(Learner):
         W, b =  argmin  || Z W + b - Y ||^2 + lambda ||W||^2                                                    (2)
         p(y = k | x)  =  softmax_k( alpha (W' f_phi(x) + b)_k + beta ),    or for targets  y  =  W' f_phi(x) + b  (3)
 
-    The derivative passes through the solution. phi is f, lambda = exp(log_strength) > 0, and for labels alpha (`scale`) and
+    The derivative passes through the solution. phi is f, lambda = exp(log_penalty) > 0, and for labels alpha (`scale`) and
     beta (`shift`): regression onto 0 and 1 has no reason to give good logits. beta is the same for every class, so the
     softmax does not see it; a criterion that looks at each logit alone does.
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features); None: the raw values, flattened.
-        strength: lambda as it begins, above 0.
+        penalty: lambda as it begins, above 0.
         intercept: whether there is a b, which is not shrunk; without it b = 0, as in the paper.
 
     Other Args:
@@ -39,7 +39,7 @@ class Ridge(Learner):
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
-        ArgumentError: a strength that is not above 0.
+        ArgumentError: a penalty that is not above 0.
 
     Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019 (R2-D2).
     """
@@ -48,23 +48,23 @@ class Ridge(Learner):
         self,
         embed: nn.Module | None = None,
         *,
-        strength: float = 1.0,
+        penalty: float = 1.0,
         intercept: bool = False,
         scale: float = 1.0,
         shift: float = 0.0,
         normalisation: Normalisation = "running",
     ):
         super().__init__(normalisation=normalisation)
-        if not strength > 0:
+        if not penalty > 0:
             raise ArgumentError(
-                "strength",
+                "penalty",
                 expected="a number above 0",
-                got=str(strength),
+                got=str(penalty),
                 do="Without it there are many solutions where there are fewer examples than features; 1 is the default.",
             )
         self.embed = nn.Flatten() if embed is None else plain("embed", embed)
         self.intercept = intercept
-        self.log_strength = nn.Parameter(torch.tensor(math.log(strength)))
+        self.log_penalty = nn.Parameter(torch.tensor(math.log(penalty)))
         self.scale, self.shift = nn.Parameter(torch.tensor(float(scale))), nn.Parameter(torch.tensor(float(shift)))
 
     def learn(self, support: Examples) -> Values:
@@ -80,7 +80,7 @@ class Ridge(Learner):
                 got=repr(support.target),
                 do="Take a learner that descends, such as MAML.",
             )
-        weights, bias = ridge(z, y.to(z.dtype).reshape(len(y), -1), self.log_strength.exp(), self.intercept)  # (2)
+        weights, bias = ridge(z, y.to(z.dtype).reshape(len(y), -1), self.log_penalty.exp(), self.intercept)  # (2)
         if labels:
             weights, bias = self.scale * weights, self.scale * bias + self.shift
         return {"weights": weights.reshape(z.shape[1], *y.shape[1:]), "bias": bias.reshape(y.shape[1:])}
@@ -90,7 +90,7 @@ class Ridge(Learner):
         return torch.tensordot(apply(self.embed, x), state["weights"], dims=1) + state["bias"]  # (3)
 
 
-def ridge(z: Tensor, y: Tensor, strength: Tensor | float, intercept: bool = False) -> tuple[Tensor, Tensor]:
+def ridge(z: Tensor, y: Tensor, penalty: Tensor | float, intercept: bool = False) -> tuple[Tensor, Tensor]:
     """argmin_{W, b} || Z W + b - Y ||^2 + lambda ||W||^2, for z (examples, features) and y (examples, outputs).
 
         W  =  (Z'Z + lambda I)^-1 Z'Y  =  Z' (Z Z' + lambda I)^-1 Y                       (Woodbury)
@@ -106,7 +106,7 @@ def ridge(z: Tensor, y: Tensor, strength: Tensor | float, intercept: bool = Fals
     z, y = z - mean_z, y - mean_y
     identity = torch.eye(min(examples, features), dtype=z.dtype, device=z.device)
     if examples < features:
-        weights = z.T @ torch.linalg.solve(z @ z.T + strength * identity, y)
+        weights = z.T @ torch.linalg.solve(z @ z.T + penalty * identity, y)
     else:
-        weights = torch.linalg.solve(z.T @ z + strength * identity, z.T @ y)
+        weights = torch.linalg.solve(z.T @ z + penalty * identity, z.T @ y)
     return weights, mean_y - mean_z @ weights

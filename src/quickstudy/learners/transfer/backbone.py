@@ -20,7 +20,7 @@ def from_backbone(module: nn.Module, head: Literal["centroid", "ridge"] = "centr
     Args:
         module: (examples, *feature) -> (examples, features), pre-trained.
         head: "centroid": the nearest class mean among centred features of length 1 (`CentredCentroid`), classification only;
-            "ridge": ridge regression (`Ridge`) with an intercept, for labels or targets; its strength, scale and shift can be
+            "ridge": ridge regression (`Ridge`) with an intercept, for labels or targets; its penalty, scale and shift can be
             meta-trained, the network cannot.
         mean: of the features over the data that the module was trained on, for "centroid"; None: the support's own mean.
 

@@ -129,6 +129,6 @@ class CosineNetwork(nn.Module):
 def descend_from(w: Tensor, descent: Descent, support: Examples, steps: int, context: Context) -> State:
     """The state after `steps` steps of `descent`, whose network is a `CosineNetwork`, from theta_0 = (phi, w)."""
     theta = {**descent.initial(), "head": w}
-    first = Iterate(theta, descent.rule.begin(theta))
+    first = Iterate(theta, descent.rule.init(theta))
     at = descent.hypergradient.descend(descent.problem(support, context), first, steps)
-    return descent.settle(at.theta, support, context, steps)
+    return descent.finalise(at.theta, support, context, steps)

@@ -25,20 +25,20 @@ class Probe(Pretrained):
     """A linear classifier on a frozen pre-trained embedding f_phi, solved to its optimum.
 
         z_i  =  f_phi(x_i) / || f_phi(x_i) ||                                                    (1)
-        W    =  argmin_W  sum_i CE( W z_i, y_i )  +  strength/2 ||W||^2                          (2)
+        W    =  argmin_W  sum_i CE( W z_i, y_i )  +  lambda/2 ||W||^2                           (2)
         p(y = k | x)  =  softmax_k( W_k z )                                                      (3)
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
-        strength: of the regularisation; 1 is scikit-learn's C = 1.
+        penalty: lambda; 1 is scikit-learn's C = 1.
         newton_steps: of the solver.
         normalisation: "running" by default: the averages of pre-training.
         outer: the across-task method that `meta_train` takes where none is given.
         name: what tables call it.
 
     Raises:
-        ArgumentError: a strength that is not above 0: separable classes have no finite optimum without it.
+        ArgumentError: a penalty that is not above 0: separable classes have no finite optimum without it.
 
     Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020.
     Differs from it: no intercept.
@@ -49,7 +49,7 @@ class Probe(Pretrained):
         embed: nn.Module,
         pretext: Pretext,
         *,
-        strength: float = 1.0,
+        penalty: float = 1.0,
         newton_steps: int = 8,
         normalisation: Normalisation = "running",
         outer: Gradient | None = None,
@@ -57,12 +57,12 @@ class Probe(Pretrained):
     ):
         super().__init__(pretext, normalisation=normalisation)
         self.embed = plain("embed", embed)
-        self.strength, self.newton_steps, self.outer, self.name = strength, newton_steps, outer, name
-        if not strength > 0:
+        self.penalty, self.newton_steps, self.outer, self.name = penalty, newton_steps, outer, name
+        if not penalty > 0:
             raise ArgumentError(
-                "strength",
+                "penalty",
                 expected="a number above 0",
-                got=str(strength),
+                got=str(penalty),
                 do="Separable classes have no finite optimum without it; 1 is scikit-learn's default.",
             )
 
@@ -74,7 +74,7 @@ class Probe(Pretrained):
         """W (ways, features)."""
         ways = check_ways("support.y", support)
         z = unit(apply(self.embed, support.x))  # (1)
-        return {"weights": logistic_regression(z, support.y, ways, self.strength, self.newton_steps)}  # (2)
+        return {"weights": logistic_regression(z, support.y, ways, self.penalty, self.newton_steps)}  # (2)
 
     def predict(self, state: Values, x: Any) -> Tensor:
         """Logits (examples, ways)."""

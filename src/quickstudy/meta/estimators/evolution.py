@@ -110,10 +110,10 @@ class PersistentEvolution(Estimator):
         check_population(self.population)
         check_sigma(self.sigma)
 
-    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+    def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """{"states": (population, ...), "sums": (population / 2, ...)}"""
         return {
-            "states": copies(run.begin(task, seed), self.population),
+            "states": copies(run.init(task, seed), self.population),
             "sums": {
                 name: parameter.new_zeros(self.population // 2, *parameter.shape)
                 for name, parameter in run.named_parameters()

@@ -1,4 +1,4 @@
-"""Implicit gradients of a training run at rest, through `advance` alone."""
+"""Implicit gradients of a training run at rest, through `step` alone."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from quickstudy.meta.estimator import Estimator
 
 @dataclass(frozen=True)
 class FixedPoint(Estimator):
-    """The derivative of the resting point s* = advance(s*, batch; phi), however it was reached.
+    """The derivative of the resting point s* = step(s*, batch; phi), however it was reached.
 
-        d s*/d phi  =  (I - J)^{-1}  d advance/d phi,       J = d advance/d s                                    (1)
-        dL/dphi  =  dL/dphi |_s  +  u' d advance/d phi,     (I - J') u = dL/ds                                   (2)
+        d s*/d phi  =  (I - J)^{-1}  d step/d phi,       J = d step/d s                                    (1)
+        dL/dphi  =  dL/dphi |_s  +  u' d step/d phi,     (I - J') u = dL/ds                                   (2)
 
     Memory does not grow with the number of steps. Exact where the run rests on this batch and the solver has converged; with
     `Identity(1.0)` it is T1-T2, the derivative through the last step alone. The window's steps are taken without a graph, and
-    (2) is taken at its last batches. I - J' is symmetric, as `ConjugateGradient` needs, where `advance` is plain gradient
+    (2) is taken at its last batches. I - J' is symmetric, as `ConjugateGradient` needs, where `step` is plain gradient
     descent; `Neumann` and `Exact` serve every rule.
 
     Args:
-        solver: `Neumann(terms=)`, `ConjugateGradient(steps=)`, `Exact()` or `Identity(1.0)`; rates count in units of `advance`.
+        solver: `Neumann(terms=)`, `ConjugateGradient(steps=)`, `Exact()` or `Identity(1.0)`; rates count in units of `step`.
 
     Source: Lorraine, Vicol & Duvenaud, "Optimizing Millions of Hyperparameters by Implicit Differentiation", AISTATS 2020, eq. 2
     and theorem 1; T1-T2: Luketina et al., ICML 2016.
@@ -56,7 +56,7 @@ class FixedPoint(Estimator):
                 steps = episode.episode.support.y.shape[0]
                 for k in range(steps):
                     batch, held_out = step(episode.episode.support, k), step(episode.episode.query, k)
-                    state = run.advance(state, batch)
+                    state = run.step(state, batch)
             carry = stop(state)
         else:
             batch, held_out = episode.support, episode.query
@@ -76,7 +76,7 @@ class FixedPoint(Estimator):
             return pytree.tree_unflatten([values.get(str(i), leaf) for i, leaf in enumerate(leaves)], structure)
 
         def advanced(values: Parameters) -> Parameters:
-            after = pytree.tree_leaves(run.advance(whole(values), batch))
+            after = pytree.tree_leaves(run.step(whole(values), batch))
             return {name: after[int(name)] for name in values}
 
         with torch.no_grad():
@@ -89,7 +89,7 @@ class FixedPoint(Estimator):
 
         with torch.no_grad():
             u, residual = self.solver.solve(H, v, next(iter(v.values())).new_ones(()))
-        after = pytree.tree_leaves(run.advance(state, batch))
+        after = pytree.tree_leaves(run.step(state, batch))
         direct = outer_loss(run, state, held_out, criterion)
         through = dot(stop(u), {name: after[int(name)] for name in u})
         return direct + through - through.detach(), residual.detach()  # (2)
@@ -98,7 +98,7 @@ class FixedPoint(Estimator):
         if not isinstance(learner, TrainingRun):
             raise UnsupportedError(
                 "estimator",
-                expected=f"one that serves {type(learner).__name__}, which defines no advance(state, batch) of a training run",
+                expected=f"one that serves {type(learner).__name__}, which defines no step(state, batch) of a training run",
                 got="FixedPoint()",
                 do="Use Backprop(); a learner that descends takes hypergradient=Implicit(...).",
             )

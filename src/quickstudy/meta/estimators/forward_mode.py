@@ -29,7 +29,7 @@ UNROLLED = "give the learner hypergradient=Unrolled()"
 class ForwardMode(Estimator):
     """The exact gradient by forward differentiation: for few meta-parameters and runs of any length.
 
-        Z_{t+1}  =  d advance/d s  Z_t  +  d advance/d phi,     dL/dphi  =  dL/ds Z  +  dL/dphi                  (1)
+        Z_{t+1}  =  d step/d s  Z_t  +  d step/d phi,     dL/dphi  =  dL/ds Z  +  dL/dphi                  (1)
 
     Z (meta-parameters, *state) is carried from window to window, so nothing is cut: no truncation, and memory that does not
     grow with the length of the run, only with that of a window. (As phi moves, Z holds derivatives at the phi of earlier steps:
@@ -46,9 +46,9 @@ class ForwardMode(Estimator):
 
     most: int = 256
 
-    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+    def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """{"state": s_0, "tangents": Z}, where Z is 0, or with a learned start taken at the first window."""
-        state, n = run.begin(task, seed), sum(p.numel() for p in run.parameters() if p.requires_grad)
+        state, n = run.init(task, seed), sum(p.numel() for p in run.parameters() if p.requires_grad)
         return {"state": state, "tangents": [leaf.new_zeros(n, *leaf.shape) for leaf in _floating(state)]}
 
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:

@@ -23,9 +23,9 @@ from quickstudy.meta.estimator import Estimator
 class Lookahead(Estimator):
     """Look one virtual step ahead, improve phi, and only then take the real step.
 
-        second order   g  =  d/dphi  objective( advance(s, batch; phi), held-out; phi )                         (1)
+        second order   g  =  d/dphi  objective( step(s, batch; phi), held-out; phi )                         (1)
         first order    g  =  d/dphi  objective( s, held-out; phi )                                              (2)
-        phi  <-  phi - b g,     then     s  <-  advance(s, batch; phi)                                          (3)
+        phi  <-  phi - b g,     then     s  <-  step(s, batch; phi)                                          (3)
 
     First order sees only how phi acts directly on the outer loss, as an architecture does. The stream's window is 1; the real
     step (3) of a state is taken when the next gradient is asked for.
@@ -43,9 +43,9 @@ class Lookahead(Estimator):
         if self.order not in (1, 2):
             raise ArgumentError("order", expected="1 or 2", got=repr(self.order), do="2 looks through the virtual step.")
 
-    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+    def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """The state, and the batch whose real step is still to be taken (none yet)."""
-        return {"state": run.begin(task, seed), "batch": [task.x, task.y], "due": torch.zeros((), dtype=torch.bool)}
+        return {"state": run.init(task, seed), "batch": [task.x, task.y], "due": torch.zeros((), dtype=torch.bool)}
 
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
         run = cast("TrainingRun", learner)
@@ -58,11 +58,11 @@ class Lookahead(Estimator):
     def _ahead(self, run: TrainingRun, episode: Window, criterion: Loss | None) -> Outcome:
         carry, support = episode.carry, episode.episode.support
         with torch.no_grad():
-            real = run.advance(carry["state"], support.like(*carry["batch"]))  # (3), of the window before
+            real = run.step(carry["state"], support.like(*carry["batch"]))  # (3), of the window before
         state = pytree.tree_map(lambda new, old: torch.where(carry["due"], new.detach(), old), real, carry["state"])
         state = begun(run, episode, state)
         batch, held_out = step(support, 0), step(episode.episode.query, 0)
-        ahead = run.advance(state, batch) if self.order == 2 else stop(state)
+        ahead = run.step(state, batch) if self.order == 2 else stop(state)
         loss = outer_loss(run, ahead, held_out, criterion)  # (1), (2)
         due = torch.ones_like(carry["due"])
         return Outcome(loss, {}, {}, {"state": stop(state), "batch": [batch.x, batch.y], "due": due})

@@ -35,8 +35,8 @@ class Values(Estimator):
 
     differentiates = False
 
-    def begin(self, run: TrainingRun, task: Examples, seed: int) -> Any:
-        state = run.begin(task, seed)
+    def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
+        state = run.init(task, seed)
         return state if self.members is None else copies(state, self.members)
 
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:

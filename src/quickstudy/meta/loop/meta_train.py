@@ -21,9 +21,9 @@ from quickstudy.evaluation.evaluate import display_name
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
+from quickstudy.meta.loop.checkpoint_selector import CheckpointSelector
 from quickstudy.meta.loop.interrupt import Interrupt
 from quickstudy.meta.loop.result import TrainingResult
-from quickstudy.meta.loop.selection import Keeper
 from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.meta.outer.outer import Gradient, Outer
 from quickstudy.progress import bar
@@ -110,28 +110,28 @@ def meta_train(
         return TrainingResult(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
     folder = None if out is None else RunFolder(out, resume)
-    keeper = Keeper(learner, validation, validation_episodes, keep, folder, select_by, loss)
+    selector = CheckpointSelector(learner, validation, validation_episodes, keep, folder, select_by, loss)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
-    training.descending.check(steps, keeper.higher_is_better)
+    training.running.check(steps, selector.higher_is_better)
     title = f"meta-training {display_name(learner)}"
     with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
-        loop = OuterLoop(training, keeper, folder, limits)
+        loop = OuterLoop(training, selector, folder, limits)
         try:
-            advance(loop.begin(executor))
+            advance(loop.start(executor))
             for step in range(loop.done + 1, 0 if training.run.stopped in EARLY else steps + 1):
                 record = loop.step(step)
                 if track is not None:
                     track(record, step)
-                advance(1, note=f"loss {record['loss']:.3f}" + keeper.note())
+                advance(1, note=f"loss {record['loss']:.3f}" + selector.note())
                 if training.run.stopped in EARLY:
                     break
                 if interrupt.asked:
                     loop.save(step)
                     raise KeyboardInterrupt(f"stopped after step {step}; resume with `quickstudy resume {out}`")
         finally:
-            keeper.restore()
-            training.run.best, training.run.seconds = keeper.best, loop.seconds()
-            training.run.kept = [one.weights for one in keeper.kept]
+            selector.restore()
+            training.run.best, training.run.seconds = selector.best, loop.seconds()
+            training.run.kept = [one.weights for one in selector.kept]
     return training.run
 
 
@@ -151,12 +151,12 @@ class Limits:
 class OuterLoop:
     """The steps of a run with what is done between them: validation, the record, the checkpoint, the end."""
 
-    def __init__(self, training: MetaTraining, keeper: Keeper, folder: RunFolder | None, limits: Limits):
-        self.training, self.keeper, self.folder, self.limits = training, keeper, folder, limits
+    def __init__(self, training: MetaTraining, selector: CheckpointSelector, folder: RunFolder | None, limits: Limits):
+        self.training, self.selector, self.folder, self.limits = training, selector, folder, limits
         self.done, self.before = 0, 0.0
         self.began = self.saved = time.perf_counter()
 
-    def begin(self, executor: str | Executor) -> int:
+    def start(self, executor: str | Executor) -> int:
         """Choose the executor, or take up the newest checkpoint; the number of steps that are done."""
         found = None if self.folder is None else self.folder.load()
         if found is None:
@@ -164,11 +164,11 @@ class OuterLoop:
         else:
             self.done, state, self.training.run.passed_over = found
             self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
-            self.keeper.load_state_dict(state["keeper"])
+            self.selector.load_state_dict(state["selector"])
             self.training.run.stopped, self.before = state["stopped"], state["seconds"]
             if self.training.run.stopped not in EARLY:  # the checkpoint's own schedule
-                self.training.descending.check(self.limits.steps, self.keeper.higher_is_better, self.done)
-        self.keeper.scored_by(self.training.run.executor)
+                self.training.running.check(self.limits.steps, self.selector.higher_is_better, self.done)
+        self.selector.scored_by(self.training.run.executor)
         if self.folder is not None:
             self.training.run.history[:] = self.folder.history(until=self.done)
         self.began = self.saved = time.perf_counter()
@@ -182,10 +182,10 @@ class OuterLoop:
         late = self.limits.seconds is not None and self.seconds() > self.limits.seconds
         due = step % self.limits.validate_every == 0 or step == self.limits.steps or late
         if due:
-            self.keeper.validate(record)
+            self.selector.validate(record)
             if "validation" in record:
-                self.training.descending.validated(record["validation"])
-        if late or self.keeper.waited(self.limits.patience):
+                self.training.running.validated(record["validation"])
+        if late or self.selector.waited(self.limits.patience):
             self.training.run.stopped = "seconds" if late else "patience"
         if self.folder is not None:
             self.folder.append(record)
@@ -203,7 +203,7 @@ class OuterLoop:
         assert self.folder is not None
         state = {
             "training": self.training.state_dict(),
-            "keeper": self.keeper.state_dict(),
+            "selector": self.selector.state_dict(),
             "stopped": self.training.run.stopped,
             "seconds": self.seconds(),
         }

@@ -16,7 +16,7 @@ from quickstudy.meta.executors import Executor, executor_named
 from quickstudy.meta.executors.auto import choose, choose_by_values
 from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
 from quickstudy.meta.loop.result import TrainingResult
-from quickstudy.meta.outer.outer import Outer, Searching, check_outer, clip_by_global_norm
+from quickstudy.meta.outer.outer import Outer, RunningSearch, check_outer, clip_by_global_norm
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.tasks import TaskDistribution
 
@@ -39,7 +39,7 @@ class MetaTraining:
         self.learner, self.train, self.estimator = learner, train, outer.estimator
         self.problem = Problem(learner, outer.estimator, loss, precision)
         self.parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
-        self.descending = outer.start(self.parameters)
+        self.running = outer.start(self.parameters)
         self.runs = CarriedRuns(self.estimator, learner, train, tasks_per_step, seed) if carries(learner, train) else None  # type: ignore[arg-type]
         check_outer(outer, clip, chunk)
         self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
@@ -78,7 +78,7 @@ class MetaTraining:
             torch.set_rng_state(drawn)
             return self._answer(episodes, seeds)
 
-        self.descending.step(answer, again)
+        self.running.step(answer, again)
         self._average_statistics(answer)
         log = {name: float(value.mean()) for name, value in answer.log.items()}
         record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
@@ -89,7 +89,7 @@ class MetaTraining:
         """For a checkpoint: phi and its optimizer, the generators, the executor that was chosen, and the settings."""
         return {
             "learner": dict(self.learner.state_dict()),
-            "outer": self.descending.state_dict(),
+            "outer": self.running.state_dict(),
             "generator": self.generator.get_state(),
             "runs": None if self.runs is None else self.runs.state_dict(),
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
@@ -113,7 +113,7 @@ class MetaTraining:
                 )
         try:
             self.learner.load_state_dict(state["learner"])
-            self.descending.load_state_dict(state["outer"])
+            self.running.load_state_dict(state["outer"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
                 where,
@@ -142,7 +142,7 @@ class MetaTraining:
 
     def _answer(self, episodes: Any, seeds: Tensor) -> Answer:
         """The answer at the present phi: finite, its gradient dense (an `nn.Embedding(sparse=True)` has another) and clipped."""
-        search = self.descending if isinstance(self.descending, Searching) else None
+        search = self.running if isinstance(self.running, RunningSearch) else None
         answer = (
             self._send(self.executor, episodes, seeds)
             if search is None

@@ -32,7 +32,7 @@ class Outer(ABC):
     estimator: Estimator
 
     @abstractmethod
-    def start(self, parameters: dict[str, nn.Parameter]) -> Descending | Searching:
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningOptimizer | RunningSearch:
         """The method at work on these parameters."""
 
 
@@ -66,17 +66,17 @@ class Gradient(Outer):
         optimizers.check_function("optimizer", self.optimizer, "parameters", torch.optim.Optimizer)
         optimizers.check_function("scheduler", self.scheduler, "optimizer", LRScheduler)
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningOptimizer:
         """The running method: its optimizer and scheduler over `parameters`."""
         over, make = list(parameters.values()), self.optimizer or adam
         optimizer = optimizers.built("optimizer", make, over, torch.optim.Optimizer, "torch.optim.Adam")
         optimizers.check_optimizer(optimizer, self.estimator)
         optimizers.own_rates(optimizer)
         if self.scheduler is None:
-            return Descending(parameters, optimizer, None)
+            return RunningOptimizer(parameters, optimizer, None)
         scheduler = optimizers.built("scheduler", self.scheduler, optimizer, LRScheduler, "CosineAnnealingLR")
         optimizers.check_scheduler(scheduler, optimizer)
-        return Descending(parameters, optimizer, scheduler)
+        return RunningOptimizer(parameters, optimizer, scheduler)
 
 
 class LeftOut(Outer):
@@ -99,7 +99,7 @@ class LeftOut(Outer):
             do="Call meta_train(..., outer=...) with the one that it was built with.",
         )
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Descending:
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningOptimizer:
         """Nothing starts: see `estimator`."""
         return Gradient(self.estimator).start(parameters)
 
@@ -109,7 +109,7 @@ def cosine(step: int, steps: int, final: float) -> float:
     return final + (1 - final) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
 
 
-class Descending:
+class RunningOptimizer:
     """A `Gradient` at work: holds optimizer and scheduler, takes steps."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, scheduler: LRScheduler | None):
@@ -178,7 +178,7 @@ class Descending:
             self.scheduler.load_state_dict(optimizers.recounted(state["scheduler"], self.scheduler.state_dict()))
 
 
-class Searching(ABC):
+class RunningSearch(ABC):
     """A search at work: proposes values of phi, scores them, moves; it estimates no gradient."""
 
     @abstractmethod

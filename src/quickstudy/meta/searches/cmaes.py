@@ -13,7 +13,7 @@ from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.outer.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
 
 
@@ -58,7 +58,7 @@ class CMAES(Outer):
         """Values of the outer loss."""
         return Values()
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningSearch:
         n = sum(parameter.numel() for parameter in parameters.values())
         if not 2 <= n <= self.most:
             other = "Gradient(Evolution())"
@@ -68,10 +68,10 @@ class CMAES(Outer):
                 got=f"CMAES(most={self.most}), which serves 2 to {self.most}",
                 do=f"Use {other}, which keeps no covariance." if n > 1 else f"Use {other}.",
             )
-        return _Searching(parameters, self)
+        return _RunningSearch(parameters, self)
 
 
-class _Searching(Searching):
+class _RunningSearch(RunningSearch):
     """A `CMAES` at work."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], method: CMAES):

@@ -14,7 +14,7 @@ from quickstudy.meta.carried import Window
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import evaluated, scored, swapped
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.outer.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.searches.cmaes import unflattened
 
@@ -76,11 +76,11 @@ class PopulationBased(Outer):
         """Values of the outer loss, every member on a run of its own."""
         return Values(self.population)
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
-        return _Searching(parameters, self)
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningSearch:
+        return _RunningSearch(parameters, self)
 
 
-class _Searching(Searching):
+class _RunningSearch(RunningSearch):
     """A `PopulationBased` at work."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], method: PopulationBased):

@@ -13,7 +13,7 @@ from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
-from quickstudy.meta.outer.outer import Outer, Searching
+from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
 
 CERTAIN = 40.0  # a logit that makes the softmax one-hot in float32
@@ -66,7 +66,7 @@ class RegularisedEvolution(Outer):
         """Values of the outer loss."""
         return Values()
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningSearch:
         return _Evolving(parameters, self.children, self.seed, self.population, self.sample)
 
 
@@ -97,11 +97,11 @@ class RandomSearch(Outer):
         """Values of the outer loss."""
         return Values()
 
-    def start(self, parameters: dict[str, nn.Parameter]) -> Searching:
-        return _Searching(parameters, self.children, self.seed)
+    def start(self, parameters: dict[str, nn.Parameter]) -> RunningSearch:
+        return _RunningSearch(parameters, self.children, self.seed)
 
 
-class _Searching(Searching):
+class _RunningSearch(RunningSearch):
     """A `RandomSearch` at work."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int):
@@ -152,7 +152,7 @@ class _Searching(Searching):
         self.seen = {tuple(setting): list(scores) for setting, scores in state["seen"]}
 
 
-class _Evolving(_Searching):
+class _Evolving(_RunningSearch):
     """A `RegularisedEvolution` at work."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int, population: int, sample: int):

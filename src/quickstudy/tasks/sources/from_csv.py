@@ -1,4 +1,4 @@
-"""from_csv: a table of image files and labels as few-shot tasks, as the lists of miniImageNet are."""
+"""from_csv: a table with a label in each row as few-shot tasks: of files, of texts, or of numbers."""
 
 from __future__ import annotations
 
@@ -7,130 +7,258 @@ import difflib
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Unpack
 
-from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.errors import DataError
-from quickstudy.tasks.distribution.class_lists import Split
+import torch
+
+from quickstudy.errors import ArgumentError, DataError
+from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.interface import Transform
-from quickstudy.tasks.distribution.labelled import LabelledTasks
-from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.splits import STEMS, Splits
-from quickstudy.tasks.sources.from_folder import from_files
-from quickstudy.tasks.sources.source import Augment, Protocol
+from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_file
+from quickstudy.tasks.sources.labels import check_x
+from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
+from quickstudy.tasks.sources.source import family_of
 
-COLUMNS = (("filename", "label"), ("image_name", "class_name"))
+COLUMNS = (("filename", "label"), ("image_name", "class_name"))  # of files, where no column is named
 
 
+@hands_on(SourceOptions, Protocol, **READING)
 def from_csv(
     path: str | Path,
     *,
-    images: str | Path | None = None,
-    columns: tuple[str, str] | None = None,
-    ways: Size = 5,
-    shots: Size = 1,
-    queries: Size = 15,
-    split: Split | None = None,
-    seed: int = 0,
-    size: int = 84,
-    channels: int = 3,
-    invert: bool = False,
-    normalise: bool = True,
-    augment: Augment = (),
-    transform: Sequence[Transform] = (),
+    filename: str | None = None,
+    text: str | None = None,
+    features: str | Sequence[str] | None = None,
+    label: str | None = None,
+    folder: str | Path | None = None,
+    kind: str | None = None,
+    **options: Unpack[SourceOptions],
 ) -> TaskFamily[LabelledTasks]:
-    """Few-shot tasks from a CSV with the columns `filename,label` or `class_name,image_name`.
+    """Few-shot tasks from a CSV: what is seen in one column or several, its label in another.
+
+    One of `filename`, `text` and `features` says what is seen; with none of them the columns are `filename` and `label`, or
+    `image_name` and `class_name`, as the lists of miniImageNet have them.
 
     Args:
         path: the CSV; or a folder with train.csv, val.csv (or validation.csv, valid.csv) and test.csv.
-        images: where the files lie; None: `images/` beside the CSV, or beside the CSV itself. A file may lie in a folder of its
+        filename: the column of files.
+        text: the column of texts.
+        features: the columns of numbers: a glob or several over their names ("*" is all but the label).
+        label: the column of labels; None: "label".
+        folder: where the files lie; None: `images/` beside the CSV, or beside the CSV itself. A file may lie in a folder of its
             class there.
-        columns: the names of the columns of files and of labels, where they are others.
-        split: see `from_arrays`; None: train.csv, val.csv and test.csv where there are such, else (0.64, 0.16, 0.2).
-        size, channels, invert, normalise: see `from_folder`; the rest: see `from_arrays`.
+        kind: of the files; None: as their suffixes tell.
+
+    Other Args:
+        options: see `SourceOptions`. `split` None: train.csv, val.csv and test.csv where there are such.
 
     Raises:
         DataError: no such file, no header, a column that is missing (the nearest one there is named), a path that is not there,
-            an image that cannot be read.
+            files of several kinds, a file that cannot be read, a feature that is no number.
+        UnsupportedError: a kind that no installed domain reads.
         LabelError, TaskError, ArgumentError: see `from_arrays`.
     """
+    asked = _asked(filename, text, features)
     path = Path(path)
-    tables = {
+    protocol, given = parted(options)
+    found = {
         part: next((path / f"{stem}.csv" for stem in stems if (path / f"{stem}.csv").is_file()), None)
         for part, stems in STEMS.items()
     }
-    rows: list[tuple[Path, str]] = []
+    tables = {part: _read(one) for part, one in found.items() if one} if all(found.values()) else {"all": _read(path)}
+    labels: list[str] = []
     parts: Splits = {}
-    for part, table in tables.items() if all(tables.values()) else [("all", path)]:
-        own = _rows(table or path, images, columns)
-        parts[part] = list(dict.fromkeys(label for _, label in own))
-        rows += own
-    protocol = Protocol(ways, shots, queries, split, seed, augment, transform)
-    reads = Preprocessing(size, channels, invert)
-    files, labels = [file for file, _ in rows], [label for _, label in rows]
-    return from_files(files, labels, reads, protocol, normalise=normalise, parts=None if "all" in parts else parts)
+    for part, table in tables.items():
+        own = table.column(_columns(table, filename, asked)[1] if label is None else label)
+        parts[part] = list(dict.fromkeys(own))
+        labels += own
+    if text is not None:
+        reads = kind_named("texts" if kind is None else kind)
+        check_options(reads, given)
+        items = reads.of_values([value for table in tables.values() for value in table.column(text)], **given)
+    elif features is not None:
+        items = _numbers(tables, features, label, kind, given)
+    else:
+        files = [file for table in tables.values() for file in _files(table, filename, label, folder)]
+        reads = kind_named(_kind_of(files, path) if kind is None else kind)
+        check_options(reads, given)
+        items = reads.of_files(files, **given)
+    return family_of(labels, items, protocol, parts=None if "all" in parts else parts)
 
 
-def _rows(path: Path, images: str | Path | None, columns: tuple[str, str] | None) -> list[tuple[Path, str]]:
-    """The image file and the label of each row."""
+# ---- what is asked for ---------------------------------------------------------------------------------------------------
+
+
+def _asked(filename: str | None, text: str | None, features: str | Sequence[str] | None) -> bool:
+    """Whether a column of what is seen is named; ArgumentError where two are."""
+    named = {"filename": filename, "text": text, "features": features}
+    given = [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise ArgumentError(
+            "filename, text, features",
+            expected="one of them: what is seen of an example",
+            got=" and ".join(given),
+            do="Leave the others out.",
+        )
+    return bool(given)
+
+
+def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str]:
+    """The columns of files and of labels, where the label's is not named."""
+    if asked:
+        return filename or "", "label"
+    known = next((pair for pair in COLUMNS if set(pair) <= set(table.header)), None)
+    if known is None:
+        wanted = next((pair for pair in COLUMNS if set(pair) & set(table.header)), COLUMNS[0])
+        other = "{} and {}".format(*COLUMNS[wanted == COLUMNS[0]])
+        missing = next(name for name in wanted if name not in table.header)
+        raise table.missing(missing, f"the columns {wanted[0]} and {wanted[1]} (or {other})", others=wanted)
+    return known
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A CSV: its header, and its rows with the numbers of their lines."""
+
+    path: Path
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+
+    def column(self, name: str) -> list[str]:
+        """The values of a column, in every row."""
+        if name not in self.header:
+            raise self.missing(name, f"the column {name}", others=())
+        if not self.rows:
+            raise DataError(
+                str(self.path),
+                expected="rows below the header",
+                got="none",
+                do="Write what is seen and its label into each row.",
+            )
+        place = self.header.index(name)
+        for number, row in self.rows:
+            if len(row) <= place or not row[place].strip():
+                raise DataError(
+                    f"{self.path}, line {number}",
+                    expected=f"{len(self.header)} values",
+                    got=f"{len(row)}: {','.join(row)[:60]!r}",
+                    do="Complete the row.",
+                )
+        return [row[place].strip() for _, row in self.rows]
+
+    def missing(self, name: str, expected: str, others: Sequence[str]) -> DataError:
+        """The error of a column that is not there: it names the nearest one that is."""
+        argument = {"filename": "filename", "image_name": "filename", "label": "label", "class_name": "label"}.get(name, "...")
+        close = difflib.get_close_matches(name, [one for one in self.header if one not in others], 1, 0.4)
+        return DataError(
+            str(self.path),
+            expected=expected,
+            got=f"{', '.join(self.header)[:100] or 'no header'}: {name!r} is missing",
+            do=f"Rename {close[0]!r} to {name!r}, or give {argument}={close[0]!r}."
+            if close
+            else "Write the names of the columns into the first line, or name the column that it is.",
+        )
+
+
+def _read(path: Path) -> _Table:
     if not os.path.isfile(path):
         got = "a folder without train.csv, val.csv and test.csv" if os.path.isdir(path) else "no such file"
         raise DataError(str(path), expected="a CSV file", got=got, do="Give the path of the CSV.")
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        table = list(csv.reader(io.StringIO(text, newline="")))
+        lines = list(csv.reader(io.StringIO(text, newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(str(path), expected="a CSV in UTF-8", got=str(error), do="Save it as CSV, UTF-8.") from error
-    header = [name.strip() for name in table[0]] if table else []
-    file_column, label_column = _columns(path, header, columns)
-    beside = path.parent / "images"
-    folder = Path(images) if images is not None else beside if beside.is_dir() else path.parent
-    rows = []
-    for number, row in enumerate(table[1:], 2):
-        if not row:
-            continue
-        if len(row) <= max(file_column, label_column) or not row[label_column].strip():
-            raise DataError(
-                f"{path}, line {number}",
-                expected=f"{len(header)} values",
-                got=f"{len(row)}: {','.join(row)[:60]!r}",
-                do="Complete the row.",
-            )
-        label = row[label_column].strip()
-        rows.append((_file(folder, row[file_column].strip(), label, f"{path}, line {number}"), label))
-    if not rows:
-        raise DataError(str(path), expected="rows below the header", got="none", do="Name an image and its label in each row.")
-    return rows
+    header = [name.strip() for name in lines[0]] if lines else []
+    rows = [(number, row) for number, row in enumerate(lines[1:], 2) if row]
+    return _Table(path, header, rows)
 
 
-def _columns(path: Path, header: list[str], asked: tuple[str, str] | None) -> tuple[int, int]:
-    known = COLUMNS if asked is None else (asked,)
-    for file_name, label_name in known:
-        if file_name in header and label_name in header:
-            return header.index(file_name), header.index(label_name)
-    wanted = next((pair for pair in known if set(pair) & set(header)), known[0])
-    missing = next(name for name in wanted if name not in header)
-    close = difflib.get_close_matches(missing, [name for name in header if name not in wanted], 1, 0.4)
-    near = close[0] if close else "..."
-    instead = tuple(near if name == missing else name for name in wanted)
-    raise DataError(
-        str(path),
-        expected=f"the columns {wanted[0]} and {wanted[1]}"
-        + ("" if asked else " (or {} and {})".format(*COLUMNS[wanted == COLUMNS[0]])),
-        got=f"{', '.join(header)[:100] or 'no header'}: {missing!r} is missing",
-        do=(f"Rename {near!r} to {missing!r}" if close else "Write the names of the columns into the first line")
-        + f", or give columns={instead}.",
-    )
+# ---- files, numbers ------------------------------------------------------------------------------------------------------
+
+
+def _files(table: _Table, filename: str | None, label: str | None, folder: str | Path | None) -> list[Path]:
+    beside = table.path.parent / "images"
+    root = Path(folder) if folder is not None else beside if beside.is_dir() else table.path.parent
+    file_column, label_column = _columns(table, filename, filename is not None or label is not None)
+    names, labels = table.column(file_column or "filename"), table.column(label or label_column)
+    lines = [f"{table.path}, line {number}" for number, _ in table.rows]
+    return [_file(root, *one) for one in zip(names, labels, lines, strict=True)]
 
 
 def _file(folder: Path, name: str, label: str, line: str) -> Path:
     for file in (folder / name, folder / label / name):
-        if name and os.path.isfile(file):
+        if os.path.isfile(file):
             return file
     raise DataError(
         line,
-        expected=f"an image in {folder}",
+        expected=f"a file in {folder}",
         got=f"{name[:100]!r}, which is not there",
-        do="Name the folder of the images with `images=`.",
+        do="Name the folder of the files with `folder=`.",
     )
+
+
+def _kind_of(files: Sequence[Path], path: Path) -> str:
+    found = {kind_of_file(file): file for file in reversed(files)}
+    if len(found) == 1 and None not in found:
+        return str(next(iter(found)))
+    raise DataError(
+        str(path),
+        expected="files of one kind that a suffix tells",
+        got=" and ".join(f"{kind or 'no kind'} ({file.name})" for kind, file in found.items()),
+        do="Say with kind= what they are, or leave rows out.",
+    )
+
+
+def _numbers(
+    tables: dict[str, _Table], features: str | Sequence[str], label: str | None, kind: str | None, given: dict[str, Any]
+) -> Items:
+    """The columns that the globs name, as rows of numbers."""
+    for name, value in {"kind": kind, **given}.items():
+        if value is not None:
+            raise ArgumentError(name, expected="no such option beside `features`", got=repr(value), do="Leave it out.")
+    patterns = [features] if isinstance(features, str) else list(features)
+    rows: list[list[float]] = []
+    first: list[str] | None = None
+    for table in tables.values():
+        names = [name for name in table.header if name != (label or "label") and _matches(name, patterns)]
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise table.missing(pattern, f"a column that matches {pattern!r}", others=())
+        if first is not None and names != first:
+            raise DataError(
+                str(table.path),
+                expected=f"the columns {', '.join(first)[:100]}",
+                got=", ".join(names)[:100],
+                do="Mend its header.",
+            )
+        first = names
+        columns = [[_number(*one, name, table) for one in zip(table.column(name), table.rows, strict=True)] for name in names]
+        rows += [list(row) for row in zip(*columns, strict=True)]
+    x = torch.tensor(rows)
+    check_x(x)
+    return Items(lambda chosen, part: gathered(x, torch.tensor(chosen)))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _number(value: str, row: tuple[int, list[str]], name: str, table: _Table) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise DataError(
+            f"{table.path}, line {row[0]}",
+            expected=f"a number in the column {name}",
+            got=repr(value[:60]),
+            do="Leave the column out of `features`, or write numbers.",
+        ) from error

@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from quickstudy.domains.images.array_images import as_images
-from quickstudy.domains.images.image_file import is_picture, upright
-from quickstudy.domains.images.images import WORTH_A_BAR
-from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.errors import ArgumentError, DataError, ShapeError
-from quickstudy.progress import bar
-from quickstudy.tasks.distribution.class_lists import Split
+from quickstudy.errors import ArgumentError, DataError
+from quickstudy.options import hands_on
+from quickstudy.progress import WORTH_A_BAR, bar
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
-from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.sources.dataset_labels import Labels, class_names_of
 from quickstudy.tasks.sources.from_arrays import as_tensor
+from quickstudy.tasks.sources.kind import Items, check_options, kind_of_value
 from quickstudy.tasks.sources.labels import check_x
-from quickstudy.tasks.sources.source import Augment, Protocol, family_of
+from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
+from quickstudy.tasks.sources.source import family_of
 
 KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
 
 
+@hands_on(SourceOptions, Protocol, **READING)
 def from_dataset(
-    dataset: Any,
-    *,
-    labels: Labels = None,
-    ways: Size = 5,
-    shots: Size = 1,
-    queries: Size = 15,
-    split: Split | None = None,
-    seed: int = 0,
-    size: int | None = None,
-    channels: int | None = None,
-    invert: bool = False,
-    normalise: bool = True,
-    augment: Augment = (),
-    transform: Sequence[Transform] = (),
+    dataset: Any, *, labels: Labels = None, kind: str | None = None, **options: Unpack[SourceOptions]
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a Dataset whose items are (x, y), {"image": x} or x.
 
@@ -51,8 +34,10 @@ def from_dataset(
             read once, and those of a class that no part of the split names are not.
         labels: one for each item, or a function of the index; None: read from `.targets`, `.labels` or `.y` without decoding an
             item. Classes are named by `.classes` where the Dataset has it.
-        size, channels: of images; None: those of the first one.
-        split: see `from_arrays`; None: (0.64, 0.16, 0.2). The rest: see there and `from_folder`.
+        kind: see `from_arrays`; None: as the first item tells.
+
+    Other Args:
+        options: see `SourceOptions`. `size` and `channels` None: those of the first image.
 
     Raises:
         LabelError: no labels, or another number of them than of items; see also `from_arrays`.
@@ -66,51 +51,37 @@ def from_dataset(
             got=f"an empty {type(dataset).__name__}" if hasattr(dataset, "__len__") else f"a {type(dataset).__name__}",
             do="Put the items of an iterable one into a list.",
         )
-    names = class_names_of(dataset, labels)
-    items = _Items(dataset, size, channels, invert)
-    protocol = Protocol(ways, shots, queries, split, seed, augment, transform)
-    return family_of(names, items.take, protocol, preprocessing=items.reads, normalise=normalise)
+    names, values = class_names_of(dataset, labels), _Values(dataset)
+    protocol, given = parted(options)
+    reads = kind_of_value(values[0], kind, given)
+    if reads is None:
+        return family_of(names, Items(values.numbers), protocol)
+    check_options(reads, given)
+    return family_of(names, reads.of_values(values, **given), protocol)
 
 
-class _Items:
-    """The x of a Dataset. The first one says what they all are."""
+class _Values(Sequence):
+    """The x of each item of a Dataset. The first is read once, however often it is asked for: it says what all of them are."""
 
-    def __init__(self, dataset: Any, size: int | None, channels: int | None, invert: bool):
-        self.dataset, self.first, self.invert = dataset, _x(dataset[0]), invert
-        self.reads: Preprocessing | None = None
-        if is_picture(self.first):
-            self.reads = _of_pictures(self.first, size, channels, invert)
-            return
-        first = as_tensor(np.asarray(self.first)[None])
-        bytes_of_image = first.dtype in (torch.uint8, torch.uint16) and first.ndim in (3, 4)
-        if bytes_of_image or size is not None or channels is not None or invert:
-            self.reads = as_images(first, size, channels, invert)[1]
+    def __init__(self, dataset: Any):
+        self.dataset, self.first = dataset, _x(dataset[0])
 
-    def take(self, rows: list[int], what: str) -> Tensor:
-        found: list[Any] = []
-        with bar(len(rows), f"reading {what}", len(rows) >= WORTH_A_BAR) as advance:
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.first if row == 0 else _x(self.dataset[row])
+
+    def numbers(self, rows: list[int], part: str) -> Tensor:
+        """Plain numbers as one tensor."""
+        found = []
+        with bar(len(rows), f"reading {part} examples", len(rows) >= WORTH_A_BAR) as advance:
             for row in rows:
-                x = self.first if row == 0 else _x(self.dataset[row])
-                found.append(self._pixels(x, row) if is_picture(self.first) else np.asarray(x))
+                found.append(np.asarray(self[row]))
                 advance()
-        if is_picture(self.first):
-            return torch.stack(found)
-        if self.reads is not None:
-            return as_images(found, self.reads.size, self.reads.channels, self.invert)[0]
         x = as_tensor(found)
         check_x(x)
         return x
-
-    def _pixels(self, x: Any, row: int) -> Tensor:
-        if not is_picture(x):
-            raise DataError(
-                f"dataset[{row}]",
-                expected="an image, as dataset[0] is",
-                got=f"a {type(x).__name__}",
-                do="Leave such items out with torch.utils.data.Subset.",
-            )
-        assert self.reads is not None
-        return self.reads.of_image(x)
 
 
 def _x(item: Any) -> Any:
@@ -126,16 +97,3 @@ def _x(item: Any) -> Any:
             )
         return item[key]
     return item[0] if isinstance(item, tuple | list) else item
-
-
-def _of_pictures(first: Any, size: int | None, channels: int | None, invert: bool) -> Preprocessing:
-    image = upright(first)
-    if size is None and image.width != image.height:
-        raise ShapeError(
-            "size",
-            expected="pixels a side, where images are not square",
-            got=f"none, and a first image of {image.width} x {image.height}",
-            do="Give for example size=84.",
-        )
-    own = 1 if image.mode == "L" else 3
-    return Preprocessing(image.width if size is None else size, own if channels is None else channels, invert)

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Unpack
 
 from quickstudy.errors import DataError, UnsupportedError
-from quickstudy.tasks.distribution.class_lists import Split
+from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
-from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.sources.from_dataset import from_dataset
-from quickstudy.tasks.sources.source import Augment
+from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions
 
 
+@hands_on(SourceOptions, Protocol, **READING)
 def from_huggingface(
-    dataset: Any,
-    *,
-    x: str = "image",
-    y: str = "label",
-    ways: Size = 5,
-    shots: Size = 1,
-    queries: Size = 15,
-    split: Split | None = None,
-    seed: int = 0,
-    size: int | None = None,
-    channels: int | None = None,
-    invert: bool = False,
-    normalise: bool = True,
-    augment: Augment = (),
-    transform: Sequence[Transform] = (),
+    dataset: Any, *, x: str = "image", y: str = "label", kind: str | None = None, **options: Unpack[SourceOptions]
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a `datasets.Dataset`, from all splits of a `DatasetDict` pooled, or from the hub by name.
 
@@ -42,7 +27,10 @@ def from_huggingface(
         dataset: a data set with the columns x and y; or a mapping of them; or a name for `datasets.load_dataset`, which needs
             `pip install "quickstudy[huggingface]"`.
         x, y: the columns of what is seen (images, or numbers of one shape) and of labels.
-        size, channels: of images; None: those of the first one. The rest: see `from_arrays` and `from_folder`.
+        kind: see `from_dataset`.
+
+    Other Args:
+        options: see `SourceOptions`, and `from_dataset`.
 
     Raises:
         DataError: a column that is not there; no data set.
@@ -53,21 +41,7 @@ def from_huggingface(
         dataset = _library(dataset).load_dataset(dataset)
     tables = list(dataset.values()) if isinstance(dataset, Mapping) else [dataset]
     labels = [label for table in tables for label in _labels(table, x, y)]
-    return from_dataset(
-        _Column(tables, x),
-        labels=labels,
-        ways=ways,
-        shots=shots,
-        queries=queries,
-        split=split,
-        seed=seed,
-        size=size,
-        channels=channels,
-        invert=invert,
-        normalise=normalise,
-        augment=augment,
-        transform=transform,
-    )
+    return from_dataset(_Column(tables, x), labels=labels, kind=kind, **options)
 
 
 class _Column:

@@ -1,75 +1,34 @@
 """What all sources share: labelled items of any kind, named classes, a split by class, and a family at the end.
 
-A source says what the items are (`take`) and what each is called; everything that can fail without reading an item fails first.
+A source says what the items are and what each is called; everything that can fail without reading an item fails first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from quickstudy.errors import LabelError, UnsupportedError
-from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
-from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.errors import LabelError
+from quickstudy.tasks.construction.augmentation import Rotations
+from quickstudy.tasks.distribution.class_lists import FRACTIONS, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.interface import Preprocessing, Transform
 from quickstudy.tasks.distribution.labelled import LabelledTasks
-from quickstudy.tasks.distribution.size import Size, check_size
 from quickstudy.tasks.distribution.splits import Splits, check_apart
+from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
-
-Augment = Sequence[Rotations | EpisodeAugmentation]
-Take = Callable[[list[int], str], Tensor]  # the items of these rows, and what they are called while they are read
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What every source is asked for beside its data. `split` None: as the data lie, or by the usual fractions."""
-
-    ways: Size
-    shots: Size
-    queries: Size
-    split: Split | None
-    seed: int
-    augment: Augment
-    transform: Sequence[Transform]
-
-    def check(self) -> None:
-        """Raise ArgumentError or UnsupportedError where no data could meet it."""
-        check_size("ways", self.ways, 1)
-        check_size("shots", self.shots, 0)
-        check_size("queries", self.queries, 1)
-        for name, given in (("augment", self.augment), ("transform", self.transform)):
-            for one in given:
-                if isinstance(one, type) or not (callable(one) or isinstance(one, Rotations)):
-                    raise UnsupportedError(
-                        name,
-                        expected="objects, as in augment=[Rotations()] and transform=[RandomFlip()]",
-                        got=f"the class {one.__name__}" if isinstance(one, type) else repr(one)[:60],
-                        do="Call the class." if isinstance(one, type) else "See quickstudy.tasks for those there are.",
-                    )
+from quickstudy.tasks.sources.options import Protocol
 
 
 def family_of(
-    names: Sequence[str],
-    take: Take,
-    protocol: Protocol,
-    *,
-    preprocessing: Preprocessing | None = None,
-    normalise: bool = False,
-    parts: Splits | None = None,
+    names: Sequence[str], items: Items, protocol: Protocol, *, parts: Splits | None = None
 ) -> TaskFamily[LabelledTasks]:
     """The family of labelled items.
 
     Args:
         names: the class of each item.
-        take: reads items; called once for each part.
-        preprocessing: what brought images into their form.
-        normalise: let it take mean and standard deviation of the meta-training images.
+        items: reads them; asked once for each part.
         parts: how the data lie, where they say so and `protocol.split` does not.
 
     Raises:
@@ -93,12 +52,12 @@ def family_of(
         rows[name].append(row)
     for part, own in parts.items():
         _check_part(part, own, [len(rows[name]) for name in own], protocol)
-    tasks = {}
+    tasks, preprocessing = {}, items.preprocessing
     for part, own in parts.items():
         training = part == "train"
-        x = take([row for name in own for row in rows[name]], f"{part} images")
+        x = items.take([row for name in own for row in rows[name]], part)
         y = torch.arange(len(own)).repeat_interleave(torch.tensor([len(rows[name]) for name in own]))
-        if training and preprocessing is not None and normalise:
+        if training and preprocessing is not None and items.normalise:
             preprocessing = preprocessing.fitted(x)
         part_names = list(own)
         for one in protocol.augment if training else ():

@@ -1,6 +1,6 @@
 """The learner that comes along: Prototypical, meta-trained for five minutes on drawn characters alone, and its calibration.
 
-python -m benchmarks.make_ready [--seconds 300]       writes src/quickstudy/pretrained/strokes
+python -m benchmarks.make_pretrained [--seconds 300]       writes src/quickstudy/pretrained/strokes
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import quickstudy as qs
 from benchmarks.entry import EXECUTOR, gradient
 from quickstudy.tasks import TaskFamily
 
-READY = Path(qs.__file__).parent / "pretrained" / "strokes"
+PRETRAINED = Path(qs.__file__).parent / "pretrained" / "strokes"
 
 
 def main() -> None:
@@ -30,15 +30,15 @@ def main() -> None:
     outer = gradient(seconds)
     options = {"tasks_per_step": 2, "validate_every": 250, "validation_episodes": 100, "executor": EXECUTOR}
     print(qs.meta_train(learner, tasks, steps=10**6, seconds=seconds, outer=outer, **options))
-    learner.save(READY / "learner")
+    learner.save(PRETRAINED / "learner")
     finish(learner, drawn)
     print(qs.evaluate(learner, drawn.test))
 
 
 def finish(learner: qs.Learner, drawn: TaskFamily) -> None:
     """How it reads images, and its calibration on drawn validation characters."""
-    (READY / "preprocessing.json").write_text(json.dumps(drawn.preprocessing.to_dict()) + "\n", encoding="utf-8")
-    qs.calibrate(learner, drawn.validation, episodes=300).save(READY)
+    (PRETRAINED / "preprocessing.json").write_text(json.dumps(drawn.preprocessing.to_dict()) + "\n", encoding="utf-8")
+    qs.calibrate(learner, drawn.validation, episodes=300).save(PRETRAINED)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The verdict: a learner beside its controls, in numbers and in one plain sentence.
+"""The conclusion: a learner beside its controls, in numbers and in one plain sentence.
 
 d_i = s_i(learner) - s_i(control)   on the same task i, where both were scored on the same tasks;   mean +- 1.96 std / sqrt(n)
 otherwise                            d = mean - mean,   sqrt(ci^2 + ci^2)
@@ -62,7 +62,7 @@ def against(evaluation: Evaluation, controls: Sequence[Evaluation], metric: Metr
     return sorted(rows, key=lambda row: row.gain)
 
 
-def verdict(name: str, rows: Sequence[Against], metric: Metric) -> str:
+def conclusion(name: str, rows: Sequence[Against], metric: Metric) -> str:
     """In plain words whether a control wins."""
     if not rows:
         return "No control was scored, so nothing here says whether meta-training was worth it."

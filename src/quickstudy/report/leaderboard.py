@@ -7,8 +7,8 @@ from html import escape
 
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
+from quickstudy.report.conclusion import Against, conclusion, points
 from quickstudy.report.sections import section
-from quickstudy.report.verdict import Against, points, verdict
 
 POLICIES = {
     "support": "norms use the statistics of the support set; no query sees another",
@@ -44,7 +44,7 @@ def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) ->
     )
     return (
         f'<header id="headline"><p class="brand">quickstudy report</p><h1>{name} <small>{escape(shape(evaluation))}</small></h1>'
-        f'<p class="verdict {worst}">{escape(verdict(evaluation.name or "the learner", rows, metric))}</p>'
+        f'<p class="conclusion {worst}">{escape(conclusion(evaluation.name or "the learner", rows, metric))}</p>'
         f'<div class="tiles">{cells}</div></header>'
     )
 

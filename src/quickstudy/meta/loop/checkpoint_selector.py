@@ -22,14 +22,14 @@ VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of the
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptCheckpoint:
     """A checkpoint that is kept: its score on meta-validation (the higher the better) and its weights."""
 
     score: float
     weights: dict[str, Tensor]
 
 
-class Keeper:
+class CheckpointSelector:
     """Scores the learner on meta-validation tasks, keeps the weights of the `keep` best, and puts the best back at the end.
 
     Ranked by `select_by`, else by the score of the kind of target. Values that a loss of one's own reads (`loss`, or the
@@ -60,7 +60,7 @@ class Keeper:
         self.loss = loss
         self.metric = self._metric(select_by)
         self.best: dict[str, Any] | None = None
-        self.kept: list[Kept] = []  # the best first
+        self.kept: list[KeptCheckpoint] = []  # the best first
         self.without_better = 0
         self.executor = "loop"
 
@@ -112,7 +112,7 @@ class Keeper:
 
     def _take(self, place: int, score: float) -> None:
         weights = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}
-        self.kept = [*self.kept[:place], Kept(score, weights), *self.kept[place:]][: self.keep]
+        self.kept = [*self.kept[:place], KeptCheckpoint(score, weights), *self.kept[place:]][: self.keep]
         if self.folder is not None and place == 0:
             self.learner.save(self.folder.learner)
         if self.folder is not None and self.keep > 1:
@@ -139,4 +139,4 @@ class Keeper:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state` left off."""
         self.best, self.without_better = state["best"], state["without_better"]
-        self.kept = [Kept(*one) for one in state["kept"]][: self.keep]
+        self.kept = [KeptCheckpoint(*one) for one in state["kept"]][: self.keep]

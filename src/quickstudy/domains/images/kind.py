@@ -1,0 +1,105 @@
+"""Images as a kind of data that sources read: files, PIL images, and arrays of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.domains.images.array_images import as_images
+from quickstudy.domains.images.image_file import is_picture, upright
+from quickstudy.domains.images.images import read_all
+from quickstudy.domains.images.preprocessing import Preprocessing
+from quickstudy.errors import DataError, ShapeError
+from quickstudy.progress import WORTH_A_BAR, bar
+from quickstudy.tasks.distribution.labelled import gathered
+from quickstudy.tasks.sources.kind import Items, Kind
+
+
+class Images(Kind):
+    """See `SourceOptions` for size, channels, invert and normalise."""
+
+    name = "images"
+    options = frozenset({"size", "channels", "invert", "normalise"})
+    telling = frozenset({"size", "channels", "invert"})
+
+    def recognises(self, value: Any) -> bool:
+        """A PIL image, or bytes of two or three axes."""
+        return is_picture(value) or (str(getattr(value, "dtype", "")).endswith(("uint8", "uint16")) and value.ndim in (2, 3))
+
+    def of_files(self, files: Sequence[Path], **options: Any) -> Items:
+        return _of_files(files, **options)
+
+    def of_values(self, values: Sequence[Any] | Tensor, **options: Any) -> Items:
+        return _of_values(values, **options)
+
+
+IMAGES = Images()
+
+
+def _of_files(files: Sequence[Path], size: int = 84, channels: int = 3, invert: bool = False, normalise: bool = True) -> Items:
+    reads = Preprocessing(size, channels, invert)
+    return Items(lambda rows, part: read_all([files[row] for row in rows], reads, f"{part} images"), reads, normalise)
+
+
+def _of_values(
+    values: Sequence[Any] | Tensor,
+    size: int | None = None,
+    channels: int | None = None,
+    invert: bool = False,
+    normalise: bool = True,
+) -> Items:
+    if not isinstance(values, Tensor) and is_picture(values[0]):
+        reads = _reads_pictures(values[0], size, channels, invert)
+        return Items(lambda rows, part: _pictures(values, rows, reads, part), reads, normalise)
+    first = values[:1] if isinstance(values, Tensor) else [np.asarray(values[0])]
+    reads = as_images(first, size, channels, invert)[1]
+
+    def take(rows: list[int], part: str) -> Tensor:
+        some = gathered(values, torch.tensor(rows)) if isinstance(values, Tensor) else _arrays(values, rows, part)
+        return as_images(some, reads.size, reads.channels, invert)[0]
+
+    return Items(take, reads, normalise)
+
+
+def _reads_pictures(first: Any, size: int | None, channels: int | None, invert: bool) -> Preprocessing:
+    image = upright(first)
+    if size is None and image.width != image.height:
+        raise ShapeError(
+            "size",
+            expected="pixels a side, where images are not square",
+            got=f"none, and a first image of {image.width} x {image.height}",
+            do="Give for example size=84.",
+        )
+    own = 1 if image.mode == "L" else 3
+    return Preprocessing(image.width if size is None else size, own if channels is None else channels, invert)
+
+
+def _pictures(values: Sequence[Any], rows: list[int], reads: Preprocessing, part: str) -> Tensor:
+    found = []
+    with bar(len(rows), f"reading {part} images", len(rows) >= WORTH_A_BAR) as advance:
+        for row in rows:
+            x = values[row]
+            if not is_picture(x):
+                raise DataError(
+                    f"dataset[{row}]",
+                    expected="an image, as dataset[0] is",
+                    got=f"a {type(x).__name__}",
+                    do="Leave such items out with torch.utils.data.Subset.",
+                )
+            found.append(reads.of_image(x))
+            advance()
+    return torch.stack(found)
+
+
+def _arrays(values: Sequence[Any], rows: list[int], part: str) -> list[np.ndarray]:
+    found = []
+    with bar(len(rows), f"reading {part} images", len(rows) >= WORTH_A_BAR) as advance:
+        for row in rows:
+            found.append(np.asarray(values[row]))
+            advance()
+    return found

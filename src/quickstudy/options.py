@@ -1,0 +1,56 @@
+"""Arguments that functions hand on to another one, listed once as a TypedDict.
+
+    @hands_on(DescentOptions, Descent, rule=Adam())
+    def Mine(network, *, inner_steps: int = 3, **options: Unpack[DescentOptions]) -> Descent:
+        return Descent(network, inner_steps=inner_steps, name="Mine", **options)
+
+`Mine` takes every argument in `DescentOptions`, with Descent's default or the one named here. `Descent` documents them; `help`,
+the command line and `quickstudy explain` show them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, get_type_hints
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def hands_on(options: type, taker: Callable, **defaults: Any) -> Callable[[Function], Function]:
+    """Let a function's `**options` be seen as the arguments that they are, and give some of them other defaults.
+
+    Args:
+        options: the TypedDict of the function's `**options`.
+        taker: what they are handed on to; its defaults are the function's.
+        defaults: those of the function, where they differ from the taker's, or where the taker has none.
+    """
+    theirs, types = inspect.signature(taker).parameters, get_type_hints(options)
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults[name] if name in defaults else theirs[name].default,
+                annotation=annotation,
+            )
+            for name, annotation in types.items()
+        ]
+        signature = signature.replace(parameters=[*own, *more])
+
+        @functools.wraps(function)
+        def handing_on(*args: Any, **given: Any) -> Any:
+            try:
+                signature.bind(*args, **given)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(*args, **{**defaults, **given})
+
+        handing_on.__signature__ = signature  # type: ignore[attr-defined]
+        return cast("Function", handing_on)
+
+    return decorate

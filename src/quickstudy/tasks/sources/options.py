@@ -1,0 +1,92 @@
+"""What every source takes beside its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from quickstudy.errors import UnsupportedError
+from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
+from quickstudy.tasks.distribution.class_lists import Split
+from quickstudy.tasks.distribution.interface import Transform
+from quickstudy.tasks.distribution.size import Size, check_size
+
+Augment = Sequence[Rotations | EpisodeAugmentation]
+
+
+class ProtocolOptions(TypedDict, total=False):
+    """How episodes are made of classes.
+
+    Attributes:
+        ways: classes of an episode: a number, or a range (low, high) from which it is drawn once for each batch.
+        shots: support examples of each class, likewise.
+        queries: query examples of each class, likewise.
+        split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or their names as
+            {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of lists, see
+            `quickstudy.tasks.distribution.class_lists`. None: as the data lie, else (0.64, 0.16, 0.2).
+        seed: of a split by fractions.
+        augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
+        transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
+    """
+
+    ways: Size
+    shots: Size
+    queries: Size
+    split: Split | None
+    seed: int
+    augment: Augment
+    transform: Sequence[Transform]
+
+
+class SourceOptions(ProtocolOptions, total=False):
+    """What every source takes beside its data: `ProtocolOptions`, and how items are read. A kind refuses what is not its own.
+
+    Attributes:
+        size: of images: pixels a side, to which each is shrunk and cropped. None: 84 for files, in memory as they are.
+        channels: of images: 1 for grey, 3 for colour. None: 3 for files, in memory as they are.
+        invert: of images: white ground becomes 0. None: it does not.
+        normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes. None: yes.
+    """
+
+    size: int | None
+    channels: int | None
+    invert: bool | None
+    normalise: bool | None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """`ProtocolOptions`, with their defaults."""
+
+    ways: Size = 5
+    shots: Size = 1
+    queries: Size = 15
+    split: Split | None = None
+    seed: int = 0
+    augment: Augment = ()
+    transform: Sequence[Transform] = ()
+
+    def check(self) -> None:
+        """Raise ArgumentError or UnsupportedError where no data could meet it."""
+        check_size("ways", self.ways, 1)
+        check_size("shots", self.shots, 0)
+        check_size("queries", self.queries, 1)
+        for name, given in (("augment", self.augment), ("transform", self.transform)):
+            for one in given:
+                if isinstance(one, type) or not (callable(one) or isinstance(one, Rotations)):
+                    raise UnsupportedError(
+                        name,
+                        expected="objects, as in augment=[Rotations()] and transform=[RandomFlip()]",
+                        got=f"the class {one.__name__}" if isinstance(one, type) else repr(one)[:60],
+                        do="Call the class." if isinstance(one, type) else "See quickstudy.tasks for those there are.",
+                    )
+
+
+READING = {"size": None, "channels": None, "invert": None, "normalise": None}  # not given: as the kind has it
+
+
+def parted(options: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
+    """The protocol, and what is given of the options of reading."""
+    protocol = Protocol(**{name: value for name, value in options.items() if name not in READING})
+    return protocol, {name: options[name] for name in READING if options.get(name) is not None}
