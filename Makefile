@@ -69,7 +69,7 @@ docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)
 
 bench: $(VENV)/.bench
-	@$(BIN)/python -m benchmarks.bench $(ARGS)
+	@$(BIN)/python -m benchmarks.speed.bench $(ARGS)
 
 # On the machine with the GPU, as it is: nothing is set up, and nothing fetched.
 gpu:
@@ -81,7 +81,7 @@ gpu-wheels:
 	@$(PYTHON) -m benchmarks.gpu.wheels download --folder $(WHEELS) $(ARGS)
 
 reproduce: setup
-	@$(BIN)/python -m benchmarks.reproduce $(ENTRY) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+	@$(BIN)/python -m benchmarks.reproduction.reproduce $(ENTRY) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

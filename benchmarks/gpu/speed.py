@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import conv, sinusoid
 from benchmarks.gpu.section import Section, options, section
-from benchmarks.meta_step import Step
+from benchmarks.speed import conv, sinusoid
+from benchmarks.speed.meta_step import Step
 
 PRECISIONS = ("float32", "tf32", "bf16")
 ROUNDS, PATIENCE = 10, 4.0  # calls, and seconds of them; a slow contender has fewer calls

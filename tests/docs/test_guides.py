@@ -159,7 +159,7 @@ def test_the_signature_written_by_hand_is_that_of_the_code():
 
 def test_the_counts_of_the_page_on_tables_are_the_measured_ones():
     counts: dict[str, list[int]] = {}
-    for sizes in json.loads((DOCS.parent / "benchmarks" / "tables.json").read_text())["tables"].values():
+    for sizes in json.loads((DOCS.parent / "benchmarks" / "studies" / "tables.json").read_text())["tables"].values():
         for one in sizes.values():
             for name, method in one["methods"].items():
                 if (difference := method["ours_minus_it"]) is not None:

@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
-from benchmarks.results_page import ENTRIES, page, read
+from benchmarks.reproduction.results_page import ENTRIES, page, read
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -30,7 +30,10 @@ def scored_as_another(name: str) -> bool:
     return protocol in read().get(f"omniglot_5w1s_{method}", {}).get("others", {})
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("[!_]*.py")))
+MODULES = [path for path in BENCHMARKS.rglob("[!_]*.py") if path.parent.name != "gpu"]
+
+
+@pytest.mark.parametrize("name", sorted(".".join(path.relative_to(BENCHMARKS).with_suffix("").parts) for path in MODULES))
 def test_every_benchmark_is_importable(name):
     """One that names what has moved would be found out on its next long run only."""
     assert importlib.import_module(f"benchmarks.{name}").__doc__

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.influence import STEPS, Influence, influence, optimum, regret, rest, stream, system
+from benchmarks.studies.influence import STEPS, Influence, influence, optimum, regret, rest, stream, system
 from tests.meta.runs import over_the_run
 
 import quickstudy as qs

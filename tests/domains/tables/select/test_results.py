@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import make_select
+from benchmarks.make import select as make_select
 
 from quickstudy.domains.tables.select import Recommender, Results, grid, measure, meta_features, shipped
 from quickstudy.domains.tables.select.candidates import Candidate, accuracy

@@ -22,7 +22,7 @@ from quickstudy.domains.tables.select.tables import Table
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
 
 FORMAT = 1
-SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make_select.py
+SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make/select.py
 DIGITS = 3  # significant ones that are kept: a score on 500 rows is known to about 0.01
 
 

@@ -1,0 +1,1 @@
+"""What is bundled with the package, and how it was made."""

@@ -1,0 +1,45 @@
+"""The learner that comes along: Prototypical, meta-trained for five minutes on drawn characters alone, and its calibration.
+
+python -m benchmarks.make.pretrained [--seconds 300]       writes src/quickstudy/pretrained/strokes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+import quickstudy as qs
+from benchmarks.reproduction.entry import EXECUTOR, gradient
+from quickstudy.tasks import TaskFamily
+
+PRETRAINED = Path(qs.__file__).parent / "pretrained" / "strokes"
+
+
+def main() -> None:
+    """The command."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("--seconds", type=float, default=300.0)
+    seconds = made.parse_args().seconds
+    torch.manual_seed(0)
+    drawn = qs.tasks.Strokes(classes=(4000, 100, 100), rotations=True, seed=0)
+    tasks = TaskFamily(drawn.train.with_(ways=30, queries=3), drawn.validation, drawn.test)
+    learner = qs.Prototypical(qs.models.conv4(), normalisation="running")
+    outer = gradient(seconds)
+    options = {"tasks_per_step": 2, "validate_every": 250, "validation_episodes": 100, "executor": EXECUTOR}
+    print(qs.meta_train(learner, tasks, steps=10**6, seconds=seconds, outer=outer, **options))
+    learner.save(PRETRAINED / "learner")
+    finish(learner, drawn)
+    print(qs.evaluate(learner, drawn.test))
+
+
+def finish(learner: qs.Learner, drawn: TaskFamily) -> None:
+    """How it reads images, and its calibration on drawn validation characters."""
+    (PRETRAINED / "preprocessing.json").write_text(json.dumps(drawn.preprocessing.to_dict()) + "\n", encoding="utf-8")
+    qs.calibrate(learner, drawn.validation, episodes=300).save(PRETRAINED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Studies: a question each, its answer in a JSON beside it."""

@@ -1,0 +1,42 @@
+"""Studies: comparisons that are no single score. Each is a module of its own with RESULTS, main() and page()."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "studies.md"
+STUDIES = {
+    "learned_optimizer": "Learned update rules",
+    "example_weights": "Learned example weights",
+    "hyperparameters": "Learned hyperparameters",
+    "architecture": "Learned architecture",
+    "few_shot_architecture": "Architecture across few-shot tasks",
+    "augmentation": "Learned augmentation",
+    "learned_loss": "Learned loss",
+    "influence": "Truncation and influence balancing",
+    "processes": "Neural processes on Gaussian processes",
+    "tables": "In-context learning on tables",
+    "select_tables": "Choosing by metadata",
+}
+
+
+def is_done(name: str) -> bool:
+    """Whether the study has a result."""
+    return importlib.import_module(f"benchmarks.studies.{name}").RESULTS.is_file()
+
+
+def pages() -> str:
+    """docs/studies.md."""
+    lines = [
+        "# Studies",
+        "",
+        "Made by `python -m benchmarks.reproduction.reproduce --table` from `benchmarks/studies/*.json`; do not edit.",
+        "",
+    ]
+    for name, title in STUDIES.items():
+        module = importlib.import_module(f"benchmarks.studies.{name}")
+        about = (module.__doc__ or "").strip().split("\n")[0]
+        lines += [f"## {title}", "", about, "", f"`python -m benchmarks.studies.{name}`", "", module.page().strip(), ""]
+    return "\n".join(lines)
