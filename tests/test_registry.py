@@ -117,6 +117,7 @@ SCRIPT = """
 import sys
 import torch
 import quickstudy as qs
+from quickstudy.artifacts.export import export
 
 class Mine(qs.Learner):
     def __init__(self, embed):
@@ -138,16 +139,26 @@ if __name__ == "__main__":
     settings = dict(tasks_per_step=2, validation_episodes=4, executor="loop", progress=False, out=folder, resume=resume)
     run = qs.meta_train(learner, tasks, steps=6 if resume else 3, **settings)
     again = qs.load(folder, learner=Mine, embed=torch.nn.Linear(4, 2))
-    print(len(run.history), qs.evaluate(again, tasks.test, 10).mean == qs.evaluate(learner, tasks.test, 10).mean)
+    x = torch.randn(3, 4)
+    predictor = again.adapt(tasks.test.sample(1)[0].support)
+    apart = export(predictor, "mine.pt2", x)
+    program = torch.export.load("mine.pt2").module()(x)
+    scores = [qs.evaluate(one, tasks.test, 10).mean for one in (again, learner)]
+    print(len(run.history), scores[0] == scores[1], apart < 1e-5 and torch.allclose(program, predictor(x), atol=1e-5))
 """
 
 
-def test_one_that_a_script_defines_is_trained_resumed_loaded_and_scored(tmp_path):
+def test_one_that_a_script_defines_is_trained_resumed_loaded_scored_exported_and_listed(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     for what, steps in (("train", 3), ("resume", 6)):
         command = [sys.executable, "script.py", "run", what]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
-        assert done.stdout == f"{steps} True\n", done.stderr
+        assert done.stdout == f"{steps} True True\n", done.stderr
+    command = [sys.executable, "-m", "quickstudy.cli", "list", ".", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert row["learner"] == "Mine", done.stderr
+    assert (row["run"], row["steps"], row["state"]) == ("run", 6, "resumable from step 6")
 
 
 def environment():
@@ -178,8 +189,8 @@ def wrappers():
 
 
 def test_every_wrapper_is_here():
-    public = {name for name in dir(qs) if isinstance(getattr(qs, name), type) and issubclass(getattr(qs, name), Wrapper)}
-    assert public - {"Wrapper"} <= {name.partition(" ")[0] for name in wrappers()}
+    public = {name for name, one in vars(qs.learners.wrap).items() if isinstance(one, type) and issubclass(one, Wrapper)}
+    assert public == {"Wrapper", *(name.partition(" ")[0] for name in wrappers())}
 
 
 def loss(prediction, y):

@@ -24,7 +24,7 @@ from torch import nn
 from quickstudy.artifacts.checkpoint import checkpoints
 from quickstudy.artifacts.config import build_tasks, read_config
 from quickstudy.artifacts.run_folder import read_metrics
-from quickstudy.artifacts.store import load, run_folder
+from quickstudy.artifacts.store import class_in, load, run_folder
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.learners.learner import Learner
@@ -78,6 +78,13 @@ class Run:
     def tasks(self) -> Any:
         """The task family it was trained on."""
         return build_tasks(self.config)
+
+    @property
+    def names(self) -> tuple[str, str | None]:
+        """What the config calls the learner and the tasks; without one, the class of the saved learner and None."""
+        if (self.path / CONFIG).is_file():
+            return self.config["learner"]["name"], self.config["tasks"]["name"]
+        return class_in(self.path / "learner") if (self.path / "learner").is_dir() else "", None
 
     @property
     def learner(self) -> Learner:

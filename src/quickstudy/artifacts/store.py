@@ -208,6 +208,17 @@ def run_folder(path: str | Path) -> Path:
     return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
 
 
+def class_in(path: str | Path) -> str:
+    """The class of the learner that is saved here: "Descent", or "Mine" for one of the user's own.
+
+    Raises:
+        CheckpointError: no such folder, or of another format.
+    """
+    spec = _read_config(Path(path)).get("learner")
+    named = spec.get("class", spec.get("own")) if isinstance(spec, dict) else None
+    return str(named).rpartition(".")[2]
+
+
 def _learner_in(path: Path) -> Path:
     """The learner of a run's folder; any other path as it is."""
     path = run_folder(path)

@@ -69,8 +69,8 @@ def _network() -> torch.nn.Module:
 def _train(learner: qs.Learner, tasks: TaskFamily, options: object, *, tasks_per_step: int, **more: object) -> None:
     few = min(options.episodes, 100)  # type: ignore[attr-defined]
     settings = {"seconds": options.seconds, "validate_every": 250, "validation_episodes": few, **more}  # type: ignore[attr-defined]
-    run = qs.meta_train(learner, tasks, steps=100_000, tasks_per_step=tasks_per_step, seed=options.seed, **settings)  # type: ignore
-    _say(str(run))
+    result = qs.meta_train(learner, tasks, steps=100_000, tasks_per_step=tasks_per_step, seed=options.seed, **settings)  # type: ignore
+    _say(str(result))
 
 
 def _score(

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from quickstudy.artifacts.run import Run
+from quickstudy.artifacts.run import CONFIG, METRICS, Run
 from quickstudy.errors import ArgumentError
 
 
@@ -23,7 +23,8 @@ def list_runs(argv: list[str]) -> int:
         raise ArgumentError(
             "FOLDER", expected="a folder of runs", got=f"{str(folder)!r}: no such folder", do="`quickstudy train` makes runs/."
         )
-    rows = [_row(Run(path.parent)) for path in sorted(folder.glob("**/config.yaml"))]
+    found = {path.parent for name in (CONFIG, METRICS) for path in folder.glob(f"**/{name}")}
+    rows = [_row(Run(path)) for path in sorted(found)]
     if options.json:
         for row in rows:
             print(json.dumps(row))
@@ -35,15 +36,15 @@ def list_runs(argv: list[str]) -> int:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    history, evaluation = run.metrics, run.evaluation
+    history, evaluation, (learner, tasks) = run.metrics, run.evaluation, run.names
     scores = [record["validation"] for record in history if "validation" in record]
     score = None if evaluation is None else f"{_number(evaluation['mean'])} +- {_number(evaluation['ci95'])}"
     return {
         "run": str(run.path),
-        "learner": run.config["learner"]["name"],
-        "tasks": run.config["tasks"]["name"],
+        "learner": learner,
+        "tasks": tasks,
         "steps": history[-1]["step"] if history else 0,
-        "of": run.config["train"].get("steps"),
+        "of": run.config["train"].get("steps") if tasks else None,
         "validation": scores[-1] if scores else None,
         "test": score,
         "state": run.state,
@@ -58,8 +59,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for column in ("run", "learner", "tasks", "steps", "last validation", "meta-test", "state"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        steps, last = f"{row['steps']}/{row['of']}", "" if row["validation"] is None else _number(row["validation"])
-        table.add_row(row["run"], row["learner"], row["tasks"], steps, last, row["test"] or "", row["state"])
+        steps = str(row["steps"]) if row["of"] is None else f"{row['steps']}/{row['of']}"
+        last = "" if row["validation"] is None else _number(row["validation"])
+        table.add_row(row["run"], row["learner"], row["tasks"] or "", steps, last, row["test"] or "", row["state"])
     Console().print(table)
 
 

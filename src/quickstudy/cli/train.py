@@ -66,18 +66,18 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run
     """Train to the end, score and report; the exit code."""
     out = saved.path
     with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
-        run = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, track=track, progress=True)
-    for line in run.passed_over:
+        training = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, track=track, progress=True)
+    for line in training.passed_over:
         print(f"passed over: {line}", file=sys.stderr)
-    print(run, file=sys.stderr)
-    if run.stopped in EARLY:
-        print(f"stopped by train.{run.stopped}", file=sys.stderr)
+    print(training, file=sys.stderr)
+    if training.stopped in EARLY:
+        print(f"stopped by train.{training.stopped}", file=sys.stderr)
     calibrated(learner, tasks, out)
     result = qs.evaluate(learner, tasks.test, options.episodes, progress=True)
     write_evaluation(out, result)
     print(result)
-    if len(run.kept) > 1:
-        together = qs.evaluate(qs.Ensemble.of(learner, run.kept), tasks.test, options.episodes, progress=True)
+    if len(training.kept) > 1:
+        together = qs.evaluate(qs.Ensemble.of(learner, training.kept), tasks.test, options.episodes, progress=True)
         write_evaluation(RunFolder(out).ensemble, together)
         print(together)
     print(reported(saved, result, options.controls))

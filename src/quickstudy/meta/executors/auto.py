@@ -39,30 +39,30 @@ REFUSALS = (RuntimeError, NotImplementedError, TypeError, ValueError)  # torch h
 
 
 @dataclass
-class Choice:
+class Chosen:
     """What was chosen, and why: one line a candidate."""
 
     executor: Executor
     why: str
 
 
-Run = Callable[[Executor, Any, Tensor], Any]
+Send = Callable[[Executor, Any, Tensor], Any]
 
 
 def choose(
-    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, run: Run | None = None
-) -> Choice:
+    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, send: Send | None = None
+) -> Chosen:
     """The fastest executor for `steps` meta-steps on batches like `episodes`.
 
     Args:
         seconds: the run's limit of wall time, where it has one.
-        run: how a batch is sent through an executor (with the run's task chunks); plainly where not given.
+        send: how a batch is sent through an executor (with the run's task chunks); plainly where not given.
     """
-    send = run or (lambda executor, episodes, seeds: executor.gradient(problem, episodes, seeds))
+    through: Send = send or (lambda executor, episodes, seeds: executor.gradient(problem, episodes, seeds))
     loop, operations = Loop(), _Counter()
     with operations:
         loop.gradient(problem, task(episodes, slice(0, 1)), seeds[:1])
-    times: dict[str, tuple[float, Executor]] = {"loop": (_seconds(lambda: send(loop, episodes, seeds), 0.0, most=1), loop)}
+    times: dict[str, tuple[float, Executor]] = {"loop": (_seconds(lambda: through(loop, episodes, seeds), 0.0, most=1), loop)}
 
     def planned(a_step: float) -> float:
         return min(a_step * steps, seconds or float("inf"))
@@ -80,7 +80,7 @@ def choose(
                 reason = f"compilation would take about {estimate:.0f} s of the {allowed:.0f} s that may be spent on it"
         try:
             if reason is None:
-                times[candidate.name] = _seconds(lambda: send(candidate, episodes, seeds), allowance / 8), candidate  # noqa: B023
+                times[candidate.name] = _seconds(lambda: through(candidate, episodes, seeds), allowance / 8), candidate  # noqa: B023
         except REFUSALS as error:
             reason = _refused(error)
         if reason is not None:
@@ -93,10 +93,10 @@ def choose(
         if reason is None:
             break
         told.append(f"{name}: {reason}")
-    return Choice(executor, "; ".join([f"{name} is the fastest of {measured}", *told]))
+    return Chosen(executor, "; ".join([f"{name} is the fastest of {measured}", *told]))
 
 
-def choose_for_one(problem: Problem, episodes: Any, seeds: Tensor) -> Choice:
+def choose_for_one(problem: Problem, episodes: Any, seeds: Tensor) -> Chosen:
     """The executor for a single gradient: the loop where that takes no time, else by rule.
 
     Threads where the networks convolve on a CPU, vmap elsewhere, where its gradient of two tasks equals the loop's.
@@ -107,27 +107,27 @@ def choose_for_one(problem: Problem, episodes: Any, seeds: Tensor) -> Choice:
     one = task(episodes, slice(0, 1))
     seconds = n * _seconds(lambda: loop.gradient(problem, one, seeds[:1]), 0.0, most=1) if n > 1 else 0.0
     if seconds < LEAST:
-        return Choice(loop, f"the loop takes about {1000 * seconds:.3g} ms for these {n} tasks")
+        return Chosen(loop, f"the loop takes about {1000 * seconds:.3g} ms for these {n} tasks")
     told: list[str] = []
     for candidate in _likely(problem):
         reason = candidate.refusal(problem)
         if reason is None and isinstance(candidate, Vmap):
             reason = difference_from_loop(problem, candidate, episodes, seeds) if n >= CHECKED else f"{n} tasks are too few"
         if reason is None:
-            return Choice(candidate, "; ".join([f"{candidate.name} by rule, the loop takes about {seconds:.1f} s", *told]))
+            return Chosen(candidate, "; ".join([f"{candidate.name} by rule, the loop takes about {seconds:.1f} s", *told]))
         told.append(f"{candidate.name}: {reason}")
-    return Choice(loop, "; ".join(["no other serves", *told]))
+    return Chosen(loop, "; ".join(["no other serves", *told]))
 
 
 def choose_by_values(
-    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, run: Run | None = None
-) -> Choice:
+    problem: Problem, episodes: Any, seeds: Tensor, steps: int, seconds: float | None = None, send: Send | None = None
+) -> Chosen:
     """The faster of vmap and loop for an estimator that needs values only, whose losses equal the loop's."""
 
-    def send(executor: Executor) -> Tensor:
+    def losses_of(executor: Executor) -> Tensor:
         """Losses under a few members of the population: who is faster on them is on all."""
-        if run is not None and hasattr(episodes, "carry"):
-            return run(executor, episodes, seeds).losses
+        if send is not None and hasattr(episodes, "carry"):
+            return send(executor, episodes, seeds).losses
         members = {name: value.detach().expand(4, *value.shape) for name, value in problem.phi().items()}
         return executor.values(problem, members, episodes, seeds).loss
 
@@ -138,19 +138,19 @@ def choose_by_values(
         reason = candidate.refusal(problem)
         if reason is None:
             try:
-                losses = send(candidate)
+                losses = losses_of(candidate)
                 if want is not None and not torch.allclose(losses, want, rtol=ROUGH, atol=ROUGH, equal_nan=True):
                     reason = "its losses differ from the loop's"
                 want = losses if want is None else want
                 if reason is None:
-                    times[candidate.name] = _seconds(lambda: send(candidate), 0.0, most=1), candidate  # noqa: B023
+                    times[candidate.name] = _seconds(lambda: losses_of(candidate), 0.0, most=1), candidate  # noqa: B023
             except REFUSALS as error:
                 reason = _refused(error)
         if reason is not None:
             told.append(f"{candidate.name}: {reason}")
     name = min(times, key=lambda name: times[name][0])
     measured = ", ".join(f"{name} {1000 * seconds:.3g} ms" for name, (seconds, _) in times.items())
-    return Choice(times[name][1], "; ".join([f"{name} is the fastest of {measured}", *told]))
+    return Chosen(times[name][1], "; ".join([f"{name} is the fastest of {measured}", *told]))
 
 
 def _likely(problem: Problem) -> list[Executor]:

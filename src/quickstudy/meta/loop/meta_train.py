@@ -118,21 +118,21 @@ def meta_train(
         loop = OuterLoop(training, selector, folder, limits)
         try:
             advance(loop.start(executor))
-            for step in range(loop.done + 1, 0 if training.run.stopped in EARLY else steps + 1):
+            for step in range(loop.done + 1, 0 if training.result.stopped in EARLY else steps + 1):
                 record = loop.step(step)
                 if track is not None:
                     track(record, step)
                 advance(1, note=f"loss {record['loss']:.3f}" + selector.note())
-                if training.run.stopped in EARLY:
+                if training.result.stopped in EARLY:
                     break
                 if interrupt.asked:
                     loop.save(step)
                     raise KeyboardInterrupt(f"stopped after step {step}; resume with `quickstudy resume {out}`")
         finally:
             selector.restore()
-            training.run.best, training.run.seconds = selector.best, loop.seconds()
-            training.run.kept = [one.weights for one in selector.kept]
-    return training.run
+            training.result.best, training.result.seconds = selector.best, loop.seconds()
+            training.result.kept = [one.weights for one in selector.kept]
+    return training.result
 
 
 EARLY = ("patience", "seconds")  # ends of a run before its last step
@@ -162,15 +162,15 @@ class OuterLoop:
         if found is None:
             self.training.take_executor(executor, self.limits.steps, self.limits.seconds)
         else:
-            self.done, state, self.training.run.passed_over = found
+            self.done, state, self.training.result.passed_over = found
             self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
             self.selector.load_state_dict(state["selector"])
-            self.training.run.stopped, self.before = state["stopped"], state["seconds"]
-            if self.training.run.stopped not in EARLY:  # the checkpoint's own schedule
+            self.training.result.stopped, self.before = state["stopped"], state["seconds"]
+            if self.training.result.stopped not in EARLY:  # the checkpoint's own schedule
                 self.training.running.check(self.limits.steps, self.selector.higher_is_better, self.done)
-        self.selector.scored_by(self.training.run.executor)
+        self.selector.scored_by(self.training.result.executor)
         if self.folder is not None:
-            self.training.run.history[:] = self.folder.history(until=self.done)
+            self.training.result.history[:] = self.folder.history(until=self.done)
         self.began = self.saved = time.perf_counter()
         if self.folder is not None and found is None:
             self.save(0)  # the executor that was chosen, and the initial weights
@@ -186,7 +186,7 @@ class OuterLoop:
             if "validation" in record:
                 self.training.running.validated(record["validation"])
         if late or self.selector.waited(self.limits.patience):
-            self.training.run.stopped = "seconds" if late else "patience"
+            self.training.result.stopped = "seconds" if late else "patience"
         if self.folder is not None:
             self.folder.append(record)
             if due or time.perf_counter() - self.saved > SAVE_AFTER:
@@ -204,7 +204,7 @@ class OuterLoop:
         state = {
             "training": self.training.state_dict(),
             "selector": self.selector.state_dict(),
-            "stopped": self.training.run.stopped,
+            "stopped": self.training.result.stopped,
             "seconds": self.seconds(),
         }
         self.folder.save(step, state)

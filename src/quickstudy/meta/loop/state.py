@@ -45,7 +45,7 @@ class MetaTraining:
         self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.executor: Executor
-        self.run = TrainingResult(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
+        self.result = TrainingResult(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
 
     def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
         """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
@@ -55,10 +55,10 @@ class MetaTraining:
             seeds = episode_seeds(_length(episodes), generator, self.problem)
             choosing = choose if self.estimator.differentiates else choose_by_values
             choice = choosing(self.problem, episodes, seeds, steps, seconds, self._send)
-            self.executor, self.run.why = choice.executor, choice.why
+            self.executor, self.result.why = choice.executor, choice.why
         else:
-            self.executor, self.run.why = executor_named(executor, self.problem), "asked for"
-        self.run.executor = self.executor.name
+            self.executor, self.result.why = executor_named(executor, self.problem), "asked for"
+        self.result.executor = self.executor.name
 
     def step(self, step: int) -> dict[str, Any]:
         """One meta-step; its record."""
@@ -67,7 +67,7 @@ class MetaTraining:
             self.problem = Problem(self.learner, self.estimator, self.problem.criterion, self.problem.precision)
         episodes = self._draw(self.generator)
         seeds = episode_seeds(_length(episodes), self.generator, self.problem)
-        if not self.run.history:
+        if not self.result.history:
             check_dependence(self.problem, episodes, seeds)
         drawn = torch.get_rng_state()  # what a network of the user's own draws from: each evaluation of a step draws the same
         answer = self._answer(episodes, seeds)
@@ -82,7 +82,7 @@ class MetaTraining:
         self._average_statistics(answer)
         log = {name: float(value.mean()) for name, value in answer.log.items()}
         record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
-        self.run.history.append(record)
+        self.result.history.append(record)
         return record
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class MetaTraining:
             "generator": self.generator.get_state(),
             "runs": None if self.runs is None else self.runs.state_dict(),
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
-            "executor": (self.executor.name, self.run.why),
+            "executor": (self.executor.name, self.result.why),
             "protocol": self._settings(),
         }
 
@@ -125,9 +125,9 @@ class MetaTraining:
             self.runs.load_state_dict(state["runs"], where)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global generator"])
-        name, self.run.why = state["executor"]
+        name, self.result.why = state["executor"]
         self.executor = executor_named(name, self.problem)
-        self.run.executor = name
+        self.result.executor = name
 
     def _settings(self) -> dict[str, Any]:
         """What must not change within a run, as plain values."""
