@@ -9,7 +9,20 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 
 # From what knows least to what knows most. A room may import those before it.
 ORDER = (
-    *("errors", "options", "random", "randomness", "progress", "registry", "forward", "weights", "targets", "episode", "models"),
+    *(
+        "errors",
+        "files",
+        "options",
+        "random",
+        "randomness",
+        "progress",
+        "registry",
+        "forward",
+        "weights",
+        "targets",
+        "episode",
+        "models",
+    ),
     *("linear_solvers", "tasks", "learners", "meta", "meta.estimators", "meta.executors", "meta.outer", "meta.searches"),
     *("recipes", "evaluation", "diagnostics", "artifacts", "optim", "meta.loop", "domains"),
     *("report", "testing", "sklearn", "cli"),

@@ -178,7 +178,7 @@ def test_no_such_folder(tmp_path):
 def test_a_config_that_is_no_json(tmp_path):
     maml().save(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="expected JSON, got what does not parse"):
+    with pytest.raises(CheckpointError, match="expected a config of quickstudy, got what does not parse as JSON"):
         qs.load(tmp_path)
 
 

@@ -9,7 +9,6 @@ run code.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from quickstudy.errors import CheckpointError, DataError
+from quickstudy.errors import CheckpointError
+from quickstudy.files import writing
 
 FORMAT = 1
 KEEP = 2  # checkpoints that stay
@@ -33,27 +33,14 @@ def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
     """
     folder = Path(folder)
     path = folder / f"step-{step:08d}.safetensors"
-    part = path.with_name(path.name + ".part")
     tensors: dict[str, Tensor] = {}
     header = {"format": str(FORMAT), "step": str(step), "state": json.dumps(_encode(state, tensors))}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    before = [_step(one) for one in checkpoints(folder)]
+    whole = f"the checkpoint of step {before[0]} is whole." if before else "there is no earlier checkpoint."
+    with writing(path, do=f"Make room and resume the run; {whole}") as part:
         save_file(tensors, part, header)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        _remove(part)
-        before = [_step(one) for one in checkpoints(folder)]
-        raise DataError(
-            str(path),
-            expected="room and right to write a checkpoint",
-            got=str(error),
-            do="Make room and resume the run; "
-            + (f"the checkpoint of step {before[0]} is whole." if before else "there is no earlier checkpoint."),
-        ) from error
     for old in checkpoints(folder)[KEEP:]:
-        _remove(old)
+        old.unlink(missing_ok=True)
     return path
 
 
@@ -147,7 +134,3 @@ def _decode(spec: Any, tensors: dict[str, Tensor]) -> Any:
         parts = [_decode(one, tensors) for one in value]
         return parts if kind == "list" else tuple(parts)
     raise ValueError(f"an unknown kind {kind!r}")
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ RUN/evaluation.json     the score on meta-test tasks
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +26,7 @@ from quickstudy.artifacts.run_folder import read_metrics
 from quickstudy.artifacts.store import class_in, load, run_folder
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
+from quickstudy.files import read_json, write_json, write_text
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks import Preprocessing
 
@@ -102,13 +102,13 @@ class Run:
     def evaluation(self) -> dict[str, Any] | None:
         """The score on meta-test tasks; None where the run has not come so far."""
         path = self.path / EVALUATION
-        return read_json(path) if path.is_file() else None
+        return _read(path) if path.is_file() else None
 
     @property
     def splits(self) -> dict[str, list[str]]:
         """The class names of meta-training, meta-validation and meta-test; empty where the run has none."""
         path = self.path / SPLITS
-        found = read_json(path) if path.is_file() else {}
+        found = _read(path) if path.is_file() else {}
         if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()):
             raise CheckpointError(
                 str(path), expected="a list of class names for each part", got=str(found)[:100], do="Train the run again."
@@ -145,39 +145,22 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
             got=f"{run!r}, without {PREPROCESSING}",
             do="Use qs.load in Python.",
         )
-    reads = Preprocessing.from_dict(read_json(folder / PREPROCESSING))
+    reads = Preprocessing.from_dict(_read(folder / PREPROCESSING))
     return learner, reads, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a file of a run's folder.
-
-    Raises:
-        CheckpointError: it does not parse, or holds something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        found = f"what does not parse ({error})"
-    if not isinstance(found, dict):
-        raise CheckpointError(
-            str(path),
-            expected="a JSON mapping, as quickstudy wrote it",
-            got=str(found)[:100],
-            do="Run the command again that wrote it.",
-        )
-    return found
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path, expected="a JSON mapping, as quickstudy wrote it", do="Run the command again that wrote it.")
 
 
 def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
     """config.yaml, splits.json and, for images, preprocessing.json."""
     import yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    (folder / SPLITS).write_text(json.dumps(tasks.classes) + "\n", encoding="utf-8")
+    write_json(folder / SPLITS, tasks.classes)
     if tasks.preprocessing is not None:
-        (folder / PREPROCESSING).write_text(json.dumps(tasks.preprocessing.to_dict()) + "\n", encoding="utf-8")
+        write_json(folder / PREPROCESSING, tasks.preprocessing.to_dict())
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
 
 
 def write_evaluation(folder: Path, result: Evaluation) -> None:
@@ -187,7 +170,7 @@ def write_evaluation(folder: Path, result: Evaluation) -> None:
         name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
         for name, one in result.others.items()
     }
-    (folder / EVALUATION).write_text(json.dumps(record | ({"others": others} if others else {})) + "\n", encoding="utf-8")
+    write_json(folder / EVALUATION, record | ({"others": others} if others else {}))
 
 
 def _defined(scores: list[float]) -> list[float | None]:

@@ -9,7 +9,6 @@ RUN/checkpoints/      the whole state, now and then
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from quickstudy.artifacts.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.files import write_text
 
 
 class RunFolder:
@@ -92,9 +92,7 @@ class RunFolder:
     def history(self, until: int) -> list[dict[str, Any]]:
         """The records up to step `until`; what a killed run had written past it, or half of, is cut off."""
         kept = [record for record in read_metrics(self.metrics) if record["step"] <= until]
-        part = self.metrics.with_name(self.metrics.name + ".part")
-        part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        os.replace(part, self.metrics)
+        write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
 
 

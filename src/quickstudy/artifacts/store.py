@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -32,6 +30,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from quickstudy.artifacts.structure import flattened, rebuilt
 from quickstudy.errors import CheckpointError
+from quickstudy.files import read_json, write_json, writing
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import State
 from quickstudy.learners.predictor import Predictor
@@ -188,14 +187,11 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
 def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     from quickstudy import __version__
 
-    path.mkdir(parents=True, exist_ok=True)
     config = {"format": FORMAT, "library": __version__, **config, "strides": strides_of(tensors)}
     tensors = {name: laid_out(tensor.detach(), None) for name, tensor in tensors.items()}  # tied weights once for each name
-    weights, text = path / (WEIGHTS + ".part"), path / (CONFIG + ".part")
-    save_file(tensors, weights)
-    text.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(weights, path / WEIGHTS)
-    os.replace(text, path / CONFIG)
+    with writing(path / WEIGHTS) as part:
+        save_file(tensors, part)
+    write_json(path / CONFIG, config, indent=2)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
@@ -236,11 +232,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             got=got + (", where " + pickled[0] + " may be a pickle, which can run code and is never opened" if pickled else ""),
             do="Give the folder that learner.save(path) wrote.",
         )
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refused(path / CONFIG, f"what does not parse: {error}", "JSON") from error
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+    config = read_json(path / CONFIG, expected="a config of quickstudy", do="Give a folder that learner.save(path) wrote.")
+    if not isinstance(config.get("format"), int):
         raise _refused(path / CONFIG, "no format number", "a config of quickstudy")
     if config["format"] < FORMAT:
         raise CheckpointError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -10,6 +9,7 @@ from jsonargparse import ArgumentParser
 from quickstudy.artifacts.export import SUFFIXES, export
 from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.cli.predict import read_support
+from quickstudy.files import write_json
 
 
 def export_run(argv: list[str]) -> int:
@@ -32,7 +32,7 @@ def export_run(argv: list[str]) -> int:
         "temperature": None if calibration is None else calibration.temperature,
     }
     beside = out.with_name(out.name + ".json")
-    beside.write_text(json.dumps(reads, indent=1) + "\n", encoding="utf-8")
+    write_json(beside, reads, indent=1)
     print(f"{out}: answers as the predictor does, to {difference:.1e} of its largest logit (run again from the file)")
     print(f"{beside}: class names, and how an image becomes its input")
     return 0

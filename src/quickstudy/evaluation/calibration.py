@@ -9,8 +9,6 @@ many of them fall below the threshold is measured, not promised. Test tasks are 
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, Sco
 from quickstudy.evaluation.open_set import Answers, answers
 from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
+from quickstudy.files import read_json, write_json
 from quickstudy.learners.learner import Learner
 
 if TYPE_CHECKING:
@@ -101,11 +100,7 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON: to `path` where it ends in .json, else to calibration.json in that folder."""
-        file = _file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(file.name + ".part")
-        part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        os.replace(part, file)
+        write_json(_file(path), self.to_dict(), indent=2)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -114,16 +109,7 @@ class Calibration:
         Raises:
             CheckpointError: no such file, or one that is no calibration.
         """
-        file = _file(path)
-        if not file.is_file():
-            raise CheckpointError(
-                str(file), expected="a calibration", got="no such file", do="calibration.save(path) writes one."
-            )
-        try:
-            spec = json.loads(file.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(str(file), expected="JSON", got=str(error), do="Save the calibration again.") from error
-        return cls.from_dict(spec if isinstance(spec, dict) else {})
+        return cls.from_dict(read_json(_file(path), expected="a calibration", do="calibration.save(path) writes one."))
 
     def __str__(self) -> str:
         return (

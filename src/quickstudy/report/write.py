@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import Evaluation
+from quickstudy.files import write_text
 from quickstudy.learners.learner import Learner
 from quickstudy.report import leaderboard, sections
 from quickstudy.report.conclusion import against
@@ -71,10 +71,7 @@ def write_report(
     measures = measure(learner, test, evaluation, calibration=calibration, episodes=episodes, seed=seed, progress=progress)
     path = Path(path) / REPORT if Path(path).is_dir() else Path(path)
     html = draw(evaluation, measures, history=history, controls=controls, config=config, calibration=calibration)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(html, encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, html)
     return path
 
 

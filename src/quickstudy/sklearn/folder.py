@@ -7,7 +7,6 @@ Nothing in it can run code, as in any folder of quickstudy. Reading it adapts th
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from quickstudy.artifacts.store import run_folder
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
+from quickstudy.files import write_json, writing
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.sklearn.classifier import FewShotClassifier
@@ -34,7 +34,7 @@ Estimator = TypeVar("Estimator", bound=FewShotEstimator)
 
 
 def save(estimator: FewShotEstimator, path: Path) -> None:
-    """Write the folder. Files are written beside and renamed."""
+    """Write the folder, its own file last."""
     x = estimator._kept_support("save(path)")
     path.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {"format": FORMAT, "kind": type(estimator).__name__, "learner": estimator.learner is not None}
@@ -47,13 +47,12 @@ def save(estimator: FewShotEstimator, path: Path) -> None:
     else:
         y = torch.from_numpy(np.asarray(estimator.support_y_, dtype=np.float64))
     if estimator.preprocessing is not None:
-        (path / PREPROCESSING).write_text(json.dumps(estimator.preprocessing.to_dict()) + "\n", encoding="utf-8")
+        write_json(path / PREPROCESSING, estimator.preprocessing.to_dict())
     if estimator.learner is not None:
         estimator.learner.save(path / LEARNER)
-    save_file({"x": x.contiguous(), "y": y.contiguous()}, path / (SUPPORT + ".part"))
-    os.replace(path / (SUPPORT + ".part"), path / SUPPORT)
-    (path / (ESTIMATOR + ".part")).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(path / (ESTIMATOR + ".part"), path / ESTIMATOR)
+    with writing(path / SUPPORT) as part:
+        save_file({"x": x.contiguous(), "y": y.contiguous()}, part)
+    write_json(path / ESTIMATOR, config, indent=2)
 
 
 def load(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator:

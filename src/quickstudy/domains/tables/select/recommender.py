@@ -18,8 +18,6 @@ algorithms", Machine Learning 2003 (nearest tables, where this has a kernel).
 
 from __future__ import annotations
 
-import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ from quickstudy.domains.tables.select.candidates import Candidate
 from quickstudy.domains.tables.select.meta_features import groups_of, meta_features
 from quickstudy.domains.tables.select.results import Results
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
+from quickstudy.files import read_json, write_json, writing
 
 FORMAT = 1
 CONFIG, ARRAYS = "config.json", "arrays.npz"
@@ -167,11 +166,9 @@ class Recommender:
             "features": list(self.features),
             **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
         }
-        with (path / f"{ARRAYS}.part").open("wb") as file:
+        with writing(path / ARRAYS) as part, part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        (path / f"{CONFIG}.part").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        for name in (ARRAYS, CONFIG):
-            os.replace(path / f"{name}.part", path / name)
+        write_json(path / CONFIG, config, indent=1)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -183,7 +180,7 @@ class Recommender:
         path = Path(path)
         do = "Give the folder that Recommender.save wrote, or fit anew."
         try:
-            config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+            config = read_json(path / CONFIG, expected="a saved recommender", do=do)
             if (config["format"], config["kind"]) != (FORMAT, "recommender"):
                 raise CheckpointError(
                     str(path), expected=f"a recommender of format {FORMAT}", got=f"{config['kind']!r}, {config['format']}", do=do

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from quickstudy.domains.tables.select.candidates import Candidate, accuracy
 from quickstudy.domains.tables.select.meta_features import GROUPS, meta_features
 from quickstudy.domains.tables.select.tables import Table
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
+from quickstudy.files import write_text
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make/select.py
@@ -87,12 +87,8 @@ class Results:
         return Results(self.candidates, self.features, names, families, values, scores)
 
     def save(self, path: str | Path) -> None:
-        """Write one JSON file, beside its place and renamed."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(self._json(), encoding="utf-8")
-        os.replace(part, path)
+        """Write one JSON file."""
+        write_text(path, self._json())
 
     def _json(self) -> str:
         """One line a table, so that a change can be read."""
