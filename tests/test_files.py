@@ -18,9 +18,14 @@ from quickstudy.files import read_json, read_text, write_json, write_text, writi
 def test_what_fails_leaves_the_file_before(tmp_path: Path, error: BaseException):
     write_text(tmp_path / "a.json", "before")
     wanted = DataError if isinstance(error, OSError | SafetensorError) else type(error)
-    with pytest.raises(wanted), writing(tmp_path / "a.json") as part:
-        part.write_text("half")
-        raise error
+
+    def cut() -> None:
+        with writing(tmp_path / "a.json") as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(wanted):
+        cut()
     assert (tmp_path / "a.json").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
@@ -41,9 +46,7 @@ def test_a_kill_in_the_middle_leaves_the_file_before(tmp_path: Path):
 
 def test_a_place_where_nothing_can_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        DataError, match=r"expected room and right to write it, got .*Not a directory.* Make room, or give a folder"
-    ):
+    with pytest.raises(DataError, match=r"expected room and right to write it, got .* Make room, or give a folder"):
         write_json(tmp_path / "file" / "a.json", {})
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(DataError, match="expected room and right to write it"):
