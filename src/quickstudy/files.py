@@ -6,6 +6,7 @@ read      whole and below a limit of bytes, or refused with the file's name; not
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
     """JSON and a line's end, by `writing`."""
     write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """The hash of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: str | Path, *, expected: str, do: str, limit: int = LIMIT) -> str:

@@ -95,23 +95,18 @@ def load_rule(path: str | Path) -> UpdateRule:
     Raises:
         CheckpointError: no such folder, or a learner without a learned rule.
     """
-    from quickstudy.artifacts import store
+    from quickstudy.artifacts.store import read_argument
 
-    folder = store._learner_in(Path(path))
-    spec, tensors = store._read_config(folder).get("learner"), store._read_weights(folder)
-    arguments = spec.get("arguments", {}) if isinstance(spec, dict) else {}
-    rule = store._decode(arguments.get("rule"), folder, {}, "rule")
+    name, rule, tensors = read_argument(path, "rule")
     if not isinstance(rule, UpdateRule):
-        name = spec.get("class") if isinstance(spec, dict) else "nothing"
         raise CheckpointError(
             str(path),
             expected="a saved learner with a learned update rule, LearnedTraining(rule=LSTMRule())",
             got=f"{name} with {type(rule).__name__ if rule is not None else 'no rule'}",
             do="Meta-train one, or use an optimizer of torch.",
         )
-    own = {key.removeprefix("rule."): value for key, value in tensors.items() if key.startswith("rule.")}
     try:
-        rule.load_state_dict(own)
+        rule.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(
             str(path),

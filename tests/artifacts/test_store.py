@@ -2,12 +2,14 @@
 
 import copy
 import json
+import os
 import pickle
 from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.artifacts.vouched import vouched
 from torch import nn
 from torch.utils import _pytree as pytree
 
@@ -151,8 +153,12 @@ def test_a_pickle_is_never_opened(tmp_path):
 def test_a_pickle_in_the_place_of_the_weights(tmp_path):
     maml().save(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(CheckpointError, match="expected a whole safetensors file, got what does not read as one"):
+    with pytest.raises(
+        CheckpointError, match=r"expected the weights that config\.json was written with, sha256 \w{12}\.\.\., got"
+    ):
         qs.load(tmp_path)
+    with pytest.raises(CheckpointError, match="expected a whole safetensors file, got what does not read as one"):
+        qs.load(vouched(tmp_path))
 
 
 def test_weights_cut_short(tmp_path):
@@ -160,13 +166,56 @@ def test_weights_cut_short(tmp_path):
     file = tmp_path / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
-        qs.load(tmp_path)
+        qs.load(vouched(tmp_path))
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    """Of the weights, which read as well as before. The control: a hash that fits."""
+    learner = maml()
+    learner.save(tmp_path)
+    file = tmp_path / "weights.safetensors"
+    whole, numbers = file.read_bytes(), torch.Generator().manual_seed(0)
+    for place in torch.randint(8 * len(whole), (60,), generator=numbers).tolist():
+        broken = bytearray(whole)
+        broken[place // 8] ^= 1 << place % 8
+        file.write_bytes(broken)
+        with pytest.raises(CheckpointError, match="a file was changed, cut or damaged"):
+            qs.load(tmp_path)
+    broken = bytearray(whole)
+    broken[-1] ^= 1
+    file.write_bytes(broken)
+    assert any(not torch.equal(*pair) for pair in zip(qs.load(vouched(tmp_path)).parameters(), learner.parameters(), strict=True))
+
+
+def test_a_save_that_is_killed_between_its_two_files_reads_as_the_new_one(tmp_path, monkeypatch):
+    """Weights in their place, the config still beside its own: neither is lost, and they are of one save."""
+    torch.manual_seed(0)
+    old, new = maml(), maml()
+    old.save(tmp_path)
+    inner, places = os.replace, []
+
+    def killed(part, path):
+        places.append(path.name)
+        if path.name == "config.json":
+            os._exit(9)
+        inner(part, path)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "replace", killed)
+        new.save(tmp_path)
+    os.waitpid(child, 0)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "config.json.part", "weights.safetensors"]
+    assert all(torch.equal(*pair) for pair in zip(qs.load(tmp_path).parameters(), new.parameters(), strict=True))
+    old.save(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "weights.safetensors"]
+    assert all(torch.equal(*pair) for pair in zip(qs.load(tmp_path).parameters(), old.parameters(), strict=True))
 
 
 def test_a_format_from_the_future(tmp_path):
     maml().save(tmp_path)
     rewritten(tmp_path, lambda config: config.update({"format": 99, "library": "9.9"}))
-    with pytest.raises(CheckpointError, match=r"expected format 2 or older, got format 99, written by quickstudy 9.9. Update"):
+    with pytest.raises(CheckpointError, match=r"expected format 3 or older, got format 99, written by quickstudy 9.9. Update"):
         qs.load(tmp_path)
 
 
@@ -375,7 +424,7 @@ def test_a_state_whose_tensors_are_named_otherwise(name, tmp_path):
     tensors[name] = tensors.pop("state.0")
     save_file(tensors, tmp_path / "p" / "weights.safetensors")
     with pytest.raises(CheckpointError, match="expected numbered tensors"):
-        qs.load(tmp_path / "p")
+        qs.load(vouched(tmp_path / "p"))
 
 
 # ---- a run's folder ------------------------------------------------------------------------------------------------------

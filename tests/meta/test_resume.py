@@ -143,12 +143,12 @@ def test_two_checkpoints_are_kept(tmp_path):
 
 def test_a_checkpoint_from_the_future_is_passed_over(tmp_path, monkeypatch):
     checkpoint.save_checkpoint(tmp_path, 1, {"x": 1})
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint, "FORMAT", 3)
     checkpoint.save_checkpoint(tmp_path, 2, {"x": 2})
     monkeypatch.undo()
     step, _, passed_over = checkpoint.load_checkpoint(tmp_path)
     assert step == 1
-    assert "expected format 1 or older, got format 2. Update quickstudy." in passed_over[0]
+    assert "expected format 2 or older, got format 3. Update quickstudy." in passed_over[0]
 
 
 def test_no_checkpoint_reads(tmp_path):
@@ -175,7 +175,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(errors.DataError) as caught:
         qs.meta_train(learner(), tasks, out=tmp_path, **SETTINGS)
-    assert "expected room and right to write a checkpoint, got [Errno 28] No space left on device. Make room" in str(caught.value)
+    assert "expected room and right to write it, got [Errno 28] No space left on device. Make room" in str(caught.value)
     assert "the checkpoint of step 4 is whole" in str(caught.value)
     assert not list((tmp_path / "checkpoints").glob("*.part"))
     monkeypatch.undo()

@@ -2,12 +2,13 @@
 
     step-00001200.safetensors     the tensors; in its header, as JSON, everything else and where each tensor belongs
 
-A file is written beside its place and renamed, so it is whole or not there at all; the two newest are kept. Nothing in it can
-run code.
+A file is written beside its place and renamed, so it is whole or not there at all; the two newest are kept. A hash of state and
+tensors is in the header, so that a damaged one is passed over. Nothing in it can run code.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError
 from quickstudy.files import writing
 
-FORMAT = 1
+FORMAT = 2  # 1: without a hash
 KEEP = 2  # checkpoints that stay
 PATTERN = "step-*.safetensors"
 
@@ -34,7 +35,8 @@ def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
     folder = Path(folder)
     path = folder / f"step-{step:08d}.safetensors"
     tensors: dict[str, Tensor] = {}
-    header = {"format": str(FORMAT), "step": str(step), "state": json.dumps(_encode(state, tensors))}
+    text = json.dumps(_encode(state, tensors))
+    header = {"format": str(FORMAT), "step": str(step), "state": text, "hash": _hash(step, text, tensors)}
     before = [_step(one) for one in checkpoints(folder)]
     whole = f"the checkpoint of step {before[0]} is whole." if before else "there is no earlier checkpoint."
     with writing(path, do=f"Make room and resume the run; {whole}") as part:
@@ -91,13 +93,26 @@ def _read(path: Path) -> tuple[int, Any]:
                     do="Remove it from the folder.",
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-        return int(header["step"]), _decode(json.loads(header["state"]), tensors)
+        step, text = int(header["step"]), header["state"]
+        if header.get("hash") != _hash(step, text, tensors):
+            raise ValueError("its hash is another: a bit was flipped, or a part was written over")
+        return step, _decode(json.loads(text), tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
             str(path), expected="a whole checkpoint", got=f"one that does not read ({error})", do="The one before it is used."
         ) from error
+
+
+def _hash(step: int, text: str, tensors: dict[str, Tensor]) -> str:
+    """Of everything that a checkpoint holds."""
+    digest = hashlib.sha256(f"{step} {text}".encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
+        if tensors[name].numel():
+            digest.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))  # type: ignore[arg-type]
+    return digest.hexdigest()
 
 
 # ---- a tree as JSON: tensors by name, dicts as pairs (an optimizer's keys are numbers), tuples told from lists -----------------

@@ -1,7 +1,8 @@
 """A saved learner is a folder: config.json (what it is) and weights.safetensors (what it has learned).
 
-    config.json   {"format": 2, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
-                   "strides": {...}}         how tensors lay that did not lie row by row
+    config.json   {"format": 3, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
+                   "strides": {...},         how tensors lay that did not lie row by row
+                   "sha256": "..."}          of weights.safetensors: a flipped bit, or weights of another save, are refused
 
 Nothing in it can run code. config.json names only classes of quickstudy, and losses, optimizers and schedulers of torch, looked
 up in a table; every other name is refused, and nothing is imported because a file says so. A learner, a network or a function of
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -30,7 +32,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from quickstudy.artifacts.structure import flattened, rebuilt
 from quickstudy.errors import CheckpointError
-from quickstudy.files import read_json, write_json, writing
+from quickstudy.files import read_json, sha256, writing
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import State
 from quickstudy.learners.predictor import Predictor
@@ -40,8 +42,8 @@ from quickstudy.registry import LEARNERS, is_own, qualified_name
 from quickstudy.targets import Target
 from quickstudy.weights import is_layout, laid_out, load_unlisted, load_weights, strides_of, unlisted_buffers
 
-FORMAT = 2  # 1: before kinds of target, with the structure of a state as torch writes it
-BEFORE = "bf473dd"  # the last commit that reads format 1
+FORMAT = 3
+BEFORE = {1: "bf473dd", 2: "ebd19db"}  # the last commit that reads a format: before kinds of target, before hashes
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 STATE, HIDDEN = "state.", "buffer."  # prefixes: leaves of a predictor's state, buffers that no state dict has
 FUNCTIONS: dict[str, Callable] = {
@@ -95,8 +97,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
         CheckpointError: not such a folder, cut short, of a newer format, or one that names what is not quickstudy's.
     """
     path = _learner_in(Path(path))
-    config = _read_config(path)
-    tensors = _read_weights(path)
+    config, tensors = _read(path)
     if network is not None:
         foreign["network"] = network
     with seeded(0):  # the first weights of its networks, which those that were saved replace
@@ -189,9 +190,9 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 
     config = {"format": FORMAT, "library": __version__, **config, "strides": strides_of(tensors)}
     tensors = {name: laid_out(tensor.detach(), None) for name, tensor in tensors.items()}  # tied weights once for each name
-    with writing(path / WEIGHTS) as part:
+    with writing(path / CONFIG) as text, writing(path / WEIGHTS) as part:  # both whole, before either is in its place
         save_file(tensors, part)
-    write_json(path / CONFIG, config, indent=2)
+        text.write_text(json.dumps(config | {"sha256": sha256(part)}, indent=2) + "\n", encoding="utf-8")
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------
@@ -202,6 +203,20 @@ def run_folder(path: str | Path) -> Path:
     path = Path(path)
     own = PRETRAINED / path.name
     return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
+
+
+def read_argument(path: str | Path, name: str) -> tuple[str, Any, dict[str, Tensor]]:
+    """One argument of a saved learner: the learner's class, the argument as it was built, and its tensors by name.
+
+    Raises:
+        CheckpointError: see `load`.
+    """
+    folder = _learner_in(Path(path))
+    config, tensors = _read(folder)
+    spec = config.get("learner")
+    arguments = spec.get("arguments") if isinstance(spec, dict) else None
+    found = _decode(arguments.get(name), folder, {}, name) if isinstance(arguments, dict) else None
+    return str(spec.get("class") if isinstance(spec, dict) else None), found, _taken(tensors, f"{name}.")
 
 
 def class_in(path: str | Path) -> str:
@@ -221,8 +236,8 @@ def _learner_in(path: Path) -> Path:
     return path / "learner" if not (path / CONFIG).is_file() and (path / "learner" / CONFIG).is_file() else path
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    if not (path / CONFIG).is_file():
+def _read_config(path: Path, name: str = CONFIG) -> dict[str, Any]:
+    if not (path / name).is_file():
         held = sorted(entry.name for entry in path.iterdir())[:5] if path.is_dir() else []
         pickled = [name for name in held if name.endswith(PICKLES)]
         got = f"a folder with {held}" if path.is_dir() else "no such folder"
@@ -232,15 +247,15 @@ def _read_config(path: Path) -> dict[str, Any]:
             got=got + (", where " + pickled[0] + " may be a pickle, which can run code and is never opened" if pickled else ""),
             do="Give the folder that learner.save(path) wrote.",
         )
-    config = read_json(path / CONFIG, expected="a config of quickstudy", do="Give a folder that learner.save(path) wrote.")
+    config = read_json(path / name, expected="a config of quickstudy", do="Give a folder that learner.save(path) wrote.")
     if not isinstance(config.get("format"), int):
         raise _refused(path / CONFIG, "no format number", "a config of quickstudy")
     if config["format"] < FORMAT:
         raise CheckpointError(
             str(path / CONFIG),
             expected=f"format {FORMAT}",
-            got=f"format {config['format']}, written before there were kinds of target",
-            do=f"Train it again, or read it with the quickstudy that wrote it: git checkout {BEFORE}.",
+            got=f"format {config['format']}",
+            do=f"Train it again, or read it with the quickstudy that wrote it: git checkout {BEFORE.get(config['format'], '')}.",
         )
     if config["format"] > FORMAT:
         raise CheckpointError(
@@ -252,9 +267,30 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the weights, of one save.
+
+    Raises:
+        CheckpointError: weights that are not those that the config was written with.
+    """
+    config = _read_config(path)
     if not (path / WEIGHTS).is_file():
         raise _refused(path, f"no {WEIGHTS}", f"{WEIGHTS} beside {CONFIG}")
+    found = sha256(path / WEIGHTS)
+    if config.get("sha256") != found:
+        later = path / f"{CONFIG}.part"  # of a save that was killed when its weights were in their place already
+        config = _read_config(path, later.name) if later.is_file() else config
+    if config.get("sha256") != found:
+        raise CheckpointError(
+            str(path / WEIGHTS),
+            expected=f"the weights that {CONFIG} was written with, sha256 {str(config.get('sha256'))[:12]}...",
+            got=f"sha256 {found[:12]}...",
+            do="Save the learner again, or copy the whole folder again: a file was changed, cut or damaged.",
+        )
+    return config, _read_weights(path)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path / WEIGHTS)
     except (SafetensorError, OSError) as error:
