@@ -183,7 +183,7 @@ class Learner(nn.Module):
         return Answered(prediction, recorded(forward))
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """The loss of one task, which an executor differentiates, and what it logs."""
+        """The `Outcome` of one task, for an executor to differentiate."""
         state = self.state(episode.support, context)
         prediction, seen = self.answer(state, episode.query.x, context)
         with Forward(context, "batch", -2):

@@ -2,7 +2,7 @@
 
     learn(support)  =  read( f_phi(support.x), support.y, ways )          predict(values, x)  =  compare( values, f_phi(x) )
 
-A subclass defines `read` and `compare`; this base runs the network, under the normalisation policy and in the right batches.
+A subclass defines `read` and `compare`; this base runs the network, under the normalisation policy.
 """
 
 from __future__ import annotations

@@ -47,9 +47,8 @@ class FEAT(Comparison):
 
     Examples:
         >>> learner = qs.FEAT(qs.models.mlp(4, 8), contrast=0.1)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5)
-        >>> run = qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False)
-        >>> learner.adapt(tasks.test.sample(1)[0].support).state
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).test.sample(1)[0]
+        >>> learner.adapt(task.support).state  # the adapted prototypes
         State(values={'prototypes': (3, 8)}, statistics of [])
     """
 

@@ -25,7 +25,7 @@ class RelationNetwork(Comparison):
         loss   =  mean over queries and classes of ( r_k - 1[y = k] )^2              (3)
 
     [ , ] concatenates two feature maps along the channels. The paper's loss (3) is the learner's own criterion (the paper sums,
-    which only changes the outer learning rate).
+    which amounts to another outer learning rate).
 
     Logits are u, not r. The paper's scores are independent yes-or-no answers, one for each class; given that exactly one class
     is right, p(y = k) is proportional to  r_k prod_{j != k} (1 - r_j), thus to  r_k / (1 - r_k) = exp(u_k):  `predict_proba` is

@@ -45,8 +45,10 @@ class Ensemble(Wrapper):
 
     Examples:
         >>> learner = qs.Prototypical(qs.models.mlp(4, 8))
-        >>> tasks, brief = qs.tasks.GaussianClasses(ways=3, dim=4), {"validation_episodes": 4, "progress": False}
-        >>> run = qs.meta_train(learner, tasks, steps=3, tasks_per_step=2, validate_every=1, keep=3, **brief)
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> run = qs.meta_train(
+        ...     learner, tasks, steps=3, tasks_per_step=2, validate_every=1, validation_episodes=4, keep=3, progress=False
+        ... )
         >>> qs.Ensemble.of(learner, run.kept).name
         'Prototypical, ensemble of 3'
     """
