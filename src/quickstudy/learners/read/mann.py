@@ -20,7 +20,7 @@ from quickstudy.learners.read.parts import check_features, check_max_ways, check
 from quickstudy.models.lstm_cell import LSTMCell
 
 NEVER_USED = 1e-3  # initial usage, rising with the slot: unused slots are taken in order, whatever the rounding
-EPSILON = 1e-2  # added to squared lengths in cos: a slot far shorter than 0.1 holds only traces of soft writes and is empty
+EPSILON = 1e-2  # added to squared lengths in cos: a slot far shorter than 0.1 holds only traces of soft writes: empty
 
 
 class MANN(Comparison):
