@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def one_hot(index: Tensor, size: int, like: Tensor) -> Tensor:
-    """Rows (..., size) that are 1 at each index (...) and else 0, in the dtype of `like`.
+    """One-hot rows (..., size) of `index` (...), in the dtype of `like`.
 
-    `F.one_hot` looks at the values where a derivative is taken inside vmap, which vmap refuses; a comparison does not.
+    `F.one_hot` reads values when a derivative is taken inside vmap, which vmap refuses; a comparison does not.
     """
     return (index[..., None] == torch.arange(size, device=index.device)).to(like.dtype)
 

@@ -2,14 +2,14 @@
 
     F_phi(support)(x)  =  predict(learn(support), x)
 
-A learner is a plain `nn.Module` whose parameters are phi, the part of learning that is itself learned. Its author writes two
+A learner is a plain `nn.Module`; its parameters are phi, the part of learning that is itself learned. Its author writes two
 verbs, for one task, and calls networks plainly:
 
     learn(support) -> values       predict(values, x) -> Tensor
 
-As `forward` is entered through `__call__`, so the verbs are entered through methods of the base that open a scope, call, and
-close it. Everybody calls `adapt`, `learner(support, x)` and `loss`, which run on a private copy of the learner; the parts of
-the package that have such a copy call `state`, `answer` and `outcome` on it, with a `Context`.
+Just as `__call__` wraps `forward`, methods of the base wrap the verbs: they open a scope, call the verb, and close the scope.
+Users call `adapt`, `learner(support, x)` and `loss`, which run on a private copy of the learner; parts of the package that
+already hold such a copy call `state`, `answer` and `outcome` on it, with a `Context`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @share
 class Arguments(dict[str, Any]):
-    """What a learner was built with, by name."""
+    """The arguments that a learner was built with, by name."""
 
 
 class Learner(nn.Module):
@@ -54,30 +54,41 @@ class Learner(nn.Module):
 
         learn(support) -> values       tensors, in dicts, lists and tuples: prototypes, adapted parameters, a memory; pure
         predict(values, x) -> Tensor   (examples, ways) logits, or (examples, *target) targets
-        episode_loss(values, prediction, query, criterion) -> Tensor      where it is not criterion(prediction, query.y)
+        episode_loss(values, prediction, query, criterion) -> Tensor      optional; by default criterion(prediction, query.y)
 
     and calls its networks plainly (`self.embed(support.x)`). They run under the normalisation policy, write to no buffer, and
     draw from the episode's seed; `self.training` says whether this is meta-training. A learner that runs networks with weights
-    of its own, or is made of other learners, defines `state`, `answer` and `outcome` instead, which have the `Context`.
+    other than phi, or wraps other learners, defines `state`, `answer` and `outcome` instead, which receive the `Context`.
 
     Args:
         normalisation: "support" (statistics of the support set, replayed for queries; not transductive), "running" (running
-            averages, updated by the outer loop), "transductive" (each batch its own) or "frozen" (running averages, as given).
+            averages, updated by the outer loop), "transductive" (each batch's own statistics) or "frozen" (running averages,
+            never updated).
 
     Raises:
-        ArgumentError: a normalisation that does not exist.
-        UnsupportedError: a class that defines `adapt`, `loss` or `forward`, which belong to the base.
+        ArgumentError: an unknown normalisation.
+        UnsupportedError: the class defines `adapt`, `forward`, `loss` or `copied`, which belong to the base.
+
+    Examples:
+        >>> from quickstudy.learners.functional import class_means, squared_distance
+        >>> class ClassMeans(qs.Learner):
+        ...     def learn(self, support):
+        ...         return class_means(support.x, support.y, support.ways)
+        ...     def predict(self, values, x):
+        ...         return -squared_distance(x, values)
+        >>> ClassMeans().adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(torch.eye(3))
+        tensor([0, 1, 2])
     """
 
-    arguments: dict[str, Any]  # what it was built with, by name
+    arguments: dict[str, Any]  # constructor arguments, by name
     normalisation: Normalisation = "support"
     is_copy = False  # a private copy, made for one call
     label_equivariant = True  # relabelling the classes permutes the answer
     order_invariant = True  # the order of the support set does not matter
     exact_gradient = True  # its meta-gradient is the derivative of its loss
     needs_support = True
-    query_like_support = True  # a query has the features of a support example; False where classes are described
-    meta_learns = True  # False: nothing of it is meta-trained, whatever parameters it has
+    query_like_support = True  # a query has the features of a support example; False if the support describes classes
+    meta_learns = True  # False if meta_train must leave its parameters alone
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -101,29 +112,30 @@ class Learner(nn.Module):
         raise _undefined(self, "learn(support) -> values")
 
     def predict(self, values: Any, x: Any) -> Tensor:
-        """Answer for x, (examples, ways) logits or (examples, *target) targets, from what was learned."""
+        """Answer for x, (examples, ways) logits or (examples, *target) targets, from what `learn` returned."""
         raise _undefined(self, "predict(values, x) -> Tensor")
 
     def episode_loss(self, values: Any, prediction: Tensor, query: Examples, criterion: Loss) -> Tensor:
-        """What the across-task training lowers on an episode, a scalar: the criterion of the prediction."""
+        """The scalar loss of an episode that meta-training minimises; by default the criterion of the prediction."""
         return criterion(prediction, query.y)
 
     def measured(self, values: Any) -> Log:
-        """Scalars of what was learned, for people: a solver's residual. They stand in the record of every meta-step."""
+        """Scalars to log from what was learned, such as a solver's residual; they are recorded at every meta-step."""
         return {}
 
     # ---- what everybody calls: final ----
 
     def adapt(self, support: Examples, *, seed: int = 0) -> Predictor:
-        """Learn from a support set and return a predictor. Keeps no graph and changes nothing of the learner.
+        """Learn from a support set and return a predictor. Keeps no graph and does not change the learner.
 
         Args:
-            seed: of whatever the learner draws; the same seed gives the same predictor.
+            support: the examples of one task; they are moved to the learner's device.
+            seed: seed of the learner's random draws; the same seed gives the same predictor.
 
         Raises:
             TaskError: an empty support, for a learner that needs one.
             LabelError: a class without an example, for a learner that needs one of each.
-            ShapeError: examples of another shape than its networks take.
+            ShapeError: examples of a shape that its networks do not take.
             NotFiniteError: NaN or infinity in the support, or an inner loop that diverges.
         """
         from quickstudy.learners.predictor import Predictor, features_of
@@ -137,16 +149,16 @@ class Learner(nn.Module):
         return Predictor(self, state, support.target, features_of(support.x), seed)
 
     def forward(self, support: Examples, x: Any, *, steps: int | None = None) -> Tensor:
-        """predict(learn(support), x), differentiable in phi; after `steps` inner steps where the learner takes any."""
+        """predict(learn(support), x), differentiable in phi; after `steps` inner steps if the learner takes inner steps."""
         learner, context = self.copied(), Context()
         return learner.answer(learner.state(support, context, steps), x, context).prediction
 
     def loss(self, episode: Episode, criterion: Loss | None = None) -> Tensor:
-        """The loss of an episode, a scalar, differentiable in phi: what the across-task training lowers."""
+        """The loss of an episode, a scalar, differentiable in phi: what meta-training minimises."""
         return self.copied().outcome(episode, Context(), criterion).loss
 
     def copied(self, training: bool = False) -> Self:
-        """A private copy for one call; it shares phi, and what is written in it is gone with it."""
+        """A private copy for one call: it shares phi, and whatever is written to it is discarded with it."""
         return Blueprint(self, training)()
 
     # ---- on a private copy: the verbs under a scope ----
@@ -171,7 +183,7 @@ class Learner(nn.Module):
         return Answered(prediction, recorded(forward))
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """What an executor differentiates of one task."""
+        """The `Outcome` of one task, for an executor to differentiate."""
         state = self.state(episode.support, context)
         prediction, seen = self.answer(state, episode.query.x, context)
         with Forward(context, "batch", -2):
@@ -180,7 +192,7 @@ class Learner(nn.Module):
         return Outcome(loss, self.measured(state.values), statistics, ())
 
     def scope(self, context: Context) -> Forward:
-        """One pass that spans an episode, for whoever runs the learner's networks otherwise than by its verbs."""
+        """One forward pass over an episode, for code that runs the learner's networks outside its verbs."""
         return Forward(context, source(self.normalisation, "episode", context.training))
 
     def averages(self, context: Context) -> bool:
@@ -191,11 +203,11 @@ class Learner(nn.Module):
 
     @property
     def criterion(self) -> Loss | None:
-        """A loss of its own, that the learner is trained with; None: that of the kind of target (`Examples.target`)."""
+        """The learner's own training loss; None: the loss of the kind of target (`Examples.target`)."""
         return None
 
     def criterion_of(self, examples: Examples, given: Loss | None = None) -> Loss:
-        """What scores a prediction of these examples: the loss given, the learner's own, or that of their kind.
+        """The loss of predictions for these examples: `given`, else the learner's own, else that of their kind.
 
         Shapes are checked in each case, so that nothing broadcasts.
         """
@@ -203,7 +215,7 @@ class Learner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the learner lies; supports and queries are brought there."""
+        """The device of the learner's tensors; supports and queries are moved to it."""
         tensors = (*self.parameters(), *self.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
@@ -211,10 +223,12 @@ class Learner(nn.Module):
         """Called once before meta-training, for a learner whose shape depends on the meta-training tasks."""
 
     def at(self, step: int) -> bool:
-        """Called before meta-step `step` (1, 2, ...), outside every transform: move what a schedule moves.
+        """Called before meta-step `step` (1, 2, ...), outside every transform: update everything that follows a schedule.
 
-        A function of `step` alone, so that a resumed run goes on as an unbroken one. Numbers that change are buffers. Returns
-        whether the structure changed too (which losses are summed, whether a derivative is of second order).
+        It depends on `step` alone, so that a resumed run continues like an unbroken one. Numbers that change are buffers.
+
+        Returns:
+            Whether the structure changed too (which losses are summed, whether a derivative is of second order).
         """
         changed = [part.at(step) for part in self.children() if isinstance(part, Learner)]
         return any(changed)
@@ -226,15 +240,15 @@ class Learner(nn.Module):
 
     @property
     def adapts_parameters(self) -> bool:
-        """Whether `adapted` finds any in its states."""
+        """Whether its states hold adapted parameters, which `adapted` names."""
         return type(self).adapted is not Learner.adapted
 
     def adapted(self, state: State) -> Parameters | None:
-        """Which of the state are adapted parameters, by their names in phi; None where the learner adapts none."""
+        """The adapted parameters in `state`, by their names in phi; None if the learner adapts none."""
         return None
 
     def divergence(self, support: Examples) -> NotFiniteError:
-        """The error that says where learning from `support` left the finite numbers."""
+        """The error that says where learning from `support` produced NaN or infinity."""
         return NotFiniteError(
             "support",
             expected="a support set from which a finite state is learned",
@@ -265,14 +279,14 @@ def _check_final(cls: type[Learner]) -> None:
 
 
 def recorded(forward: Forward) -> Recorded:
-    """The statistics that a pass recorded, cut from the graph, and the values behind each."""
+    """The statistics that a pass recorded, detached, and the number of values behind each."""
     if forward.source != "record":
         return {}, {}
     return {key: Statistics(one[0].detach(), one[1].detach()) for key, one in forward.statistics.items()}, forward.values
 
 
 def checked(criterion: Loss | None, target: Target) -> Loss:
-    """A criterion that refuses shapes that do not fit; None: the loss of the kind."""
+    """`criterion` with a check that shapes match; for None, the loss of `target`."""
     if criterion is None:
         return target.loss
 
@@ -307,7 +321,7 @@ SHAPE_TROUBLE = ("shapes cannot be multiplied", "Expected 3D", "to have", "must 
 
 @contextmanager
 def shapes_explained(argument: str, x: Any) -> Iterator[None]:
-    """Torch's complaint of shapes that do not fit, from within a network, as a ShapeError about what was handed in."""
+    """Turn torch's error about shapes within a network into a ShapeError about the input `x`."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
@@ -335,7 +349,7 @@ def check_ways(argument: str, support: Examples) -> int:
 
 
 def _own(leaf: Any) -> Tensor:
-    """The tensor itself, or a copy where it is a parameter of the learner (after 0 inner steps), which further training moves."""
+    """The tensor itself, or a copy if it is a parameter of the learner (after 0 inner steps), which further training changes."""
     if not isinstance(leaf, Tensor):
         raise UnsupportedError(
             "learn(support)",

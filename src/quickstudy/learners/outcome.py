@@ -1,4 +1,4 @@
-"""What the parts exchange of one task: a state, an answer from it, an outcome to be differentiated."""
+"""What learners and executors exchange for one task: a state, an answer from it, and an outcome to differentiate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils import _pytree as pytree
 from quickstudy.forward.mode import Statistics
 
 Values = Any  # what an author's `learn` returns: tensors in dicts, lists and tuples
-Log = dict[str, Tensor]  # scalars, for people
-Recorded = tuple[Mapping[str, Any], Mapping[str, int]]  # statistics by norm and turn, and the values behind each
+Log = dict[str, Tensor]  # scalars to log, by name
+Recorded = tuple[Mapping[str, Any], Mapping[str, int]]  # statistics by norm and turn, and the number of values behind each
 
 
 class State:
@@ -21,8 +21,14 @@ class State:
 
     Attributes:
         values: what `learn` returned.
-        statistics: of the norms that saw the support, by name: {"embed.1": (mean, variance)}.
-        counts: the values behind each statistic, where a pass has just recorded them: structure, no tensors.
+        statistics: statistics of the norms that saw the support, by name: {"embed.1": (mean, variance)}.
+        counts: the number of values behind each statistic, if a pass has just recorded them; not part of the pytree.
+
+    Examples:
+        >>> learner = qs.Prototypical(qs.models.mlp(4, 8))
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4).test.sample(1)[0]
+        >>> learner.adapt(task.support).state
+        State(values={'prototypes': (3, 8)}, statistics of [])
     """
 
     __slots__ = ("values", "statistics", "counts")
@@ -44,13 +50,21 @@ class Answered(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an executor returns of each task.
+    """What an executor returns for each task.
 
     Attributes:
         loss: a scalar, whose gradient is taken.
-        log: scalars by name, for people: a solver's residual.
+        log: scalars to log, by name, such as a solver's residual.
         statistics: (mean, unbiased variance) by norm, for the outer loop to average.
         carry: what a training run carries to the next outer step; () for an episode.
+
+    Examples:
+        >>> from quickstudy.forward import Context
+        >>> from quickstudy.learners.solve import SVM
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> outcome = SVM(qs.models.mlp(4, 8)).copied(training=True).outcome(task, Context(training=True))
+        >>> outcome.loss.shape, list(outcome.log)
+        (torch.Size([]), ['residual'])
     """
 
     loss: Tensor
@@ -60,7 +74,7 @@ class Outcome(NamedTuple):
 
 
 def averages(passes: Sequence[Recorded]) -> dict[str, Statistics]:
-    """Mean and unbiased variance by norm over all that was recorded of it, each pass by the values that it saw."""
+    """Mean and unbiased variance of each norm over all passes, each weighted by the number of values that it saw."""
     by_norm: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
     for statistics, counts in passes:
         for key, (mean, variance) in statistics.items():

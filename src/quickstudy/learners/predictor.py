@@ -1,4 +1,4 @@
-"""Predictor: what a learner becomes when it has adapted to a support set."""
+"""Predictor: a learner adapted to a support set."""
 
 from __future__ import annotations
 
@@ -23,8 +23,21 @@ if TYPE_CHECKING:
 class Predictor:
     """An adapted learner: `predictor(x)` answers for new x, (examples, ways) logits or (examples, *target) targets.
 
-    It holds its learner and the state that the learner read from the support; nothing else, and no graph. Asked twice it answers
-    twice the same, whatever its networks draw, and several threads may ask it at once.
+    It holds the learner and the state that the learner read from the support, and no graph. Called twice it answers the same,
+    even if its networks draw random numbers, and several threads may call it at once.
+
+    Attributes:
+        learner: the learner that adapted.
+        state: what it learned from the support.
+        target: the kind of the support's y: see `quickstudy.targets`.
+
+    Examples:
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> predictor = qs.Prototypical(qs.models.mlp(4, 8)).adapt(task.support)
+        >>> predictor(task.query.x).shape, predictor.predict(task.query.x).shape
+        (torch.Size([30, 3]), torch.Size([30]))
+        >>> torch.allclose(predictor.predict_proba(task.query.x).sum(1), torch.ones(30))
+        True
     """
 
     def __init__(self, learner: Learner, state: State, target: Target, features: list[tuple[int, ...]], seed: int = 0):
@@ -48,11 +61,11 @@ class Predictor:
         return self.target.ways
 
     def predict(self, x: Any) -> Tensor:
-        """The answer as the support's y is written: class labels (examples,) int64, values, zeros and ones."""
+        """The answer in the form of the support's y: class labels (examples,) int64, values, or zeros and ones."""
         return self.target.read(self(x))
 
     def predict_proba(self, x: Any) -> Tensor:
-        """Probabilities: of classes (examples, ways), of each of several labels, of yes.
+        """Probabilities: of the classes (examples, ways), of each label of several, or of yes.
 
         Raises:
             UnsupportedError: the task has targets without probabilities.
@@ -86,7 +99,7 @@ class AdaptedModule(nn.Module):
 
     def __init__(self, learner: Learner, state: State, seed: int = 0):
         super().__init__()
-        self.learner = learner.requires_grad_(False).copied()  # a private copy, so that an export need not trace one
+        self.learner = learner.requires_grad_(False).copied()  # a private copy, so that an export does not trace copying
         self.seed = seed
         leaves, self.structure = pytree.tree_flatten(state)
         for index, leaf in enumerate(leaves):
@@ -101,7 +114,7 @@ class AdaptedModule(nn.Module):
 
 
 def _shapes(x: Any) -> list[tuple[int, ...]]:
-    """The shapes of x's tensors, a mapping's by its keys in their order: in which they were written does not matter."""
+    """The shapes of x's tensors, sorted by key, so that the order in which a mapping was written does not matter."""
     leaves = pytree.tree_flatten_with_path(x)[0]
     return [tuple(leaf.shape) for _, leaf in sorted(leaves, key=lambda one: pytree.keystr(one[0]))]
 

@@ -18,7 +18,7 @@ from quickstudy.learners.outcome import Values
 
 
 class CentredCentroid(Learner):
-    """Classify a query by its nearest class mean among centred features of length 1, in an embedding that stands still.
+    """Classify a query by its nearest class mean among centred features of length 1, in a frozen embedding.
 
         m    =  the mean of f(x) over the base data where it is given, else over the support               (1)
         z    =  (f(x) - m) / || f(x) - m ||                                                                (2)
@@ -28,19 +28,25 @@ class CentredCentroid(Learner):
     Nothing is meta-trained: `meta_train` passes over it (`meta_learns` is False).
 
     Args:
-        embed: f, (examples, *feature) -> (examples, features), most often pre-trained; None: the raw values, flattened.
-        mean: m (features,), of the data that f was trained on; None: the support's own mean.
+        embed: f, (examples, *feature) -> (examples, features), usually pre-trained; None: the raw values, flattened.
+        mean: m (features,), the mean of f(x) over the data that f was trained on; None: the support's own mean.
 
     Other Args:
-        scale: s. The nearest centroid is the same for any; distances between vectors of length 1 stay below 4, so that s = 1
-            would make every class nearly as probable as the others.
+        scale: s. It does not change which centroid is nearest; squared distances between vectors of length 1 are at most 4, so
+            s = 1 would make all classes almost equally probable.
         normalisation: "running" by default, as a pre-trained embedding has running averages.
 
     Raises:
-        ShapeError: a mean that is no vector, or of another number of features than f gives.
+        ShapeError: a mean that is not a vector, or whose length differs from the number of features of f.
 
     Source: Wang, Chao, Weinberger & van der Maaten, "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot
     Learning", 2019 (CL2N). Differs from it: m may be the support's mean, and (4) gives probabilities.
+
+    Examples:
+        >>> from quickstudy.learners.compare import CentredCentroid
+        >>> support = qs.Examples(torch.tensor([[9.0, 1.0], [1.0, 9.0]]), torch.tensor([0, 1]))
+        >>> CentredCentroid().adapt(support).predict(torch.tensor([[8.0, 2.0], [2.0, 3.0]]))
+        tensor([0, 1])
     """
 
     meta_learns = False

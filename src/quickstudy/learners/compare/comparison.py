@@ -1,8 +1,8 @@
-"""Comparison: the base of learners that embed support and query by one network and compare them there.
+"""Comparison: the base of learners that embed support and query with one network and compare the embeddings.
 
     learn(support)  =  read( f_phi(support.x), support.y, ways )          predict(values, x)  =  compare( values, f_phi(x) )
 
-A page defines `read` and `compare`; the network, the policy and the batch in which it runs are here.
+A subclass defines `read` and `compare`; this base runs the network, under the normalisation policy.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from quickstudy.models.resnet12 import ResNet12
 
 
 class Comparison(Learner, ABC):
-    """The interface of such a learner.
+    """The base of a learner that compares embeddings.
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, *features).
-        normalisation: "running" by default: averages over meta-training, as most code of these methods does.
+        normalisation: "running" by default: averages over meta-training, as in most implementations of these methods.
     """
 
     def __init__(self, embed: nn.Module, *, normalisation: Normalisation = "running"):
@@ -69,7 +69,7 @@ class Comparison(Learner, ABC):
         return Outcome(loss, log, averages([recorded(scope)]) if self.averages(context) else {}, ())
 
     def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
-        """The loss of an embedded episode, and scalars for people."""
+        """The loss of an embedded episode, and scalars to log."""
         values = self.read(support_z, episode.support.y, check_ways("support.y", episode.support))
         return criterion(self.compare(values, query_z), episode.query.y), self.measured(values)
 
@@ -92,7 +92,7 @@ class Comparison(Learner, ABC):
 
 
 def features_of(argument: str, embed: nn.Module) -> int:
-    """How many features an embedding of `quickstudy.models` gives; ArgumentError for any other network."""
+    """The number of features of an embedding of `quickstudy.models`; ArgumentError for any other network."""
     if isinstance(embed, MLP):
         return embed.outputs
     if isinstance(embed, Conv4 | ResNet12):

@@ -1,4 +1,4 @@
-"""FEAT: prototypes that are adapted to each other by a set-to-set transformer."""
+"""FEAT: a set-to-set transformer adapts the prototypes to each other."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from quickstudy.learners.outcome import Log, Outcome, Values
 
 
 class FEAT(Comparison):
-    """Classify a query by its nearest prototype, once the prototypes of the task have attended to each other.
+    """Classify a query by its nearest prototype, after the prototypes of the task have attended to each other.
 
         c_k       =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                                        (1)
         psi       =  T_phi( c_1, ..., c_ways ),       T a function of sets: see `SetToSet`                       (2)
         p(y = k | x)  =  softmax_k( - || f_phi(x) - psi_k ||^2 / tau )                                           (3)
 
-    In meta-training T is applied within each class too, to its support and queries together, which gives psi' for each example
-    and their mean c'_k for each class; T shall not tear a class apart:
+    In meta-training T is also applied within each class, to its support and queries together, which gives psi' for each example
+    and their mean c'_k for each class. The second term of the loss makes T keep each class together:
 
         loss  =  CE( (3), y )  +  lambda  CE( softmax_k( - || psi'_x - c'_k ||^2 / tau ), y ),    x of the query    (4)
 
@@ -34,15 +34,22 @@ class FEAT(Comparison):
         contrast: lambda, 0 or more.
 
     Other Args:
-        temperature: tau, above 0. The authors have two, here they are one.
+        temperature: tau, above 0. The authors have two; here there is one.
         normalisation: "running" by default.
 
     Raises:
-        ArgumentError: a contrast below 0, a temperature that is not above 0, no `adapts` for a network of your own.
+        ArgumentError: a contrast below 0, a temperature that is not above 0, no `adapts` for a network that is not from
+            `quickstudy.models`.
 
     Source: Ye, Hu, Zhan & Sha, "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020, sections 3.2
     to 3.4. Differs from their code: (4) is of the queries, as their equation has it, and not of the support as well; f is not
     pre-trained (give one that is).
+
+    Examples:
+        >>> learner = qs.FEAT(qs.models.mlp(4, 8), contrast=0.1)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).test.sample(1)[0]
+        >>> learner.adapt(task.support).state  # the adapted prototypes
+        State(values={'prototypes': (3, 8)}, statistics of [])
     """
 
     def __init__(
@@ -69,7 +76,7 @@ class FEAT(Comparison):
         return -squared_distance(z, state["prototypes"]) / self.temperature  # (3)
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """Both terms of (4), which are made of support and query together."""
+        """Both terms of (4), computed from support and query together."""
         return self.jointly(episode, context, criterion)
 
     def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
@@ -94,17 +101,23 @@ class SetToSet(nn.Module):
         A    =  softmax( (Z W_Q)(Z W_K)' / sqrt(features) ),       by rows                        (1)
         psi  =  Z  +  A (Z W_V) W_O                                                               (2)
 
-    No positions are added, so that another order of Z gives psi in that order.
+    There are no positions, so permuting Z permutes psi.
 
     Args:
-        features: of the set's members.
-        dropout: on A and on what is added. 0.5 in the authors' code, for a pre-trained embedding; here there is none at first.
+        features: number of features of each member of the set.
+        dropout: rate on A and on the added term. 0.5 in the authors' code, for a pre-trained embedding; none by default here.
 
     Raises:
         ArgumentError: a dropout outside [0, 1).
 
     Source: Ye et al. 2020, section 3.3; Vaswani et al., "Attention Is All You Need", NeurIPS 2017, eq. 1. Differs from the
     authors' code: no layer norm after (2), so that psi stays where the queries are.
+
+    Examples:
+        >>> from quickstudy.learners.compare import SetToSet
+        >>> adapts, z = SetToSet(features=8), torch.randn(5, 8)
+        >>> torch.allclose(adapts(z.flip(0)), adapts(z).flip(0), atol=1e-5)
+        True
     """
 
     def __init__(self, features: int, dropout: float = 0.0):
@@ -115,7 +128,7 @@ class SetToSet(nn.Module):
         self.query, self.key, self.value, self.output = (nn.Linear(features, features, bias=False) for _ in range(4))
 
     def forward(self, z: Tensor, within: Tensor | None = None) -> Tensor:
-        """Psi of z, both (members, features). `within` (members, members): who may attend to whom; None: everyone."""
+        """Psi of z, both (members, features). `within` (members, members): which pairs may attend; None: all."""
         scores = self.query(z) @ self.key(z).T / self.features**0.5
         if within is not None:
             scores = scores.masked_fill(~within, -torch.inf)

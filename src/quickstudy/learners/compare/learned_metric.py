@@ -16,13 +16,13 @@ from quickstudy.learners.outcome import Values
 
 
 class LearnedMetric(Comparison):
-    """Classify a query by its nearest class mean under a metric that is learned too.
+    """Classify a query by its nearest class mean under a learned metric.
 
         c_k  =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                  (1)
         p(y = k | x)  =  softmax_k( - d_phi( f_phi(x), c_k ) )                        (2)
 
-    d is `ScaledDistance()` or `Mahalanobis(features)`, or any module (n, features), (m, features) -> (n, m). As they begin, both
-    are the squared distance, and this is `Prototypical`.
+    d is `ScaledDistance()` or `Mahalanobis(features)`, or any module (n, features), (m, features) -> (n, m). Both start as the
+    squared distance, where this learner equals `Prototypical`.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
@@ -31,6 +31,13 @@ class LearnedMetric(Comparison):
 
     Source: Oreshkin, Rodriguez & Lacoste, "TADAM: Task dependent adaptive metric for improved few-shot learning", NeurIPS 2018,
     eq. 2 (its metric alone: not its task conditioning, nor its auxiliary task).
+
+    Examples:
+        >>> embed = qs.models.mlp(4, 8)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> logits = qs.LearnedMetric(embed)(task.support, task.query.x)
+        >>> torch.allclose(logits, qs.Prototypical(embed)(task.support, task.query.x))  # before meta-training
+        True
     """
 
     def __init__(self, embed: nn.Module, metric: nn.Module | None = None, *, normalisation: Normalisation = "running"):
@@ -51,16 +58,22 @@ class ScaledDistance(nn.Module):
 
         d(a, b)  =  alpha || a - b ||^2,      alpha = exp(log_scale) > 0
 
-    A small alpha pulls a query to its class and from all others alike; a large one only from the nearest wrong class (lemma 1
-    of TADAM): alpha sets the regime, which the embedding by itself can change only by growing.
+    Training with a small alpha pulls a query to its class and away from all others alike, with a large one only away from the
+    nearest wrong class (lemma 1 of TADAM). alpha sets this regime; the embedding alone could change it only by growing.
 
     Args:
-        scale: alpha as it begins, above 0. Differs from TADAM, whose alpha may change its sign.
+        scale: initial alpha, above 0. Differs from TADAM, whose alpha may change its sign.
 
     Raises:
         ArgumentError: a scale that is not above 0.
 
     Source: Oreshkin et al. 2018, eq. 2.
+
+    Examples:
+        >>> from quickstudy.learners.compare import ScaledDistance
+        >>> distance = ScaledDistance(scale=2.0)(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+        >>> round(distance.item(), 3)
+        50.0
     """
 
     def __init__(self, scale: float = 1.0):
@@ -81,13 +94,19 @@ class Mahalanobis(nn.Module):
         d(a, b)  =  (a - b)' M (a - b)  =  || L a - L b ||^2,      M = L'L
 
     Args:
-        features: of a and b.
-        rank: rows of L, at most `features`; None: as many. L begins as the identity, or its first rows.
+        features: number of features of a and b.
+        rank: rows of L, at most `features`; None: `features`. L starts as the identity, or its first rows.
 
     Raises:
         ArgumentError: a rank below 1 or above `features`.
 
     Source: Goldberger, Roweis, Hinton & Salakhutdinov, "Neighbourhood Components Analysis", NeurIPS 2004, section 2.
+
+    Examples:
+        >>> from quickstudy.learners.compare import Mahalanobis
+        >>> metric = Mahalanobis(features=2, rank=1)  # before training it sees the first feature alone
+        >>> metric(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])).item()
+        9.0
     """
 
     def __init__(self, features: int, rank: int | None = None):

@@ -28,7 +28,7 @@ class MatchingNetwork(Comparison):
         embed: f' = g', (examples, *feature) -> (examples, features).
         context: None, or `FullContext(features)`.
         temperature: tau, above 0. The paper has none, which is tau = 1; cosines then give no class more than e^2 times the odds
-            of another. Differs from it for that reason: 0.1.
+            of another. The default therefore differs: 0.1.
         normalisation: "running" by default.
 
     Raises:
@@ -36,6 +36,12 @@ class MatchingNetwork(Comparison):
 
     Source: Vinyals, Blundell, Lillicrap, Kavukcuoglu & Wierstra, "Matching Networks for One Shot Learning", NeurIPS 2016,
     eq. 1 and section 2.1.1; the context in section 2.1.2 and appendix A.
+
+    Examples:
+        >>> learner = qs.MatchingNetwork(torch.nn.Identity())
+        >>> predictor = learner.adapt(qs.Examples(torch.eye(2), torch.tensor([0, 1])))
+        >>> predictor.predict_proba(torch.tensor([[1.0, 1.0]]))
+        tensor([[0.5000, 0.5000]])
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class MatchingNetwork(Comparison):
         self.temperature = check_temperature(temperature)
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
-        """g(x_i, S) (examples, features), and whose they are, one-hot (examples, ways)."""
+        """g(x_i, S) (examples, features), and their classes, one-hot (examples, ways)."""
         g = z if self.context is None else self.context.support(z)
         return {"support": g, "member": one_hot(y, ways, z)}
 
@@ -65,7 +71,7 @@ class MatchingNetwork(Comparison):
 
 
 class FullContext(nn.Module):
-    """Full context embeddings: what an example means depends on the whole support.
+    """Full context embeddings: the embedding of an example depends on the whole support.
 
     A bidirectional LSTM reads the support in its order, n examples:
 
@@ -81,13 +87,22 @@ class FullContext(nn.Module):
     All h and c are 0 at first, which the paper leaves open; so r_0 is the mean of g.
 
     Args:
-        features: of the embedding.
+        features: number of features of the embedding.
         steps: K.
 
     Raises:
         ArgumentError: steps below 1.
 
     Source: Vinyals et al. 2016, appendix A.1 (eq. 3-6 there) and A.2.
+
+    Examples:
+        >>> from quickstudy.learners.compare import FullContext
+        >>> learner = qs.MatchingNetwork(qs.models.mlp(4, 8), FullContext(features=8, steps=3))
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4).test.sample(1)[0]
+        >>> learner.adapt(task.support).state
+        State(values={'support': (3, 8), 'member': (3, 3)}, statistics of [])
+        >>> learner.order_invariant  # the LSTMs read the support as a sequence
+        False
     """
 
     def __init__(self, features: int, steps: int = 5):
@@ -122,7 +137,7 @@ class FullContext(nn.Module):
 
 
 def check_temperature(temperature: float) -> float:
-    """The temperature, or ArgumentError."""
+    """The temperature, or ArgumentError if it is not above 0."""
     if not temperature > 0:
         raise ArgumentError(
             "temperature", expected="a number above 0", got=str(temperature), do="1 leaves the scores as they are."

@@ -16,9 +16,17 @@ class Prototypical(Comparison):
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
-        normalisation: "running" by default: averages over meta-training, as most code of this method does.
+        normalisation: "running" by default: averages over meta-training, as in most implementations.
 
     Source: Snell, Swersky & Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017, eq. 1-2.
+
+    Examples:
+        >>> learner = qs.Prototypical(qs.models.mlp(4, 8))
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5, queries=10)
+        >>> run = qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False)
+        >>> task = tasks.test.sample(1)[0]
+        >>> learner.adapt(task.support).predict_proba(task.query.x).shape
+        torch.Size([30, 3])
     """
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> dict[str, Tensor]:

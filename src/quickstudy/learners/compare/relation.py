@@ -24,12 +24,12 @@ class RelationNetwork(Comparison):
         r_k    =  sigmoid( u_k ),      u_k  =  g_phi( [m_k, f_phi(x)] )              (2)
         loss   =  mean over queries and classes of ( r_k - 1[y = k] )^2              (3)
 
-    [ , ] lays two feature maps one upon the other along their channels. The paper's loss (3) is the learner's own criterion
-    (the paper sums, which is another outer rate).
+    [ , ] concatenates two feature maps along the channels. The paper's loss (3) is the learner's own criterion (the paper sums,
+    which amounts to another outer learning rate).
 
-    Logits are u, not r. The paper's scores are as many independent yes-or-no answers; given that exactly one class is the right
-    one, p(y = k) is proportional to  r_k prod_{j != k} (1 - r_j), thus to  r_k / (1 - r_k) = exp(u_k):  `predict_proba` is that
-    softmax, and `scores` gives r.
+    Logits are u, not r. The paper's scores are independent yes-or-no answers, one for each class; given that exactly one class
+    is right, p(y = k) is proportional to  r_k prod_{j != k} (1 - r_j), thus to  r_k / (1 - r_k) = exp(u_k):  `predict_proba` is
+    that softmax, and `scores` gives r.
 
     Args:
         embed: f, (examples, *feature) -> (examples, channels, height, width), such as `conv4(pooled=2, maps=True)`;
@@ -40,11 +40,19 @@ class RelationNetwork(Comparison):
         normalisation: "running" by default. "support" takes g's statistics from the support's own pairs.
 
     Raises:
-        ArgumentError: no `relation`, for an embed that is no Conv4 of maps.
-        ShapeError: a `relation` that gives more than one score for a pair.
+        ArgumentError: no `relation`, for an `embed` that is not a Conv4 with maps.
+        ShapeError: a `relation` that gives more than one score per pair.
 
     Source: Sung, Yang, Zhang, Xiang, Torr & Hospedales, "Learning to Compare: Relation Network for Few-Shot Learning",
     CVPR 2018, eq. 1-2 and section 3.2.
+
+    Examples:
+        >>> from quickstudy.learners.compare.relation import scores
+        >>> learner = qs.RelationNetwork(qs.models.mlp(4, 8), relation=qs.models.mlp(2 * 8, 1))
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> r = scores(learner(task.support, task.query.x))
+        >>> r.shape, bool(((r > 0) & (r < 1)).all())
+        (torch.Size([30, 3]), True)
     """
 
     def __init__(self, embed: nn.Module, relation: nn.Module | None = None, *, normalisation: Normalisation = "running"):

@@ -1,4 +1,4 @@
-"""Zero-shot classification: prototypes from descriptions of the classes, without an example of any."""
+"""Zero-shot classification: prototypes from descriptions of the classes, without any examples."""
 
 from __future__ import annotations
 
@@ -17,25 +17,31 @@ from quickstudy.learners.outcome import Values
 
 
 class ZeroShot(Learner):
-    """Classify a query by the nearest of its classes' descriptions, in a space that is learned for both.
+    """Classify a query by the nearest class description, in a space learned for both.
 
         c_k  =  g_phi(v_k) / || g_phi(v_k) ||                                        (1)
         p(y = k | x)  =  softmax_k( - || f_phi(x) - c_k ||^2 )                       (2)
 
     The support is `Examples(v, y)`: one description v_k (attributes, an embedded text, ...) for each class, and no x (K = 0).
-    Several of one class are averaged after (1). Queries are x. In an `Episode`, whose two parts are then not of one kind, v
-    stands in a mapping of one entry, {"description": v}: see `quickstudy.tasks.distribution.described`.
+    Several descriptions of one class are averaged after (1). Queries are x. Support and query of an `Episode` then differ in
+    kind, and v is wrapped in a mapping of one entry, {"description": v}: see `quickstudy.tasks.distribution.described`.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
         describe: g, (classes, *description) -> (classes, features).
-        unit_length: whether (1) divides by the length: the two come from different domains, and their lengths do not compare.
+        unit_length: whether (1) divides by the length: v and x come from different domains, and their lengths are not comparable.
         normalisation: "running" by default; "support" is refused, as there is no x in the support to take statistics of.
 
     Raises:
         UnsupportedError: normalisation="support".
 
     Source: Snell, Swersky & Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017, sections 2.7 and 3.3.
+
+    Examples:
+        >>> learner = qs.ZeroShot(embed=qs.models.mlp(4, 8), describe=qs.models.mlp(6, 8))
+        >>> descriptions = qs.Examples(torch.randn(3, 6), torch.arange(3))  # one for each class
+        >>> learner.adapt(descriptions)(torch.randn(10, 4)).shape
+        torch.Size([10, 3])
     """
 
     query_like_support = False

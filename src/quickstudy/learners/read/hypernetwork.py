@@ -16,33 +16,38 @@ from quickstudy.models.mlp import MLP
 
 
 class Hypernetwork(Comparison):
-    """Classify by a network whose weights another network has written from the embeddings of the classes.
+    """Classify with a network whose weights a second network writes from the embeddings of the classes.
 
         e_k       =  1/|S_k| sum_{(x, y) in S_k} f_phi(x),            e  =  1/ways sum_k e_k            (1)
         A         =  g_phi(e),                                        hidden layer:  h(x) = relu( A f_phi(x) + a )  (2)
         w_k, b_k  =  g'_phi( [e_k, e] ),                              k = 1 .. ways                     (3)
         p(y = k | x)  =  softmax_k( w_k' [h(x), f_phi(x)] + b_k )                                       (4)
 
-    From data to network in one forward pass: no step is taken and nothing is solved for. A has rank `rank`, A = P diag(g(e)) R,
-    for a full matrix would need a g of features x hidden outputs. w_k is written for its class from what it is and from what
-    all classes of the task have in common, by one g' for all: a relabelling permutes the answer, and any number of classes is
-    served.
+    Data become a network in one forward pass, without inner steps or a solver. A has rank `rank`, A = P diag(g(e)) R, since a
+    full matrix would need a g of features x hidden outputs. One g' writes every w_k, from the embedding of its class and the
+    mean over all classes: relabelling permutes the answer, and any number of classes works.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
-        features: how many numbers f(x) has.
-        hidden: of the written layer (2); 0: none, and the written classifier is linear.
-        rank: of A.
-        width: of the hidden layer of g and of g'.
+        features: number of features of f(x).
+        hidden: units of the written layer (2); 0: no such layer, the written classifier is linear.
+        rank: rank of A.
+        width: units of the hidden layer of g and of g'.
         normalisation: "running" by default.
-        generator: of the first weights of all but f; None: one of seed 0.
+        generator: draws the initial weights of all but f; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1 (hidden: below 0).
-        ShapeError: f(x) is no (examples, features).
+        ShapeError: f(x) is not (examples, features).
 
     Source: Ha, Dai & Le, "HyperNetworks", ICLR 2017 (the idea); Qiao, Liu, Shen & Yuille, "Few-Shot Image Recognition by
     Predicting Parameters from Activations", CVPR 2018, eq. 2-3: (3) and (4) with hidden=0 and without e.
+
+    Examples:
+        >>> learner = qs.Hypernetwork(qs.models.mlp(4, 8), features=8, hidden=16)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4).test.sample(1)[0]
+        >>> learner.adapt(task.support).state.values["w"].shape  # (ways, hidden + features)
+        torch.Size([3, 24])
     """
 
     def __init__(

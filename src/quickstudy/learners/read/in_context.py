@@ -16,7 +16,7 @@ from quickstudy.learners.read.parts import check_features, check_max_ways, check
 
 
 class InContext(Comparison):
-    """A transformer that reads support and queries in one pass: its weights are phi, and nothing adapts but its activations.
+    """A transformer that reads support and queries in one pass: its weights are phi, and only its activations adapt.
 
         s_i   =  f(x_i) A + a + E_{y_i},              q  =  f(x) A + a                                         (1)
         S_0   =  the rows s_1 .. s_n,                 q_0 = q
@@ -25,31 +25,38 @@ class InContext(Comparison):
         heads(h, S) =  concat_j[ softmax(h Q_j (S K_j)' / sqrt d) S V_j ] U                                    (4)
         p(y = k | x)  =  softmax_{k < ways}( norm(q_depth) W + w )_k                                           (5)
 
-    A support token is its value plus its label; a query has no label, and is no key: it attends to the support only, so that no
-    query sees another. There are no positions, so that the order of the support does not matter. The state is what queries look
-    at, K and V of every layer, and the columns of W for the classes at hand: learning costs n^2, a query n.
+    A support token is its value plus its label. A query has no label and is never a key: it attends to the support only, so no
+    query sees another. There are no positions, so the order of the support does not matter. The state is what queries attend
+    to, K and V of every layer, and the columns of W for the task's classes: learning costs n^2, a query n.
 
-    Classes are told apart by E and W, which are free parameters: only tasks whose classes are numbered at random, as every
-    sampler here numbers them, teach that the numbers mean nothing. So a relabelling permutes the answer after much training,
-    roughly, and not by construction (`label_equivariant` is False).
+    E and W, which are free parameters, distinguish the classes: only tasks with randomly numbered classes, as every sampler here
+    draws them, teach that the numbers mean nothing. So relabelling permutes the answer only roughly, after much training, and
+    not by construction (`label_equivariant` is False).
 
     Args:
         embed: f, (examples, *feature) -> (examples, features), for images; None: the raw values, flattened.
-        features: how many numbers f(x) has.
-        max_ways: the most classes of a task; W and E have that many entries.
+        features: number of features of f(x).
+        max_ways: the largest number of classes in a task; W and E have that many entries.
 
     Other Args:
-        width, depth, heads: of the transformer; d = width / heads.
+        width, depth, heads: sizes of the transformer; d = width / heads.
         normalisation: of f, "running" by default as for the learners that compare; the transformer has no batch norm.
-        generator: of the initial weights of the transformer; None: one of seed 0.
+        generator: draws the initial weights of the transformer; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1; a width that the heads do not divide.
         LabelError: more classes than max_ways.
-        ShapeError: f(x) is no (examples, features).
+        ShapeError: f(x) is not (examples, features).
 
     Source: Müller, Hollmann, Pineda Arango, Grabocka & Hutter, "Transformers Can Do Bayesian Inference", ICLR 2022: (1), (2) and
-    the mask; Vaswani et al., 2017: (4); Xiong et al., 2020: the norms stand before, and not after, attention and perceptron.
+    the mask; Vaswani et al., 2017: (4); Xiong et al., 2020: the norms come before, not after, attention and perceptron.
+
+    Examples:
+        >>> learner = qs.InContext(features=4, max_ways=5, width=16, depth=2)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor.state.values["keys"].shape, predictor(task.query.x).shape
+        (torch.Size([2, 4, 3, 4]), torch.Size([30, 3]))
     """
 
     label_equivariant = False
@@ -84,7 +91,7 @@ class InContext(Comparison):
         self.W, self.w = weight(width, max_ways, generator), zeros(max_ways)
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> dict[str, Tensor]:
-        """Keys and values (depth, heads, support, d); weights (width, ways) and bias (ways,) of the classes at hand."""
+        """Keys and values (depth, heads, support, d); weights (width, ways) and bias (ways,) of the task's classes."""
         check_max_ways(ways, self.max_ways)
         s = self._tokens(z) + one_hot(y, self.max_ways, z) @ self.E  # (1)
         keys, values = [], []
@@ -113,7 +120,7 @@ class InContext(Comparison):
 
 
 class Block(nn.Module):
-    """One layer: attention to the support and a perceptron, each added to what it reads. See `InContext`, (3) and (4)."""
+    """One layer: attention to the support and a perceptron, each added to its input. See `InContext`, (3) and (4)."""
 
     def __init__(self, width: int, heads: int, residual: float, generator: torch.Generator):
         super().__init__()
@@ -130,7 +137,7 @@ class Block(nn.Module):
         return self._split(S @ self.K), self._split(S @ self.V)
 
     def forward(self, h: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """h (tokens, width), each of its rows by itself, after a look at the support."""
+        """h (tokens, width), each row updated by itself from the support's keys and values."""
         seen = attention(self._split(self.norm_attention(h) @ self.Q), keys, values)  # (4)
         h = h + seen.transpose(0, 1).reshape(h.shape) @ self.U
         return h + F.gelu(self.norm_perceptron(h) @ self.B + self.b) @ self.C + self.c  # (3)
@@ -163,5 +170,5 @@ def weight(inputs: int, outputs: int, generator: torch.Generator, scale: float =
 
 
 def zeros(*shape: int) -> nn.Parameter:
-    """A parameter that begins at 0."""
+    """A parameter of zeros."""
     return nn.Parameter(torch.zeros(*shape))

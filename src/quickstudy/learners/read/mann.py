@@ -1,4 +1,4 @@
-"""MANN: a network with an external memory, to which each label comes one step late."""
+"""MANN: a network with an external memory that receives each label one step late."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from quickstudy.learners.read.in_context import weight, zeros
 from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator, seeded
 from quickstudy.models.lstm_cell import LSTMCell
 
-NEVER_USED = 1e-3  # initial usage, by place: slots that were never used are taken in their order, not as rounding decides
-EPSILON = 1e-2  # of squared lengths in cos: a slot far shorter than 0.1, which holds traces of soft writes alone, is empty
+NEVER_USED = 1e-3  # initial usage, rising with the slot: unused slots are taken in order, whatever the rounding
+EPSILON = 1e-2  # added to squared lengths in cos: a slot far shorter than 0.1 holds only traces of soft writes: empty
 
 
 class MANN(Comparison):
-    """Read a sequence into an external memory that is written where it was used least, and classify from what is read there.
+    """Read a sequence into an external memory, writing to its least-used slots, and classify from what is read back.
 
-    At step t comes x_t with the label of the step before, for heads j = 1 .. J:
+    Step t receives x_t with the label of the step before, for heads j = 1 .. J:
 
         h_t, c_t  =  controller( [ f_phi(x_t), onehot(y_{t-1}), r_{t-1} ], h_{t-1}, c_{t-1} ),     y_0 = 0       (1)
         k_j       =  tanh( h_t K_j + b_j ),          g_j  =  sigmoid( h_t G_j + c_j )                           (2)
@@ -37,39 +37,47 @@ class MANN(Comparison):
         u_t       =  decay u_{t-1}  +  sum_j ( v_{j,t} + w_j )                                                 (7)
         p(y_t | x_1..t, y_1..t-1)  =  softmax( [h_t, r_t] W + w )                                              (8)
 
-    (4) writes over what was read last, where the label of the step before belongs, or into a slot that is emptied first.
+    (4) writes to the slots read last, where the label of the step before belongs, or to a slot that is emptied first.
 
-    The support is steps 1 .. n, and a query a step n + 1 by itself, which brings y_n and leaves no trace: no query sees another.
-    The loss follows the paper: the queries go on in the same memory, step after step, each label late, and every step of the
-    sequence, of the support too, is scored. `sequence=False` trains as it is tested: every query is a step n + 1.
+    The support is steps 1 .. n. Each query is a step n + 1 by itself, which brings y_n and leaves no trace: none sees another.
+    The loss follows the paper: the queries continue in the same memory, step after step, each label late, and every step of the
+    sequence is scored, also those of the support. `sequence=False` trains as it tests: every query is a step n + 1.
 
-    Classes are numbers that it was trained on (`label_equivariant` is False), and the support is a sequence (`order_invariant`
-    is False): only tasks numbered and ordered at random teach that neither means anything.
+    It is trained on numbered classes (`label_equivariant` is False) and reads the support as a sequence (`order_invariant` is
+    False): only tasks numbered and ordered at random teach that neither means anything.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features). The paper reads raw pixels: `nn.Flatten()`.
-        features: how many numbers f(x) has.
-        max_ways: the most classes of a task.
-        slots, width: of the memory M.
-        hidden: of the controller.
+        features: number of features of f(x).
+        max_ways: the largest number of classes in a task.
+        slots, width: shape of the memory M.
+        hidden: units of the controller.
         heads: J.
 
     Other Args:
         recurrent: whether the controller is an LSTM; else  h_t = tanh( [..] A + a ).
-        decay: of usage.
-        sharpness: beta as it begins, above 0; it is learned. Differs from the paper, whose softmax of cosines is beta = 1: no
+        decay: decay of the usage (7).
+        sharpness: initial beta, above 0; it is learned. Differs from the paper, whose softmax of cosines is beta = 1: no
             slot then gets more than e^2 times the weight of another of `slots`.
-        sequence: which loss.
+        sequence: whether the loss scores the whole sequence, or the queries alone.
         normalisation: of f, "running" by default.
-        generator: of the first weights of all but f; None: one of seed 0.
+        generator: draws the initial weights of all but f; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1; more heads than slots; a decay outside [0, 1]; a sharpness that is not above 0.
-        LabelError: more classes than max_ways. ShapeError: f(x) is no (examples, features).
+        LabelError: more classes than max_ways.
+        ShapeError: f(x) is not (examples, features).
 
     Source: Santoro, Bartunov, Botvinick, Wierstra & Lillicrap, "Meta-Learning with Memory-Augmented Neural Networks", ICML 2016,
-    section 3 and eq. 2-8 (sizes and decay are its section 4's). With several heads the paper says not who writes where: here
-    head j takes the j-th least used slot.
+    section 3 and eq. 2-8 (sizes and decay are its section 4's). The paper does not say where each of several heads
+    writes: here head j takes the j-th least used slot.
+
+    Examples:
+        >>> learner = qs.MANN(torch.nn.Flatten(), features=4, slots=16, width=8, hidden=32)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor.state.values["memory"].shape, predictor(task.query.x).shape
+        (torch.Size([1, 16, 8]), torch.Size([30, 3]))
     """
 
     label_equivariant = False
@@ -113,7 +121,7 @@ class MANN(Comparison):
         self.W, self.w = weight(hidden + heads * width, max_ways, generator), zeros(max_ways)
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
-        """After n steps: memory, usage, what was read, h and c, the label still to come, and the head of the classes at hand."""
+        """After n steps: memory, usage, what was read, h and c, the label still to come, and the head of the task's classes."""
         state, _ = self._steps(z, y, ways)
         return {**state, "weight": self.W[:, :ways], "bias": self.w[:ways]}
 
@@ -134,7 +142,7 @@ class MANN(Comparison):
         return criterion(self.logits(torch.cat([support_z, query_z]), y, ways), y), {}
 
     def logits(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
-        """Of every step of a sequence of embedded examples z (steps, features) whose labels y come late: (steps, ways)."""
+        """Logits (steps, ways) of a sequence of embedded examples z (steps, features), their labels y one step late."""
         _, outputs = self._steps(z, y, ways)
         return (outputs @ self.W + self.w)[:, :ways]  # (8)
 
@@ -143,12 +151,12 @@ class MANN(Comparison):
         state, outputs = self._empty(check_features(z, self.features)), []
         for one, label in zip(z, one_hot(y, self.max_ways, z), strict=True):
             state, o = self._step(state, one[None])
-            state = {**state, "label": label[None]}  # which the next step brings
+            state = {**state, "label": label[None]}  # for the next step
             outputs.append(o[0])
         return state, torch.stack(outputs)
 
     def _empty(self, like: Tensor) -> Values:
-        """The state before the first step; its leading axis is of size 1, for `_step` serves many queries at once."""
+        """The state before the first step; its leading axis is of size 1, since `_step` takes many queries at once."""
         state = {
             "memory": like.new_zeros(1, self.slots, self.width),
             "read": like.new_zeros(1, self.heads, self.slots),  # v
@@ -182,7 +190,7 @@ class MANN(Comparison):
         return one_hot(usage.argsort(dim=1, stable=True)[:, : self.heads], self.slots, usage)
 
 
-HEAD = ("weight", "bias")  # of the state, what belongs to the answer and not to the memory
+HEAD = ("weight", "bias")  # entries of the state that belong to the output head, not to the memory
 
 
 class FeedForward(nn.Module):
@@ -193,10 +201,10 @@ class FeedForward(nn.Module):
         self.layer = nn.Linear(inputs, hidden)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """X (n, inputs), and h and c as an LSTM's -> the next h, and c."""
+        """X (n, inputs), h and c as for an LSTM -> the next h, and c."""
         return torch.tanh(self.layer(x)), c
 
 
 def unit(a: Tensor) -> Tensor:
-    """A (..., features) over its length, sqrt(a'a + EPSILON)."""
+    """a / sqrt(a'a + EPSILON), for a (..., features)."""
     return a * ((a * a).sum(-1, keepdim=True) + EPSILON).rsqrt()

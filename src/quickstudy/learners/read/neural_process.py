@@ -24,7 +24,7 @@ from quickstudy.models.mlp import MLP
 
 
 class NeuralProcess(Learner):
-    """Regress by a summary of the support, and say how sure the answer is.
+    """Regress from a summary of the support, with a standard deviation for each answer.
 
         r_i     =  h_phi( [x_i, y_i] ),        i = 1 .. n                                     (1)
         r(x)    =  1/n sum_i r_i                                    conditional: `MeanPooling`  (2)
@@ -33,30 +33,39 @@ class NeuralProcess(Learner):
         p(y | x, S)  =  N( m, sigma^2 ),       sigma = least_std + (1 - least_std) softplus(s)  (5)
         loss    =  - mean over queries and targets of  log p(y | x, S)                        (6)
 
-    `predict` gives m. The whole of (5) is `learner.distribution(state, x)`, thus of a predictor
+    `predict` gives m. `learner.distribution(values, x)` gives all of (5); with a predictor:
 
-        answer = predictor.learner.distribution(predictor.state, x);    answer.mean, answer.stddev
+        answer = predictor.learner.distribution(predictor.state.values, x);    answer.mean, answer.stddev
 
-    A criterion that is handed in replaces (6) and sees m alone. Queries are answered one by one, given S: (6) is the exact
+    A criterion passed to `meta_train` or `loss` replaces (6) and sees m alone. Queries are independent given S: (6) is the exact
     likelihood of each, and no latent variable ties them together.
 
     Args:
-        inputs: features of x, (examples, *feature) flattened.
-        targets: features of y (examples, targets).
+        inputs: number of features of x, (examples, *feature) flattened.
+        targets: number of columns of y (examples, targets).
         pooling: None for (2), `MeanPooling()`; or `CrossAttention(inputs, width)` for (3).
 
     Other Args:
         width: of r and of every hidden layer: h and g have three.
         least_std: the smallest sigma. Differs from the papers' code, where it is 0.1: tasks may be less noisy than that.
-        generator: of the first weights; None: one of seed 0.
+        generator: draws the initial weights; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1; least_std outside (0, 1); a pooling of another width.
-        LabelError: class labels; ShapeError: other features of x or y.
+        LabelError: class labels.
+        ShapeError: x or y with another number of features.
 
     Source: Garnelo et al., "Conditional Neural Processes", ICML 2018, eq. 2-4 and 5; (3): Kim et al., "Attentive Neural
     Processes", ICLR 2019, section 3, its deterministic path alone: without the latent one the likelihood is exact and there is
     no lower bound. Both papers score the support's own points too; here the queries are scored.
+
+    Examples:
+        >>> learner = qs.NeuralProcess(inputs=1, targets=1, width=16)
+        >>> task = qs.tasks.Sinusoid(shots=5).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> answer = learner.distribution(predictor.state.values, task.query.x)
+        >>> torch.equal(answer.mean, predictor(task.query.x)), bool((answer.stddev > 0).all())
+        (True, True)
     """
 
     def __init__(
@@ -145,7 +154,14 @@ class NeuralProcess(Learner):
 
 
 class MeanPooling(nn.Module):
-    """The same summary everywhere: r(x) = 1/n sum_i r_i. The state is `r` (width,)."""
+    """The same summary for every x: r(x) = 1/n sum_i r_i. The state is `r` (width,).
+
+    Examples:
+        >>> from quickstudy.learners.read import MeanPooling
+        >>> learner = qs.NeuralProcess(pooling=MeanPooling(), width=16)  # the default pooling
+        >>> learner.adapt(qs.Examples(torch.randn(5, 1), torch.randn(5, 1))).state
+        State(values={'r': (16,)}, statistics of [])
+    """
 
     def read(self, x: Tensor, r: Tensor) -> Values:
         """From x (n, inputs) and r (n, width)."""
@@ -157,22 +173,28 @@ class MeanPooling(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """What the support says near x: multi-head attention from x to the support's points.
+    """A summary for each x: multi-head attention from x to the support's points.
 
         heads(x; x_1..n, r_1..n)  =  concat_j[ softmax_i( q(x) Q_j (q(x_i) K_j)' / sqrt d )  r_i V_j ] U          (1)
 
-    q is a perceptron of two hidden layers that keys and queries share. Where all scores are equal and V U = I, this is the mean.
+    q is a perceptron of two hidden layers that keys and queries share. If all scores are equal and V U = I, this is the mean.
 
     Args:
-        inputs: features of x.
-        width: of r, a multiple of `heads`; d = width / heads.
-        heads: j = 1 .. heads.
-        generator: of the first weights; None: one of seed 0.
+        inputs: number of features of x.
+        width: size of r, a multiple of `heads`; d = width / heads.
+        heads: number of heads, j = 1 .. heads.
+        generator: draws the initial weights; None: one of seed 1.
 
     Raises:
         ArgumentError: a size below 1; a width that the heads do not divide.
 
     Source: Kim et al. 2019, section 3 and appendix A ("multihead attention").
+
+    Examples:
+        >>> from quickstudy.learners.read import CrossAttention
+        >>> learner = qs.NeuralProcess(pooling=CrossAttention(inputs=1, width=16, heads=4), width=16)
+        >>> learner.adapt(qs.Examples(torch.randn(5, 1), torch.randn(5, 1))).state
+        State(values={'keys': (4, 5, 4), 'values': (4, 5, 4)}, statistics of [])
     """
 
     def __init__(self, inputs: int = 1, width: int = 128, heads: int = 8, generator: torch.Generator | None = None):
@@ -200,27 +222,35 @@ class CrossAttention(nn.Module):
 
 
 class NeuralProcessClassifier(Comparison):
-    """Classify by a summary of each class: the conditional neural process for labels.
+    """Classify from a summary of each class: the conditional neural process for labels.
 
         r_k          =  1/|S_k| sum_{(x, y) in S_k} h_phi( f_phi(x) ),        r  =  1/ways sum_k r_k       (1)
         p(y = k | x) =  softmax_k  g_phi( [ f_phi(x), r_k, r ] )                                           (2)
 
-    Differs from the paper, whose g reads the r_k of all classes one after another, as many as it was built for, and must learn
-    that their order means nothing: here g scores each class beside what all have in common, so that a relabelling permutes the
-    answer and any number of classes is served.
+    Differs from the paper, where g reads the r_k of all classes in order, for a fixed number of classes, and must learn that the
+    order means nothing: here g scores each class from its own r_k and the mean r, so relabelling permutes the answer and any
+    number of classes works.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
-        features: how many numbers f(x) has.
-        width: of r_k and of the hidden layers: h has one, g two.
+        features: number of features of f(x).
+        width: size of r_k and of the hidden layers: h has one, g two.
         normalisation: "running" by default.
-        generator: of the first weights of h and g; None: one of seed 0.
+        generator: draws the initial weights of h and g; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1.
-        ShapeError: f(x) is no (examples, features).
+        ShapeError: f(x) is not (examples, features).
 
     Source: Garnelo et al., "Conditional Neural Processes", ICML 2018, section 4.3.
+
+    Examples:
+        >>> learner = qs.NeuralProcessClassifier(qs.models.mlp(4, 8), features=8, width=16)
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4).test
+        >>> learner.adapt(tasks.sample(1)[0].support).state
+        State(values={'r': (3, 16)}, statistics of [])
+        >>> learner.adapt(tasks.with_(ways=4).sample(1)[0].support).state  # any number of classes
+        State(values={'r': (4, 16)}, statistics of [])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the pages of this folder share: first weights from a generator, and the checks of what a memory can read."""
+"""What the learners of this folder share: initial weights from a generator, and checks of sizes, shapes and classes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def seeded(build: Callable[[], Module], generator: torch.Generator) -> Module:
-    """`build()`, the random numbers of its first weights drawn from `generator`; torch's global state is left as it was."""
+    """`build()`, its initial weights drawn from `generator`; torch's global state is unchanged."""
     with randomness.seeded(int(torch.randint(2**31, (), generator=generator))):
         return build()
 
 
 def own_generator(learner: Learner, generator: torch.Generator | None) -> torch.Generator:
-    """The generator, or one of seed 0. It is no argument that is saved: the weights are."""
+    """The generator, or one of seed 0. It is not saved with the arguments, since the weights are saved."""
     learner.arguments = {name: value for name, value in learner.arguments.items() if name != "generator"}
     return generator or torch.Generator().manual_seed(0)
 
@@ -35,7 +35,7 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_features(z: Tensor, features: int) -> Tensor:
-    """z itself, or ShapeError where it is no (examples, features)."""
+    """z itself, or ShapeError if it is not (examples, features)."""
     if z.ndim != 2 or z.shape[1] != features:
         raise ShapeError(
             "features",
@@ -47,7 +47,7 @@ def check_features(z: Tensor, features: int) -> Tensor:
 
 
 def check_max_ways(ways: int, max_ways: int) -> None:
-    """Raise LabelError for a task of more classes than the learner has numbers for."""
+    """Raise LabelError for a task with more than `max_ways` classes."""
     if ways > max_ways:
         raise LabelError(
             "support.y",

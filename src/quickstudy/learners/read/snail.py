@@ -1,4 +1,4 @@
-"""SNAIL: a sequence of examples, read by temporal convolutions and causal attention."""
+"""SNAIL: temporal convolutions and causal attention read a sequence of examples."""
 
 from __future__ import annotations
 
@@ -21,38 +21,47 @@ from quickstudy.learners.read.parts import check_features, check_max_ways, check
 
 
 class SNAIL(Comparison):
-    """Answer the last place of a sequence whose earlier places are the support.
+    """Predict the label of the last position of a sequence; the earlier positions are the support.
 
         s_t          =  [ f_phi(x_t), onehot(y_t) ],   t = 1 .. n,            s_{n+1}  =  [ f_phi(x), 0 ]        (1)
         s            <- [ s, block_l(s) ],             l = 1, 2, ...                                            (2)
         p(y = k | x) =  softmax_{k < ways}( W' s_{n+1} + w )_k                                                  (3)
 
-    Blocks are `Attention`, and `Convolution`s of dilation 1, 2, 4, ... up to the length of the sequence, in turn: attention,
-    convolutions, attention, convolutions, ..., attention. At t each looks at places up to t alone. So the support's places do
-    not change with the query: they are computed once, n x channels, and are the state, in which block l reads the first
-    channels; a query is one more place by itself, and sees no other query.
+    Blocks alternate between `Attention` and `Convolution`s of dilation 1, 2, 4, ... up to the length of the sequence: attention,
+    convolutions, attention, convolutions, ..., attention. At t each sees positions up to t only. So the support's positions do
+    not depend on the query: they are computed once, n x channels, and are the state, of which block l reads the first channels.
+    A query is one more position by itself, and sees no other query.
 
-    Classes are numbers that it was trained on (`label_equivariant` is False), and the support is a sequence (`order_invariant`
-    is False): only tasks whose classes are numbered and whose supports are ordered at random teach that neither means anything.
+    It is trained on numbered classes (`label_equivariant` is False) and reads the support as a sequence (`order_invariant` is
+    False): only tasks numbered and ordered at random teach that neither means anything.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
-        features: how many numbers f(x) has.
-        max_ways: the most classes of a task.
+        features: number of features of f(x).
+        max_ways: the largest number of classes in a task.
         length: n + 1 for the longest support that the convolutions should span; attention spans any.
 
     Other Args:
         filters: channels that each convolution adds.
         attention: (keys, values) of each attention block, at least one.
         normalisation: of f, "running" by default.
-        generator: of the first weights of all but f; None: one of seed 0.
+        generator: draws the initial weights of all but f; None: one of seed 0.
 
     Raises:
         ArgumentError: a size below 1; no attention block.
-        LabelError: more classes than max_ways. ShapeError: f(x) is no (examples, features).
+        LabelError: more classes than max_ways.
+        ShapeError: f(x) is not (examples, features).
 
     Source: Mishra, Rohaninejad, Chen & Abbeel, "A Simple Neural Attentive Meta-Learner", ICLR 2018, section 3 and figure 2;
     appendix A for Omniglot: 128 filters, attention ((64, 32), (256, 128), (512, 256)), which is the default here.
+
+    Examples:
+        >>> learner = qs.SNAIL(torch.nn.Flatten(), features=4, length=16, filters=8, attention=((8, 4), (8, 4)))
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5, queries=10).test.sample(1)[0]
+        >>> learner.adapt(task.support)(task.query.x).shape
+        torch.Size([30, 3])
+        >>> learner.order_invariant  # it reads the support as a sequence
+        False
     """
 
     label_equivariant = False
@@ -82,7 +91,7 @@ class SNAIL(Comparison):
         channels = features + max_ways
         for place, (keys, values) in enumerate(attention):
             if place:
-                # Dilations from 1 on, so that every place in reach is seen; the paper's pseudocode begins at 2.
+                # Dilations from 1 on, so that every position in reach is seen; the paper's pseudocode begins at 2.
                 for power in range(max(math.ceil(math.log2(length)), 1)):
                     blocks.append(Convolution(channels, filters, 2**power, generator))
                     channels += filters
@@ -92,7 +101,7 @@ class SNAIL(Comparison):
         self.W, self.w = weight(channels, max_ways, generator), zeros(max_ways)
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
-        """The places of the support (n, channels); weights (channels, ways) and bias (ways,) of the classes at hand."""
+        """The support's positions (n, channels); weights (channels, ways) and bias (ways,) of the task's classes."""
         check_max_ways(ways, self.max_ways)
         s = torch.cat([check_features(z, self.features), one_hot(y, self.max_ways, z)], 1)  # (1)
         for block in self.blocks:
@@ -109,23 +118,23 @@ class SNAIL(Comparison):
 
 
 class Block(nn.Module, ABC):
-    """The interface of a block: causal, and computed for a whole sequence or for a last place after it."""
+    """The interface of a block: causal, and computed for a whole sequence or for one position after it."""
 
     @abstractmethod
     def forward(self, s: Tensor) -> Tensor:
-        """What it adds at every place of s (length, channels)."""
+        """The channels that it adds at every position of s (length, channels)."""
 
     @abstractmethod
     def last(self, q: Tensor, s: Tensor) -> Tensor:
-        """What it adds at place length + 1 of s (length, channels), for each q (queries, channels) that could stand there."""
+        """The channels that it adds at position length + 1 of s (length, channels), for each candidate q (queries, channels)."""
 
 
 class Convolution(Block):
-    """A gated causal convolution over two places, `dilation` apart.
+    """A gated causal convolution over two positions, `dilation` apart.
 
         c_t  =  tanh( s_{t-R} A_f + s_t B_f + b_f )  sigmoid( s_{t-R} A_g + s_t B_g + b_g ),        s_t = 0 for t < 1
 
-    Source: Mishra et al. 2018, section 3.1, "DenseBlock" (whose input the caller puts beside its output).
+    Source: Mishra et al. 2018, section 3.1, "DenseBlock" (the caller concatenates input and output).
     """
 
     def __init__(self, channels: int, filters: int, dilation: int, generator: torch.Generator):
@@ -140,7 +149,7 @@ class Convolution(Block):
 
     def last(self, q: Tensor, s: Tensor) -> Tensor:
         """(queries, channels), after s (length, channels) -> (queries, filters)."""
-        return self._gated(F.pad(s, (0, 0, self.dilation, 0))[len(s)], q)  # the place R before the next one
+        return self._gated(F.pad(s, (0, 0, self.dilation, 0))[len(s)], q)  # the position R before the next one
 
     def _gated(self, before: Tensor, now: Tensor) -> Tensor:
         c, g = (before @ self.A + now @ self.B + self.b).chunk(2, -1)
@@ -152,8 +161,8 @@ class Attention(Block):
 
         a_t  =  sum_{u <= t}  softmax_{u <= t}( (s_t Q + q) (s_u K)' / sqrt keys )  (s_u V + v)
 
-    A bias of the keys would add the same to every score, and is left out. K begins equal to Q, so that the block begins by
-    attending to places like its own; the paper does not say how it begins.
+    A bias of the keys would add the same to every score, and is left out. K starts equal to Q, so that each position first
+    attends to similar ones; the paper does not give the initialisation.
 
     Source: Mishra et al. 2018, section 3.1, "AttentionBlock".
     """
@@ -178,7 +187,7 @@ class Attention(Block):
         _, keys, values = self._read(s)
         scores = torch.cat([query @ keys.T, (query * own_key).sum(1, keepdim=True)], 1) * query.shape[1] ** -0.5
         a = scores.softmax(1)
-        return a[:, :-1] @ values + a[:, -1:] * own_value  # itself among those that it sees, and no other query
+        return a[:, :-1] @ values + a[:, -1:] * own_value  # a query sees itself and the support, no other query
 
     def _read(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return s @ self.Q + self.q, s @ self.K, s @ self.V + self.v

@@ -16,22 +16,22 @@ from quickstudy.learners.solve.newton import newton_logistic
 
 
 class Logistic(Comparison):
-    """Separate each class from the others by logistic regression in a learned space, and answer with those regressions.
+    """Separate each class from the others by logistic regression in a learned space, and predict with those regressions.
 
         Z    =  f_phi(x_1), ..., f_phi(x_n)  as rows,     y_k  =  1 for the examples of class k, else 0              (1)
         w_k  =  T Newton steps from 0 on   - sum_i log p(y_ik | w_k' z_i)  +  lambda/2 ||w_k||^2                     (2)
         p(y = k | x)  =  softmax_k( alpha w_k' f_phi(x) )                                                            (3)
 
-    One against the rest, as the paper has it; the derivative passes through the T steps, each a weighted ridge regression
+    One against the rest, as in the paper; the gradient flows through the T steps, each a weighted ridge regression
     (`newton_logistic`). phi is f, lambda = exp(log_penalty) > 0 and alpha (`scale`).
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
-        penalty: lambda as it begins, above 0.
-        newton_steps: T.
+        penalty: initial lambda, above 0.
+        newton_steps: T, 1 or more.
 
     Other Args:
-        scale: alpha as it begins.
+        scale: initial alpha.
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
@@ -39,6 +39,12 @@ class Logistic(Comparison):
 
     Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019, section
     3.3 (LR-D2). Differs from it: alpha, since n separate regressions, each shrunk by lambda, are no logits of one softmax.
+
+    Examples:
+        >>> from quickstudy.learners.solve import Logistic
+        >>> learner = Logistic(torch.nn.Identity(), newton_steps=5)
+        >>> learner.adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(torch.eye(3))
+        tensor([0, 1, 2])
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class Logistic(Comparison):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
-        """Weights (features, ways), alpha in them."""
+        """Weights (features, ways), which include alpha."""
         target = one_hot(y, ways, z)  # (1)
         return {"weights": self.scale * newton_logistic(z, target, self.log_penalty.exp(), self.newton_steps)}  # (2)
 

@@ -1,7 +1,7 @@
 """Logistic regression by Newton's method, as pure functions of tensors that run under vmap.
 
-Two of them, for two models: `newton_logistic` takes a few whole steps on a regression for each class alone, as LR-D2 does;
-`logistic_regression` goes to the optimum of one softmax over all classes, its steps searched so that none goes up.
+Two functions for two models: `newton_logistic` takes a few full steps on a separate regression for each class, as LR-D2 does;
+`logistic_regression` finds the optimum of one softmax over all classes, with a search over step sizes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quickstudy.learners.functional import one_hot
 
-STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: the best of them is taken
+STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: each step takes the best
 
 
 def logistic_regression(z: Tensor, y: Tensor, ways: int, penalty: float, steps: int) -> Tensor:
@@ -19,10 +19,10 @@ def logistic_regression(z: Tensor, y: Tensor, ways: int, penalty: float, steps: 
 
         F(W)  =  sum_i CE( W z_i, y_i )  +  lambda/2 ||W||^2,         W <- W - t [d2F/dW2]^-1 dF/dW
 
-    Strictly convex where penalty > 0, so there is one W*; t is searched.
+    Strictly convex if penalty > 0, so W* is unique; t is searched.
 
-    W* is a combination of the z_i, so with z^T = Q R the problem is solved for V in W = V Q^T, whose size does not grow with
-    the number of features beyond that of examples.
+    W* is a combination of the z_i, so with z^T = Q R the problem is solved for V in W = V Q^T; V has at most
+    as many columns as there are examples.
     """
     q, r = torch.linalg.qr(z.T)
     u, target = r.T, one_hot(y, ways, z)
@@ -52,8 +52,8 @@ def newton_logistic(z: Tensor, y: Tensor, penalty: Tensor | float, steps: int) -
         eta = Z w,    m = 1 / (1 + exp(-eta)),    S = diag( m (1 - m) )                                           (4)
         w  <-  (Z' S Z + lambda I)^-1 Z' (S eta + y - m)  =  Z' (S Z Z' + lambda I)^-1 (S eta + y - m)            (5)
 
-    of which the first inverts features x features and the second (Woodbury) examples x examples: the smaller one is taken.
-    Iteratively reweighted least squares divides by S, which is 0 where a probability is 1; (5) is the same without.
+    The first form inverts features x features, the second (Woodbury) examples x examples: the smaller one is used. Iteratively
+    reweighted least squares divides by S, which is 0 where a probability is 1; (5) gives the same without that division.
 
     Returns:
         W (features, ways).

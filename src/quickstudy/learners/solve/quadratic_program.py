@@ -6,12 +6,12 @@ The answer is the point of the central path at a fixed small barrier m, where wi
 
     F(A, S, L, v; Q, B, U)  =  ( Q A - B + L + v 1',    A 1,    S - U + A,    L * S - m )  =  0,     S > 0,  L > 0         (1)
 
-It is unique and smooth in Q, B and U, also where Q is singular or a constraint is only just active; its objective exceeds the
-least one by n k m at most. So it has an exact derivative everywhere, by the implicit function theorem:
+It is unique and smooth in Q, B and U, even where Q is singular or a constraint is only just active; its objective exceeds the
+minimum by n k m at most. So it has an exact derivative everywhere, by the implicit function theorem:
 
     dA  =  - [ J^-1 dF ]_A,         J  =  dF / d(A, S, L, v)                                                              (2)
 
-which is what autograd finds in one Newton step from the answer with all but dF held fixed: no autograd.Function, so it runs
+Autograd obtains it from one Newton step at the answer with all but dF held fixed. There is no autograd.Function, so it runs
 under vmap and torch.compile.
 
 Source: Mehrotra, "On the Implementation of a Primal-Dual Interior Point Method", SIAM J. Optimization 1992; differentiation:
@@ -25,25 +25,25 @@ from torch import Tensor
 
 from quickstudy.linear_solvers import refuse
 
-INSIDE = 0.95  # of the way to the boundary that a step may go; with 0.99 it sticks there in 3 of 1,500 random problems
+INSIDE = 0.95  # the part of the way to the boundary that a step may go; 0.99 gets stuck there in 3 of 1,500 random problems
 
 
 def quadratic_program(
     Q: Tensor, B: Tensor, U: Tensor, *, steps: int = 16, barrier: float = 1e-6, tolerance: float = 1e-4
 ) -> tuple[Tensor, Tensor]:
-    """A (n, k), and the KKT residual: the largest entry of F, each block relative to its largest term where that is above 1.
+    """A (n, k), and the KKT residual: the largest entry of F, each block relative to its largest term if that is above 1.
 
     Args:
-        Q: (n, n), symmetric, no negative eigenvalue.
+        Q: (n, n), symmetric, without negative eigenvalues.
         B, U: (n, k); each row of U has a positive sum. Its entries are of the order of 1, as the barrier is absolute.
-        steps: how many, the same for every problem. 8 to 16 suffice for Q of a norm up to 100.
+        steps: number of steps, the same for every problem. 8 to 16 suffice for Q of a norm up to 100.
         barrier: m.
-        tolerance: of the residual.
+        tolerance: the largest residual accepted.
 
-    The steps are taken in float64 whatever the inputs are: systems of an interior point are badly conditioned by nature.
+    The steps are taken in float64 whatever the inputs are, since interior-point systems are ill-conditioned.
 
     Raises:
-        ConvergenceError: a residual above the tolerance. Inside a transform A is NaN there, and the executor finds out.
+        ConvergenceError: a residual above the tolerance. Inside a transform A is NaN instead, which the executor reports.
     """
     dtype = Q.dtype
     Q, B, U = Q.double(), B.double(), U.double()

@@ -1,4 +1,4 @@
-"""Ridge regression on a learned embedding: the head that the support determines, in closed form."""
+"""Ridge regression on a learned embedding: a head fitted to the support in closed form."""
 
 from __future__ import annotations
 
@@ -19,29 +19,36 @@ from quickstudy.learners.outcome import Values
 
 
 class Ridge(Learner):
-    """Regress on the support's one-hot labels, or targets, in a learned space, and answer with that regression.
+    """Fit a ridge regression to the support's one-hot labels, or targets, in a learned space, and predict with it.
 
         Z    =  f_phi(x_1), ..., f_phi(x_n)  as rows,     Y  =  one-hot labels, or targets                      (1)
         W, b =  argmin  || Z W + b - Y ||^2 + lambda ||W||^2                                                    (2)
         p(y = k | x)  =  softmax_k( alpha (W' f_phi(x) + b)_k + beta ),    or for targets  y  =  W' f_phi(x) + b  (3)
 
-    The derivative passes through the solution. phi is f, lambda = exp(log_penalty) > 0, and for labels alpha (`scale`) and
-    beta (`shift`): regression onto 0 and 1 has no reason to give good logits. beta is the same for every class, so the
-    softmax does not see it; a criterion that looks at each logit alone does.
+    The gradient flows through the solution. phi is f, lambda = exp(log_penalty) > 0, and for labels alpha (`scale`) and
+    beta (`shift`): regression onto 0 and 1 does not by itself give good logits. beta is the same for every class, so the
+    softmax does not see it; a criterion that scores each logit separately does.
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features); None: the raw values, flattened.
-        penalty: lambda as it begins, above 0.
-        intercept: whether there is a b, which is not shrunk; without it b = 0, as in the paper.
+        penalty: initial lambda, above 0.
+        intercept: whether to fit b, which is not penalised; without it b = 0, as in the paper.
 
     Other Args:
-        scale, shift: alpha and beta as they begin.
+        scale, shift: initial alpha and beta.
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
         ArgumentError: a penalty that is not above 0.
 
     Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019 (R2-D2).
+
+    Examples:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> learner = qs.Ridge(penalty=1e-6, intercept=True)
+        >>> predictor = learner.adapt(qs.Examples(x, 2 * x + 1))
+        >>> round(predictor(torch.tensor([[10.0]])).item(), 2)
+        21.0
     """
 
     def __init__(
@@ -68,7 +75,7 @@ class Ridge(Learner):
         self.scale, self.shift = nn.Parameter(torch.tensor(float(scale))), nn.Parameter(torch.tensor(float(shift)))
 
     def learn(self, support: Examples) -> Values:
-        """Weights (features, ways) and bias (ways,), alpha and beta in them; for targets (features, *target) and (*target,)."""
+        """Weights (features, ways) and bias (ways,) with alpha and beta included; for targets (features, *target), (*target,)."""
         z, y = apply(self.embed, support.x), support.y
         labels = isinstance(support.target, targets.Labels)
         if labels:
@@ -95,8 +102,8 @@ def ridge(z: Tensor, y: Tensor, penalty: Tensor | float, intercept: bool = False
 
         W  =  (Z'Z + lambda I)^-1 Z'Y  =  Z' (Z Z' + lambda I)^-1 Y                       (Woodbury)
 
-    of which the first inverts features x features and the second examples x examples: the smaller one is taken. With an
-    intercept Z and Y are centred first, and  b = mean(y) - W' mean(z).
+    The first form inverts features x features, the second examples x examples: the smaller one is used. With an intercept Z and
+    Y are centred first, and  b = mean(y) - W' mean(z).
 
     Returns:
         W (features, outputs) and b (outputs,), 0 without an intercept.

@@ -1,4 +1,4 @@
-"""A support vector machine on a learned embedding: the head of largest margin, differentiated at its optimum."""
+"""A support vector machine on a learned embedding: the maximum-margin head, differentiated at its optimum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quickstudy.learners.solve.quadratic_program import quadratic_program
 
 
 class SVM(Comparison):
-    """Separate the classes of the support by the largest margin in a learned space, and answer with that machine.
+    """Fit a support vector machine to the support in a learned space, and predict with it.
 
         min_{w, xi}  1/2 sum_k ||w_k||^2 + C sum_n xi_n,     w_{y_n}' z_n - w_k' z_n  >=  1 - [k = y_n] - xi_n          (1)
         max_A  sum_n A_{n y_n} - 1/2 sum_k ||w_k||^2,        A_nk <= C [k = y_n],    sum_k A_nk = 0                     (2)
@@ -26,19 +26,27 @@ class SVM(Comparison):
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
-        C: what a violated margin costs, above 0.
+        C: the cost of a violated margin, above 0.
 
     Other Args:
-        scale: gamma as it begins.
-        solver_steps, tolerance: of the quadratic program, and the KKT residual that it must reach.
+        scale: initial gamma.
+        solver_steps, tolerance: steps of the quadratic program, and the KKT residual that it must reach.
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
         ArgumentError: a C that is not above 0; fewer than 1 solver step.
-        ConvergenceError: from `adapt` and from the loss, where the residual is above the tolerance.
+        ConvergenceError: from `adapt` and from the loss, if the residual is above the tolerance.
 
     Source: Lee, Maji, Ravichandran & Soatto, "Meta-Learning with Differentiable Convex Optimization", CVPR 2019, eq. 7-9 and 12
     (MetaOptNet-SVM). Differs from the authors' code, which adds the identity to the kernel of (2): here it is (2) itself.
+
+    Examples:
+        >>> from quickstudy.learners.solve import SVM
+        >>> learner = SVM(qs.models.mlp(4, 8), C=0.1)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).test.sample(1)[0]
+        >>> values = learner.adapt(task.support).state.values
+        >>> values["weights"].shape, bool(values["residual"] < 1e-4)
+        (torch.Size([8, 3]), True)
     """
 
     def __init__(
@@ -60,7 +68,7 @@ class SVM(Comparison):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def read(self, z: Tensor, y: Tensor, ways: int) -> Values:
-        """Weights (features, ways), gamma in them, and the KKT residual."""
+        """Weights (features, ways), which include gamma, and the KKT residual."""
         Y = F.one_hot(y, ways).to(z.dtype)
         A, residual = quadratic_program(self.C * z @ z.T, Y, Y, steps=self.solver_steps, tolerance=self.tolerance)  # (2)
         return {"weights": self.scale * self.C * z.T @ A, "residual": residual}  # (3)

@@ -1,4 +1,4 @@
-"""The baselines that nobody may skip."""
+"""Baselines: pre-trained embeddings with simple heads, class means, and training from scratch."""
 
 from quickstudy.learners.transfer.backbone import from_backbone as from_backbone
 from quickstudy.learners.transfer.cosine_probe import CosineProbe as CosineProbe

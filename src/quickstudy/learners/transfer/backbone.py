@@ -1,4 +1,4 @@
-"""A pre-trained network as a learner that is ready: the network stands still, a head is solved on each support set."""
+"""A pre-trained network as a learner: the network is frozen, and each support set gets a head in closed form."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ def from_backbone(module: nn.Module, head: Literal["centroid", "ridge"] = "centr
         head: "centroid": the nearest class mean among centred features of length 1 (`CentredCentroid`), classification only;
             "ridge": ridge regression (`Ridge`) with an intercept, for labels or targets; its penalty, scale and shift can be
             meta-trained, the network cannot.
-        mean: of the features over the data that the module was trained on, for "centroid"; None: the support's own mean.
+        mean: mean of the features over the data that `module` was trained on, for "centroid"; None: the support's own mean.
 
     Raises:
-        ArgumentError: a head that does not exist; a mean for "ridge".
+        ArgumentError: an unknown head; a mean for "ridge".
 
-    To run many learners on the same features compute them once instead: `quickstudy.tasks.from_backbone(tasks, module)`.
+    To run many learners on the same features, compute the features once: `quickstudy.tasks.from_backbone(tasks, module)`.
+
+    Examples:
+        >>> backbone = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> qs.from_backbone(backbone, head="ridge").adapt(task.support)(task.query.x).shape
+        torch.Size([30, 3])
     """
     if head not in ("centroid", "ridge"):
         raise ArgumentError("head", expected="'centroid' or 'ridge'", got=repr(head), do="'centroid' suits few shots.")

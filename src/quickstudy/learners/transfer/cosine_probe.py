@@ -1,4 +1,4 @@
-"""CosineProbe: a classifier of cosines, trained by gradient descent on a pre-trained embedding that stands still."""
+"""CosineProbe: a cosine classifier, trained by gradient descent on a frozen pre-trained embedding."""
 
 from __future__ import annotations
 
@@ -24,29 +24,35 @@ if TYPE_CHECKING:
 
 
 class CosineProbe(Pretrained):
-    """A classifier of cosines on a frozen pre-trained embedding f_phi.
+    """A cosine classifier on a frozen pre-trained embedding f_phi.
 
         z_i       =  f_phi(x_i)                                                                                  (1)
         w_k       =  1/|S_k| sum_{(x, y) in S_k} unit(z),          unit(z) = z / ||z||                           (2)
         w         <-  K steps of descent on  CE( s cos(z_i, w_k), y_i )  over the support                        (3)
         p(y = k | x)  =  softmax_k( s cos(f_phi(x), w_k) )                                                       (4)
 
-    `FineTune` with adapts="head", but for the work: f reads the support once and not at each of the K steps.
+    Like `FineTune` with adapts="head", but faster: f embeds the support once and not at each of the K steps.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
-        inner_lr, inner_steps: of the descent, K steps.
+        inner_lr, inner_steps: learning rate and number K of the steps (3).
 
     Other Args:
         scale: s.
-        rule: of the steps.
+        rule: update rule of the steps.
         normalisation: "running" by default: the averages of pre-training.
-        outer: the across-task method that `meta_train` takes where none is given.
-        name: what tables call it.
+        outer: the outer method that `meta_train` takes by default.
+        name: its name in tables.
 
     Source: Chen, Liu, Kira, Wang & Huang, "A Closer Look at Few-shot Classification", ICLR 2019, section 3.2 (Baseline++); (2)
     is Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018. Differs from the former: its w begins at random.
+
+    Examples:
+        >>> from quickstudy.learners.transfer import CosineClassifier, CosineProbe
+        >>> learner = CosineProbe(torch.nn.Identity(), CosineClassifier(), inner_steps=3)
+        >>> learner.adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(5 * torch.eye(3))
+        tensor([0, 1, 2])
     """
 
     exact_gradient = False  # first order through its steps
@@ -68,14 +74,14 @@ class CosineProbe(Pretrained):
         self.embed, self.inner_steps, self.outer, self.name = plain("embed", embed), inner_steps, outer, name
         head = CosineNetwork(nn.Identity(), scale)
         self.descent = Descent(head, inner_lr=inner_lr, inner_steps=inner_steps, rule=rule, normalisation=normalisation)
-        head.head.requires_grad_(False)  # each task brings its own: no part of phi
+        head.head.requires_grad_(False)  # each task brings its own: not part of phi
 
     @property
     def embedding(self) -> nn.Module:
         return self.embed
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """w (ways, features), by `steps` steps (`inner_steps` of them where not given)."""
+        """w (ways, features), after `steps` steps (default: `inner_steps`)."""
         steps, ways = self.inner_steps if steps is None else steps, check_ways("support.y", support)
         forward = Forward(context, source(self.normalisation, "support", context.training))
         z = call(self.embed, {}, support.x, forward)  # (1)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a pre-trained embedding, a head imprinted by the support, then gradient descent on both."""
+"""Fine-tuning: a pre-trained embedding, a head imprinted from the support, then gradient descent on both."""
 
 from __future__ import annotations
 
@@ -35,28 +35,35 @@ class FineTune(Pretrained):
         theta_K  =  K steps of Adam on  L( s cos(f_theta(x), w_k) )  over the support                        (3)
         p(y = k | x)  =  softmax_k( s cos(f_theta_K(x), w_k) )                                               (4)
 
-    With K = 0 this is the nearest class mean by cosine. A random head would first have to be learned, from one example a
-    class; the imprinted one starts there, and so the steps may be small: with one shot and running averages larger ones hurt
-    (Omniglot, Conv4: 1e-3 cost 13 points, 1e-4 one), with normalisation="support" 3e-4 is safe, and better with five.
+    With K = 0 this is the nearest class mean by cosine. A random head would first have to be learned, perhaps from one example
+    per class; the imprinted one starts there, so the steps may be small. With one shot and running averages larger ones hurt
+    (Omniglot, Conv4: 1e-3 cost 13 points, 1e-4 one); with normalisation="support" 3e-4 is safe, and better with five.
 
     Args:
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
-        inner_lr, inner_steps: of the fine-tuning, K steps; the rate is that of Dhillon et al.
-        adapts: "*" for all, "head" for w alone, or globs over the embedding's names with it: ("head", "embed.blocks.3.*").
+        inner_lr, inner_steps: learning rate and number K of the steps; the rate is that of Dhillon et al.
+        adapts: the parameters to tune: "*" for all, "head" for w alone, or globs that include it: ("head", "embed.blocks.3.*").
         normalisation: "running" by default: the averages of pre-training.
 
     Other Args:
         scale: s.
-        rule: of the steps.
-        outer: the across-task method that `meta_train` takes where none is given.
-        name: what tables call it.
+        rule: update rule of the steps.
+        outer: the outer method that `meta_train` takes by default.
+        name: its name in tables.
 
     Raises:
         ArgumentError: `adapts` that leaves the head out.
 
     Source: (1) Qi, Brown & Lowe, "Low-Shot Learning with Imprinted Weights", CVPR 2018; (3) over all weights: Dhillon et
     al., "A Baseline for Few-Shot Image Classification", ICLR 2020.
+
+    Examples:
+        >>> from quickstudy.learners.transfer import CosineClassifier, FineTune
+        >>> learner = FineTune(qs.models.mlp(4, 8), CosineClassifier(), adapts="head", inner_steps=3)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> learner(task.support, task.query.x, steps=0).shape  # the imprinted head, before any step
+        torch.Size([30, 3])
     """
 
     exact_gradient = False  # first order through its steps
@@ -85,7 +92,7 @@ class FineTune(Pretrained):
             rule=rule,
             normalisation=normalisation,
         )
-        self.descent.network.get_parameter("head").requires_grad_(False)  # each task brings its own: no part of phi
+        self.descent.network.get_parameter("head").requires_grad_(False)  # each task brings its own: not part of phi
         self.inner_steps, self.outer, self.name = inner_steps, outer, name
         if "head" not in self.descent.names:
             raise ArgumentError(
@@ -101,7 +108,7 @@ class FineTune(Pretrained):
         return self.descent.network.embed
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """theta_K, by `steps` steps (`inner_steps` of them where not given)."""
+        """theta_K, after `steps` steps (default: `inner_steps`)."""
         steps = self.inner_steps if steps is None else steps
         forward = Forward(context, source(self.normalisation, "inner", context.training), -3)
         z = call(self.embedding, {}, support.x, forward)
@@ -114,7 +121,7 @@ class FineTune(Pretrained):
 
 
 class CosineNetwork(nn.Module):
-    """s cos(f(x), w_k): the embedding and a place for the head w, empty until a task fills it."""
+    """s cos(f(x), w_k): the embedding and the head w, which is empty until a task sets it."""
 
     def __init__(self, embed: nn.Module, scale: float):
         super().__init__()
@@ -127,7 +134,7 @@ class CosineNetwork(nn.Module):
 
 
 def descend_from(w: Tensor, descent: Descent, support: Examples, steps: int, context: Context) -> State:
-    """The state after `steps` steps of `descent`, whose network is a `CosineNetwork`, from theta_0 = (phi, w)."""
+    """The state after `steps` steps of `descent`, with a `CosineNetwork`, from theta_0 = (phi, w)."""
     theta = {**descent.initial(), "head": w}
     first = Iterate(theta, descent.rule.init(theta))
     at = descent.hypergradient.descend(descent.problem(support, context), first, steps)

@@ -19,22 +19,27 @@ from quickstudy.learners.outcome import Answered
 
 
 class FromScratch(Learner):
-    """What the support set alone can teach: a plain training run for each task, and nothing carried between tasks.
+    """Train the network on the support set alone: a plain training run for each task, with nothing carried between tasks.
 
         theta_0  =  the weights of `network` as it was given        (the same for every task)               (1)
         theta_K  =  K full-batch steps of Adam on L(f_theta(support))                                        (2)
         predict(x)  =  f_{theta_K}(x)
 
-    The network is copied when the learner is built: meta-training another learner on the same module leaves this one as it
-    was, and `meta_train` passes over it (`meta_learns` is False).
+    The network is copied when the learner is built: meta-training another learner on the same module does not change this one,
+    and `meta_train` passes over it (`meta_learns` is False).
 
     Args:
         network: any nn.Module, (examples, *feature) -> (examples, ways) logits or (examples, *target) targets.
         inner_lr: Adam's step size.
         inner_steps: K.
         loss: L; None: cross-entropy for integer labels, mean squared error for targets.
-        rule: the rule of the steps.
-        normalisation: "support" by default; a network without training has no running averages to use.
+        rule: update rule of the steps.
+        normalisation: "support" by default; an untrained network has no running averages to use.
+
+    Examples:
+        >>> learner = qs.FromScratch(torch.nn.Linear(3, 3), inner_lr=0.1, inner_steps=20)
+        >>> learner.adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(torch.eye(3))
+        tensor([0, 1, 2])
     """
 
     meta_learns = False
@@ -63,7 +68,7 @@ class FromScratch(Learner):
         self.inner_steps = inner_steps
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """theta_K, by `steps` steps (`inner_steps` of them where not given)."""
+        """theta_K, after `steps` steps (default: `inner_steps`)."""
         return self.descent.state(support, context, steps)  # (2)
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:

@@ -1,4 +1,4 @@
-"""Nearest centroid: no learning but the class means."""
+"""Nearest centroid: nothing is learned but the class means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quickstudy.learners.outcome import Values
 
 
 class NearestCentroid(Learner):
-    """Classify a query by its nearest class mean, in pixels or in an embedding that stands still.
+    """Classify a query by its nearest class mean, in pixels or in a frozen embedding.
 
         c_k  = 1/|S_k| sum_{(x, y) in S_k} f(x)                                      (1)
         p(y = k | x)  =  softmax_k( - || f(x) - c_k ||^2 )                           (2)
@@ -23,10 +23,16 @@ class NearestCentroid(Learner):
     Prototypical's equations with an f that is not meta-learned: `meta_train` passes over it (`meta_learns` is False).
 
     Args:
-        embed: f, (examples, *feature) -> (examples, features), for example one that was pre-trained; None: the raw pixels.
+        embed: f, (examples, *feature) -> (examples, features), for example a pre-trained one; None: the raw pixels.
         normalisation: "running" by default, as a pre-trained embedding has running averages.
 
     Source: Mensink et al., "Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost", TPAMI 2013.
+
+    Examples:
+        >>> support = qs.Examples(torch.tensor([[0.0], [2.0], [10.0]]), torch.tensor([0, 0, 1]))
+        >>> predictor = qs.NearestCentroid().adapt(support)  # centroids 1 and 10
+        >>> predictor.predict(torch.tensor([[5.0], [6.0]]))
+        tensor([0, 1])
     """
 
     meta_learns = False

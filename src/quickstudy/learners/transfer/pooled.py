@@ -1,4 +1,4 @@
-"""Minibatches of all data that a task distribution has, whatever task they would belong to."""
+"""Minibatches of all data of a task distribution, pooled over its tasks."""
 
 from __future__ import annotations
 

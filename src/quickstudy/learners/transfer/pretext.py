@@ -1,7 +1,7 @@
-"""Pretext heads: what stands on an embedding while it is pre-trained, and is put aside when tasks come.
+"""Pretext heads: an embedding is pre-trained with one, and tasks do not use it.
 
-A head has no weights until `build`, since their shapes depend on the data. They are part of phi then, and are saved, so that
-pre-training can go on; loading a state dict that holds them builds them.
+A head has no weights until `build`, since their shapes depend on the data. From then on they are part of phi and are saved, so
+that pre-training can continue; loading a state dict that holds them builds them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pretext(nn.Module, ABC):
     def build(self, features: int, classes: int, like: Tensor) -> None:
         """Make the weights, of the dtype and on the device of `like`; those that already have their shape are kept.
 
-        They are normal of variance 1/inputs, from a generator of their own: the same each time.
+        They are normal of variance 1/inputs, from a generator of their own with a fixed seed.
         """
         generator = torch.Generator().manual_seed(0)
         for name, shape in self.shapes(features, classes).items():
@@ -56,6 +56,14 @@ class CosineClassifier(Pretext):
         scale: s; cosines alone are too close to each other for a softmax over many classes.
 
     Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019 (Baseline++).
+
+    Examples:
+        >>> from quickstudy.learners.transfer import CosineClassifier
+        >>> head = CosineClassifier(scale=20.0)
+        >>> head.build(features=8, classes=64, like=torch.zeros(1))  # `meta_train` does this
+        >>> logits = head(torch.randn(5, 8))
+        >>> logits.shape, bool((logits.abs() <= 20.001).all())
+        (torch.Size([5, 64]), True)
     """
 
     weight: nn.Parameter
@@ -76,9 +84,19 @@ class CosineClassifier(Pretext):
 class Projection(Pretext):
     """A perceptron of one hidden layer:  W2 relu(W1 z),  (examples, features) -> (examples, outputs).
 
-    The contrastive loss is taken behind it: it may lose what the views differ in, the embedding below keeps it.
+    The contrastive loss is taken on its output, which may lose what differs between the views; the embedding keeps it.
+
+    Args:
+        outputs: number of outputs.
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, section 2.1.
+
+    Examples:
+        >>> from quickstudy.learners.transfer import Projection
+        >>> head = Projection(outputs=16)
+        >>> head.build(features=8, classes=64, like=torch.zeros(1))  # `meta_train` does this
+        >>> head(torch.randn(5, 8)).shape
+        torch.Size([5, 16])
     """
 
     first: nn.Parameter

@@ -1,8 +1,8 @@
-"""Pretrained: the base of learners whose embedding is trained on the pooled meta-training data, before any task.
+"""Pretrained: the base of learners that pre-train an embedding on the pooled meta-training data, before any task.
 
     phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ l( h_phi(f_phi(x)), y ) ]          f: embed,  h: pretext
 
-What is lowered is an estimator of the outer loop (meta/pretraining.py): `Supervised` or `Contrastive`.
+The loss l comes from the estimator of the outer loop: `Supervised` or `Contrastive`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Pretrained(Learner):
         return self.pretext(apply(self.embedding, x))
 
     def prepare(self, tasks: TaskDistribution) -> None:
-        """Build the pretext head for the classes of the meta-training data; one that fits already is kept.
+        """Build the pretext head for the classes of the meta-training data; a head that already fits is kept.
 
         Raises:
             UnsupportedError: the tasks have targets and no classes.

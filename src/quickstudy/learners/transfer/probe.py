@@ -1,4 +1,4 @@
-"""Probe: logistic regression on a pre-trained embedding that stands still."""
+"""Probe: logistic regression on a frozen pre-trained embedding."""
 
 from __future__ import annotations
 
@@ -32,16 +32,23 @@ class Probe(Pretrained):
         embed: f, (examples, *feature) -> (examples, features).
         pretext: the head of pre-training: `CosineClassifier()` or `Projection()`.
         penalty: lambda; 1 is scikit-learn's C = 1.
-        newton_steps: of the solver.
+        newton_steps: Newton steps of the solver.
         normalisation: "running" by default: the averages of pre-training.
-        outer: the across-task method that `meta_train` takes where none is given.
-        name: what tables call it.
+        outer: the outer method that `meta_train` takes by default.
+        name: its name in tables.
 
     Raises:
         ArgumentError: a penalty that is not above 0: separable classes have no finite optimum without it.
 
     Source: Tian et al., "Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?", ECCV 2020.
     Differs from it: no intercept.
+
+    Examples:
+        >>> from quickstudy.learners.transfer import CosineClassifier, Probe
+        >>> learner = Probe(qs.models.mlp(4, 8), CosineClassifier())
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).test.sample(1)[0]
+        >>> learner.adapt(task.support).state
+        State(values={'weights': (3, 8)}, statistics of [])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Learners made of learners: what changes the data or averages the answers of any other."""
+"""Learners made of learners: they change the data or average the answers of any other."""
 
 from quickstudy.learners.wrap.ensemble import Ensemble as Ensemble
 from quickstudy.learners.wrap.standardised import Standardised as Standardised

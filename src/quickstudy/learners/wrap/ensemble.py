@@ -4,7 +4,7 @@
     p(y | x)  =  1/M sum_m sigmoid(F_phi_m(support)(x))        yes or no; answered as its logit                   (2)
     f(x)      =  1/M sum_m F_phi_m(support)(x)                 values                                             (3)
 
-The members are the best checkpoints of one meta-training (`meta_train(..., keep=5)`), or of several with other seeds.
+The members are the best checkpoints of one meta-training (`meta_train(..., keep=5)`), or those of several with different seeds.
 
 Source: Antoniou, Edwards & Storkey, "How to train your MAML", ICLR 2019, section 5: the five best checkpoints by validation.
 """
@@ -34,14 +34,23 @@ from quickstudy.weights import load_weights
 class Ensemble(Wrapper):
     """M copies of a learner, each with weights of its own.
 
-    Meta-trained, it trains every member on the same tasks: its loss is the mean of theirs.
+    `meta_train` trains every member on the same tasks: the loss is the mean of theirs.
 
     Args:
-        learner: the kind; it becomes the first member.
-        members: how many, M. They begin equal: `Ensemble.of(learner, weights)` gives each its own.
+        learner: the learner to copy; it becomes the first member.
+        members: M. All start with equal weights; `Ensemble.of(learner, weights)` gives each its own.
 
     Raises:
         ArgumentError: fewer than one member.
+
+    Examples:
+        >>> learner = qs.Prototypical(qs.models.mlp(4, 8))
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> run = qs.meta_train(
+        ...     learner, tasks, steps=3, tasks_per_step=2, validate_every=1, validation_episodes=4, keep=3, progress=False
+        ... )
+        >>> qs.Ensemble.of(learner, run.kept).name
+        'Prototypical, ensemble of 3'
     """
 
     def __init__(self, learner: Learner, members: int = 5):
@@ -53,7 +62,7 @@ class Ensemble(Wrapper):
 
     @classmethod
     def of(cls, learner: Learner, weights: Sequence[Mapping[str, Tensor]]) -> Self:
-        """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself stays as it is."""
+        """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself is not changed."""
         ensemble = cls(copy.deepcopy(learner), len(weights))
         for member, own in zip(ensemble.members, weights, strict=True):
             load_weights(member, own)
@@ -62,7 +71,7 @@ class Ensemble(Wrapper):
     # ---- a learner: state and prediction ----
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """What every member learns, by `steps` inner steps where they take any, under the name of what is averaged."""
+        """What every member learns, after `steps` inner steps if it takes any, under the name of the quantity averaged."""
         return State({support.target.averaged: [member.state(support, context, steps) for member in self._each]})
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
@@ -84,7 +93,7 @@ class Ensemble(Wrapper):
             return None
         return {f"members.{m}.{name}": value for m, one in enumerate(each) for name, value in (one or {}).items()}
 
-    # ---- what the across-task training lowers ----
+    # ---- what meta-training minimises ----
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
         """The mean of the members' losses, and of what they log; the statistics of each."""
@@ -97,7 +106,7 @@ class Ensemble(Wrapper):
 
     @property
     def wrapped(self) -> Learner:
-        """A member: they are of one kind."""
+        """The first member; all are of one kind."""
         return self._each[0]
 
     @property

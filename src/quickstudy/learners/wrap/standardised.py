@@ -1,4 +1,4 @@
-"""Standardised: any learner, with every feature brought to mean 0 and a common scale by the support set."""
+"""Standardised: any learner, on features standardised by the support set."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Standardised(Wrapper):
         z_ij  =  clip( (x_ij - m_j) / s_j,  -c, c )                                                             (2)
         state =  F_phi.learn(z, y)                                                                              (3)
 
-    A feature that does not vary in the support (a pixel that happened to be blank) takes the mean variance of all; where none
-    varies, s = 1. A handful of examples may put a variance far too low, and then a plain query lies a hundred s away: clipping
-    bounds what one feature can do. On four small data sets of scikit-learn c = 3 was worth 0 to 21 points with one shot and
-    1 at most with twenty. A regression that is to extrapolate wants none.
+    A feature that is constant in the support (a pixel that happened to be blank) takes the mean variance of all; if all are
+    constant, s = 1. A few examples may give a variance far too low, so that an ordinary query is a hundred s away: clipping
+    bounds the effect of one feature. On four small data sets of scikit-learn c = 3 was worth 0 to 21 points with one shot and
+    1 at most with twenty. A regression that must extrapolate should not clip.
 
     Args:
         learner: F_phi; x is one tensor (examples, *feature) of floating-point numbers.
@@ -33,6 +33,15 @@ class Standardised(Wrapper):
 
     Raises:
         ArgumentError: a clip that is not above 0.
+
+    Examples:
+        >>> from quickstudy.learners.wrap import Standardised
+        >>> x, y = torch.tensor([[0, 0], [0, 200], [1, 100], [1, 300.0]]), torch.tensor([0, 0, 1, 1])
+        >>> support, query = qs.Examples(x, y), torch.tensor([[1, 100.0]])
+        >>> qs.NearestCentroid().adapt(support).predict(query)  # the second feature dominates
+        tensor([0])
+        >>> Standardised(qs.NearestCentroid()).adapt(support).predict(query)
+        tensor([1])
     """
 
     def __init__(self, learner: Learner, *, clip: float | None = None):
@@ -48,12 +57,12 @@ class Standardised(Wrapper):
         return State({"mean": mean, "scale": scale, "learner": inner})
 
     def answer(self, state: State, x: Any, context: Context) -> Answered:
-        """What the learner answers for z."""
+        """The learner's answer for z."""
         z = self._clipped((x - state.values["mean"]) / state.values["scale"])
         return self.learner.answer(state.values["learner"], z, context)
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """The learner's own, of the standardised episode."""
+        """The learner's outcome of the standardised episode."""
         return self.learner.outcome(self._standardised(episode), context, criterion)
 
     def inner_state(self, state: State) -> State:

@@ -20,7 +20,7 @@ from quickstudy.random import stateless_order, stateless_uniform
 if TYPE_CHECKING:
     from quickstudy.meta.outer.outer import Gradient, Outer
 
-ROWS = 1_000_000  # the stream of counted numbers that chooses rows; those below choose columns
+ROWS = 1_000_000  # the random stream that chooses rows; the streams below it choose columns
 
 
 class Tables(Wrapper):
@@ -31,25 +31,25 @@ class Tables(Wrapper):
         u_e         =  sqrt( F / F_e ) * (the columns of z in view e, F_e of them, then zeros up to F)          (3)
         p(y = k | x)  =  1/members sum_e  softmax_{(k + e) mod ways}( F_phi(u_e, (y + e) mod ways)(x) )         (4)
 
-    Only the support says what a column's mean and scale are: a query is answered alone as among others. A column that does not
-    vary there says nothing, and is left out. Each view has the columns in another random order and the classes numbered on by
-    one more; so a learner that still minds either is averaged over it. Columns beyond F are dealt out at random among the
-    views, F to each, until all are dealt, then anew: subsets rather than random projections, which would mix a relevant column
-    into all. Rows beyond `max_support` are drawn at random for each view.
+    A column's mean and scale come from the support alone, so a query is answered the same alone and among others. A column that
+    is constant there is left out. Each view has the columns in another random order and shifts the class numbers by one more,
+    which averages over a learner's dependence on either. If there are more than F columns, they are dealt out at random among
+    the views, F to each, until all are used, then again: subsets rather than random projections, which would mix a relevant
+    column into all. Rows beyond `max_support` are drawn at random for each view.
 
-    Meta-training takes the first view alone: its tables come in every order as it is, and one view costs one pass.
+    Meta-training takes the first view alone: its tables come in every order anyway, and one view costs one pass.
 
     Args:
         learner: F_phi, for x (examples, F).
         features: F.
-        members: views at test.
-        max_support: rows of the support in a view; None: all of them. With a number the order of the support matters to which
-            rows are drawn (`order_invariant` is False).
+        members: number of views at test time.
+        max_support: rows of the support in a view; None: all. With a number, the order of the support
+            decides which rows are drawn (`order_invariant` is False).
 
     Other Args:
         clip: c.
-        outer: the across-task method that `meta_train` takes where none is given.
-        name: what tables call it.
+        outer: the outer method that `meta_train` takes by default.
+        name: its name in tables of results.
 
     Raises:
         ArgumentError: features, members or max_support below 1, a clip that is not above 0.
@@ -57,6 +57,13 @@ class Tables(Wrapper):
 
     Source: Hollmann et al., "TabPFN", ICLR 2023, section 3 and appendix: padding, ensembles over orders of columns and classes.
     Differs from it: the root in (3), which keeps the variance of what a linear map of u gives (there F / F_e); the subsets.
+
+    Examples:
+        >>> from quickstudy.learners.wrap import Tables
+        >>> learner = Tables(qs.InContext(features=8, max_ways=5, width=16, depth=2), features=8, members=4)
+        >>> x, y = torch.randn(12, 3), torch.arange(12) % 2  # 3 columns, fewer than the 8 that the learner takes
+        >>> learner.adapt(qs.Examples(x, y)).predict_proba(x).shape
+        torch.Size([12, 2])
     """
 
     label_equivariant = False
@@ -100,7 +107,7 @@ class Tables(Wrapper):
         return Answered(torch.stack(answers).logsumexp(0) - math.log(len(answers)), ({}, {}))  # (4)
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """The learner's own, in the first view."""
+        """The learner's outcome in the first view."""
         values = self._columns(episode.support, 1)
         parts = [
             part.like(self._view(values, self._z(values, part.x), 0), part.y)
@@ -126,8 +133,8 @@ class Tables(Wrapper):
             raise ShapeError("x", expected="a table, (examples, columns)", got=got, do="Flatten it: x.flatten(1).")
         columns, taken = x.shape[1], min(self.features, x.shape[1])
         variance, mean = torch.var_mean(x, 0, correction=0)
-        varies = variance > 1e-12 * (mean * mean).clamp(min=1e-12)  # more than rounding leaves of a constant
-        count, sweep = varies.sum(), math.ceil(columns / self.features)  # views that it takes to deal out all columns
+        varies = variance > 1e-12 * (mean * mean).clamp(min=1e-12)  # more than rounding errors of a constant
+        count, sweep = varies.sum(), math.ceil(columns / self.features)  # views needed to deal out all columns
         chosen, factors = [], []
         for member in range(members):
             random = stateless_uniform(0, (columns,), stream=member // sweep, device=x.device)

@@ -1,4 +1,4 @@
-"""Wrapper: the base of learners that are made of another, with all that the other can."""
+"""Wrapper: the base of learners that wrap another one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 
 class Wrapper(Learner):
-    """A learner F made of a `wrapped` one; it hands on what the wrapped one declares and takes.
+    """A learner that wraps another; it passes on what the wrapped learner declares and takes.
 
-    One of them defines `state`, `answer` and `outcome`, which call those of the wrapped learner; where the wrapped one adapts
-    parameters, `inner_state` finds its state in that of the wrapper, so that `adapted` can name them.
+    A subclass defines `state`, `answer` and `outcome`, which call those of the wrapped learner. If the wrapped learner adapts
+    parameters, `inner_state` returns its state from that of the wrapper, so that `adapted` can name them.
 
     Args:
-        learner: the wrapped one, kept as `self.learner`.
+        learner: the wrapped learner, kept as `self.learner`.
+
+    Examples:
+        >>> from quickstudy.learners.wrap import Wrapper
+        >>> class PassThrough(Wrapper):
+        ...     def state(self, support, context, steps=None):
+        ...         return self.learner.state(support, context, steps)
+        ...     def answer(self, state, x, context):
+        ...         return self.learner.answer(state, x, context)
+        >>> PassThrough(qs.MAML(qs.models.mlp(4, 3), inner_steps=2)).inner_steps
+        2
     """
 
     def __init__(self, learner: Learner):
@@ -32,7 +42,7 @@ class Wrapper(Learner):
 
     @property
     def wrapped(self) -> Learner:
-        """The learner that it is made of."""
+        """The wrapped learner."""
         return self.learner
 
     @property
@@ -41,7 +51,7 @@ class Wrapper(Learner):
         return self.wrapped.innermost
 
     def inner_state(self, state: State) -> State | None:
-        """The wrapped learner's state in that of the wrapper; None where it has several, or none."""
+        """The wrapped learner's state within that of the wrapper; None if there are several, or none."""
         return None
 
     def adapted(self, state: State) -> Parameters | None:
@@ -79,7 +89,7 @@ class Wrapper(Learner):
     def meta_learns(self) -> bool:  # type: ignore[override]
         return self.wrapped.meta_learns
 
-    # ---- what it takes; an AttributeError where the wrapped learner has no such thing ----
+    # ---- what it takes; an AttributeError if the wrapped learner has no such attribute ----
 
     @property
     def outer(self) -> Outer | None:
@@ -88,12 +98,12 @@ class Wrapper(Learner):
 
     @property
     def inner_steps(self) -> int:
-        """Of the wrapped learner."""
+        """The inner steps of the wrapped learner."""
         return self.wrapped.inner_steps  # type: ignore[return-value]
 
     @property
     def hypergradient(self) -> Hypergradient:
-        """Of the wrapped learner."""
+        """The hypergradient of the wrapped learner."""
         return self.wrapped.hypergradient  # type: ignore[return-value]
 
     @property
