@@ -32,6 +32,6 @@ def BaselinePlusPlus(
     outer: Gradient | None = None,
     **options: Unpack[CosineProbeOptions],
 ) -> CosineProbe:
-    """`CosineProbe` with the outer method `Supervised(batch_size)` and Adam; `scale` is that of both stages. See `CosineProbe`."""
+    """`CosineProbe` with the outer method `Supervised(batch_size)` and Adam; `scale` serves both stages. See `CosineProbe`."""
     outer = outer or Gradient(Supervised(batch_size))
     return CosineProbe(embed, CosineClassifier(scale), scale=scale, outer=outer, name="Baseline++", **options)

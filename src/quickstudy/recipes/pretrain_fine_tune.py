@@ -31,6 +31,6 @@ def PretrainFineTune(
     outer: Gradient | None = None,
     **options: Unpack[FineTuneOptions],
 ) -> FineTune:
-    """`FineTune` with the outer method `Supervised(batch_size)` and Adam; `scale` is that of both stages. See `FineTune`."""
+    """`FineTune` with the outer method `Supervised(batch_size)` and Adam; `scale` serves both stages. See `FineTune`."""
     outer = outer or Gradient(Supervised(batch_size))
     return FineTune(embed, CosineClassifier(scale), scale=scale, outer=outer, name="PretrainFineTune", **options)

@@ -51,14 +51,11 @@ class Architecture(TrainingRun):
     al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019.
 
     Examples:
-        >>> learner = qs.Architecture(qs.models.search_cell(4, 3, width=8), steps=2)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> len(learner.architecture)  # an option for each edge
-        3
-        >>> learner.discretised()(torch.randn(5, 4)).shape
-        torch.Size([5, 3])
+        >>> learner = qs.Architecture(qs.models.search_cell(4, 3, width=8), steps=10)
+        >>> [(name, len(logits)) for name, logits in learner.named_parameters()]  # phi: 4 options on each of 3 edges
+        [('choices.0.logits', 4), ('choices.1.logits', 4), ('choices.2.logits', 4)]
+        >>> len(learner.architecture), learner.discretised()(torch.randn(5, 4)).shape
+        (3, torch.Size([5, 3]))
     """
 
     def __init__(

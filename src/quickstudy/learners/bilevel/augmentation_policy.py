@@ -55,11 +55,12 @@ class AugmentationPolicy(nn.Module):
         >>> from quickstudy.learners.bilevel import AugmentationPolicy
         >>> policy = AugmentationPolicy(["rotate", "brightness"], stages=2)
         >>> x = torch.rand(4, 1, 8, 8)
-        >>> policy(x, seed=0).shape
-        torch.Size([4, 1, 8, 8])
-        >>> bool((policy(x, seed=0) == policy(x, seed=0)).all())
-        True
-        >>> learner = qs.LearnedTraining(qs.models.conv4(5, channels=1, width=4), augmentation=policy, steps=2)
+        >>> torch.equal(policy(x, seed=0), policy(x, seed=0)), torch.equal(policy(x, seed=0), policy(x, seed=1))
+        (True, False)
+        >>> list(policy.shares()[0])  # the operations of the first stage
+        ['rotate', 'brightness']
+        >>> student = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
+        >>> learner = qs.LearnedTraining(student, augmentation=policy, steps=10)
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class MetaWeightNet(ExampleWeights):
         >>> from quickstudy.learners.bilevel import MetaWeightNet
         >>> weights = MetaWeightNet(hidden=16, normalised=True)
         >>> losses, batch = torch.rand(6), qs.Examples(torch.randn(6, 4), torch.arange(6) % 3)
-        >>> round(float(weights(losses, batch).sum()), 3)
+        >>> round(weights(losses, batch).sum().item(), 3)
         1.0
         >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), weights=weights, steps=10)
     """
@@ -97,8 +97,8 @@ class WeightPerExample(ExampleWeights):
     Examples:
         >>> from quickstudy.learners.bilevel import WeightPerExample
         >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), weights=WeightPerExample(12), steps=5)
-        >>> torch.sigmoid(learner.weigh.logit)[:3]  # the trust in the first examples, before meta-training
-        tensor([0.5000, 0.5000, 0.5000], grad_fn=<SliceBackward0>)
+        >>> torch.sigmoid(learner.weigh.logit.detach())[:3]  # the trust in the first examples, before meta-training
+        tensor([0.5000, 0.5000, 0.5000])
     """
 
     order_invariant = False
@@ -156,8 +156,8 @@ class LearningToReweight(LearnedTraining):
     Examples:
         >>> from quickstudy.learners.bilevel import LearningToReweight
         >>> learner = LearningToReweight(torch.nn.Linear(4, 3), trusted=3, steps=5)
-        >>> x, y = torch.randn(12, 4), torch.arange(12) % 3  # the last 3 examples are trusted
-        >>> learner.adapt(x, y)(torch.randn(5, 4)).shape
+        >>> support = qs.Examples(torch.randn(12, 4), torch.arange(12) % 3)  # its last 3 examples are trusted
+        >>> learner.adapt(support)(torch.randn(5, 4)).shape
         torch.Size([5, 3])
     """
 

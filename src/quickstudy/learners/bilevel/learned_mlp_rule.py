@@ -39,12 +39,11 @@ class MLPRule(UpdateRule):
 
     Examples:
         >>> from quickstudy.learners.bilevel import MLPRule
-        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3, hidden=(8,)), rule=MLPRule(), steps=3)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> learner.adapt(torch.randn(6, 4), torch.arange(6) % 3)(torch.randn(5, 4)).shape  # trains a new student by the rule
-        torch.Size([5, 3])
+        >>> rule, theta, g = MLPRule(), {"w": torch.randn(5)}, {"w": torch.randn(5)}
+        >>> after, scaled = (rule(theta, {"w": c * g["w"]}, rule.init(theta))[0]["w"] for c in (1.0, 100.0))
+        >>> torch.allclose(after, scaled, atol=1e-5)
+        True
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), rule=rule, steps=10)
     """
 
     def __init__(

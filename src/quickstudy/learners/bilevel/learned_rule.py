@@ -37,11 +37,10 @@ class LSTMRule(UpdateRule):
 
     Examples:
         >>> from quickstudy.learners.bilevel import LSTMRule
-        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3, hidden=(8,)), rule=LSTMRule(), steps=3)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> opt = qs.optim.Learned(torch.nn.Linear(5, 1).parameters(), learner.rule)  # the same rule, on any network
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), rule=LSTMRule(), steps=10)
+        >>> {name.split(".")[0] for name, _ in learner.named_parameters()}  # phi is the rule alone
+        {'rule'}
+        >>> opt = qs.optim.Learned(torch.nn.Linear(5, 1).parameters(), learner.rule)  # for any network, after meta-training
     """
 
     def __init__(self, hidden: int = 20, layers: int = 2, *, scale: float = 0.1, p: float = 10.0, keep_gradients: bool = False):

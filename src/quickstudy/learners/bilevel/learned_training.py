@@ -68,11 +68,11 @@ class LearnedTraining(TrainingRun):
     Examples:
         >>> from quickstudy.learners.bilevel import LearnedLoss, LearnedMomentum
         >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), rule=LearnedMomentum(), loss=LearnedLoss(), steps=3)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> learner.adapt(torch.randn(6, 4), torch.arange(6) % 3)(torch.randn(5, 4)).shape  # a student trained from scratch
-        torch.Size([5, 3])
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10)
+        >>> result = qs.meta_train(learner, tasks.train, steps=2, tasks_per_step=2, executor="loop", progress=False)
+        >>> task = tasks.test.sample(1)[0]
+        >>> learner.adapt(task.support)(task.query.x).shape  # trains a new student
+        torch.Size([30, 3])
     """
 
     def __init__(

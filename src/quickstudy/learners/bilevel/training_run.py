@@ -62,9 +62,10 @@ class TrainingRun(Learner):
         ...         return {name: p - self.log_rate.exp() * g[name] for name, p in theta.items()}
         ...     def predict(self, theta, x):
         ...         return self.run(theta, x)
-        >>> learner, tasks = OneRate(torch.nn.Linear(4, 3), steps=3), qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
+        >>> learner, task = OneRate(torch.nn.Linear(4, 3), steps=3), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> loss, gradient = qs.meta_gradient(learner, [task])
+        >>> list(gradient)
+        ['log_rate']
     """
 
     label_equivariant = False  # only after permuting the rows of the student's head as well

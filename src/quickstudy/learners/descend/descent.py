@@ -82,12 +82,12 @@ class Descent(Learner):
 
     Examples:
         >>> learner = qs.Descent(qs.models.mlp(4, 3, hidden=(8,)), inner_lr=0.1, inner_steps=2, adapts="head.*")
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> predictor = learner.adapt(torch.randn(6, 4), torch.arange(6) % 3)
-        >>> predictor(torch.randn(5, 4)).shape
-        torch.Size([5, 3])
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor(task.query.x).shape
+        torch.Size([30, 3])
+        >>> list(predictor.state.values["theta"])  # the parameters that adapted
+        ['head.weight', 'head.bias']
     """
 
     label_equivariant = False  # only after permuting the rows of the network's head as well

@@ -60,10 +60,9 @@ class Unrolled(Hypergradient):
     Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning", ICML 2017, eq. 1.
 
     Examples:
-        >>> episode = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(torch.Generator().manual_seed(0))
-        >>> network = qs.models.mlp(4, 3, hidden=(8,))
+        >>> network, task = qs.models.mlp(4, 3, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
         >>> learners = [qs.MAML(network, inner_steps=3, hypergradient=qs.Unrolled(recompute=r)) for r in (False, True)]
-        >>> g, h = (qs.meta_gradient(learner, [episode])[1] for learner in learners)
+        >>> g, h = (qs.meta_gradient(learner, [task])[1] for learner in learners)
         >>> all(torch.allclose(g[name], h[name], atol=1e-5) for name in g)
         True
     """
@@ -121,10 +120,9 @@ class Truncated(Hypergradient):
     since there phi is a hyperparameter of every step and here it is the start.
 
     Examples:
-        >>> episode = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(torch.Generator().manual_seed(0))
-        >>> network = qs.models.mlp(4, 3, hidden=(8,))
+        >>> network, task = qs.models.mlp(4, 3, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
         >>> learners = [qs.MAML(network, inner_steps=3, hypergradient=h) for h in (qs.Truncated(0), qs.FirstOrder())]
-        >>> g, h = (qs.meta_gradient(learner, [episode])[1] for learner in learners)
+        >>> g, h = (qs.meta_gradient(learner, [task])[1] for learner in learners)
         >>> all(torch.allclose(g[name], h[name], atol=1e-5) for name in g)
         True
     """

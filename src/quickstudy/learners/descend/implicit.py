@@ -47,12 +47,12 @@ class Implicit(Hypergradient):
 
     Examples:
         >>> from quickstudy.linear_solvers import Exact
-        >>> episode = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(torch.Generator().manual_seed(0))
-        >>> implicit = qs.Implicit(Exact())
-        >>> learner = qs.Descent(torch.nn.Linear(4, 3), inner_steps=20, proximal_weight=2.0, hypergradient=implicit)
-        >>> loss, gradient = qs.meta_gradient(learner, [episode])
-        >>> gradient["network.weight"].shape
-        torch.Size([3, 4])
+        >>> network, task = torch.nn.Linear(4, 3), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> options = {"inner_lr": 0.3, "inner_steps": 60, "proximal_weight": 1.0}
+        >>> learners = [qs.Descent(network, hypergradient=h, **options) for h in (qs.Implicit(Exact()), qs.Unrolled())]
+        >>> g, h = (qs.meta_gradient(learner, [task])[1]["network.weight"] for learner in learners)
+        >>> torch.allclose(g, h, atol=1e-3)  # the inner loop has converged
+        True
     """
 
     solver: Solver = ConjugateGradient()

@@ -40,7 +40,7 @@ class InnerProblem(NamedTuple):
         >>> problem = learner.problem(qs.Examples(torch.randn(6, 4), torch.arange(6) % 3), Context())
         >>> at = problem.start()
         >>> g = problem.gradient(at.theta, 0)
-        >>> bool(torch.allclose(problem.step(at, g, 0).theta["bias"], at.theta["bias"] - 0.1 * g["bias"]))
+        >>> torch.allclose(problem.step(at, g, 0).theta["bias"], at.theta["bias"] - 0.1 * g["bias"])
         True
     """
 

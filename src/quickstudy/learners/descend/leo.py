@@ -60,12 +60,11 @@ class LEO(Learner):
     infinite on frozen features of length 9, and on features of length 1 after some 1,800 meta-steps.
 
     Examples:
-        >>> learner = qs.LEO(features=16, latents=8)  # on features of a frozen network, or raw
-        >>> tasks = qs.tasks.GaussianClasses(ways=5, dim=16)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> learner.adapt(torch.randn(10, 16), torch.arange(10) % 5)(torch.randn(3, 16)).shape
-        torch.Size([3, 5])
+        >>> learner = qs.LEO(features=16, latents=8)  # with embed=None x itself is the feature
+        >>> task = qs.tasks.GaussianClasses(ways=5, dim=16).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor.state.values["latents"].shape, predictor.state.values["weights"].shape  # a code and weights for each class
+        (torch.Size([5, 8]), torch.Size([5, 16]))
     """
 
     def __init__(

@@ -53,11 +53,9 @@ class MetaLSTM(Learner):
 
     Examples:
         >>> learner = qs.MetaLSTM(qs.models.mlp(4, 3, hidden=(8,)), inner_steps=2)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> learner.adapt(torch.randn(6, 4), torch.arange(6) % 3)(torch.randn(5, 4)).shape
-        torch.Size([5, 3])
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> learner.adapt(task.support)(task.query.x).shape
+        torch.Size([30, 3])
     """
 
     label_equivariant = False  # only after permuting the rows of the network's head as well

@@ -52,12 +52,11 @@ class PrototypeHead(Descent):
 
     Examples:
         >>> from quickstudy.learners.descend import PrototypeHead
-        >>> learner = PrototypeHead(qs.models.mlp(4, 16, hidden=(8,)), inner_steps=2)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
-        >>> learner.adapt(torch.randn(8, 4), torch.arange(8) % 4)(torch.randn(5, 4)).shape  # 4 ways after training on 3
-        torch.Size([5, 4])
+        >>> embed, task = qs.models.mlp(4, 16, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).test.sample(1)[0]
+        >>> learners = PrototypeHead(embed, inner_steps=0), qs.Prototypical(embed)
+        >>> p, q = (learner.adapt(task.support)(task.query.x).softmax(1) for learner in learners)
+        >>> torch.allclose(p, q, atol=1e-5)
+        True
     """
 
     label_equivariant = True  # the class means set its head, whatever their order

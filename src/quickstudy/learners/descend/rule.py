@@ -98,10 +98,10 @@ class Adam(InnerRule):
 
     Examples:
         >>> from quickstudy.learners.descend import Adam
-        >>> learner = qs.MAML(qs.models.mlp(4, 3, hidden=(8,)), rule=Adam(), inner_lr=0.01, inner_steps=2)
-        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
-        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, progress=False).steps
-        2
+        >>> theta, g, a = {"w": torch.tensor([1.0])}, {"w": torch.tensor([5.0])}, {"w": torch.tensor(0.25)}
+        >>> Adam().update(theta, g, Adam().init(theta), a)[0]  # the first step is a sign(g)
+        {'w': tensor([0.7500])}
+        >>> learner = qs.MAML(torch.nn.Linear(4, 3), rule=Adam(), inner_lr=0.01, inner_steps=5)
     """
 
     b1: float = 0.9
