@@ -42,7 +42,7 @@ class AugmentationPolicy(nn.Module):
         stages: number of operations in sequence.
         probability, strength: initial p and s, between 0 and 1.
         temperature: T.
-        hard: whether to choose exactly one operation per stage, straight through.
+        hard: whether w and b are exactly 0 or 1, straight through.
 
     Raises:
         ArgumentError: no operation, or one that does not exist; stages below 1; p, s or T out of range.

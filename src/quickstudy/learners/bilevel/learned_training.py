@@ -190,7 +190,7 @@ class LearnedTraining(TrainingRun):
 
     @property
     def order_invariant(self) -> bool:  # type: ignore[override]
-        """False if anything random, or a weight, depends on an example's position."""
+        """False if a random draw or an example weight depends on the example's position."""
         drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.student.module.modules())
         drawn = self.batch_size is not None or self.augmentation is not None or drops
         return not drawn and (self.weigh is None or self.weigh.order_invariant)

@@ -38,7 +38,7 @@ class TrainingRun(Learner):
         predict(state, x) -> Tensor
         objective(state, batch)          where it is not the criterion of predict(state, batch.x)
 
-    A state is a dict of tensors (nested dicts, lists and tuples are fine). The student's weights are not part of phi: keep it
+    A state is a dict of tensors (nested dicts, lists and tuples are fine). The student is not part of phi: store it
     with `self.student = hidden(network)` and run it with `self.run(theta, x)`.
 
     Args:
