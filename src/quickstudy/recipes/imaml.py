@@ -33,7 +33,7 @@ def IMAML(
     """Implicit MAML: proximal `Descent` with `Implicit(solver)`.
 
     A deep network is not at a minimum after 16 steps, and its Hessian has directions of negative curvature, where conjugate
-    gradient stops by default. `ConjugateGradient(steps=5)` raises instead. The measure "residual" shows how accurate it is.
+    gradient stops by default. `ConjugateGradient(steps=5)` raises instead. The measure "residual" shows the accuracy reached.
     """
     return Descent(
         network,

@@ -48,7 +48,7 @@ class Implicit(Hypergradient):
     Examples:
         >>> from quickstudy.linear_solvers import Exact
         >>> network, task = torch.nn.Linear(4, 3), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
-        >>> options = {"inner_lr": 0.3, "inner_steps": 60, "proximal_weight": 1.0}
+        >>> options = {"inner_lr": 0.2, "inner_steps": 80, "proximal_weight": 1.0}
         >>> learners = [qs.Descent(network, hypergradient=h, **options) for h in (qs.Implicit(Exact()), qs.Unrolled())]
         >>> g, h = (qs.meta_gradient(learner, [task])[1]["network.weight"] for learner in learners)
         >>> torch.allclose(g, h, atol=1e-3)  # the inner loop has converged
