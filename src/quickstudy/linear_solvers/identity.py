@@ -13,7 +13,7 @@ from quickstudy.linear_solvers.solver import Product, Solver, dot, relative
 
 @dataclass(frozen=True)
 class Identity(Solver):
-    """u = a v  for  H u = v: no product with H at all, one term of the Neumann series.
+    """u = a v  for  H u = v: one term of the Neumann series; only the residual takes a product with H.
 
     At the minimum this is the derivative through the last inner step alone, as in T1-T2. It is biased by (H^{-1} - a I) v.
 
