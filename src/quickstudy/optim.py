@@ -1,4 +1,4 @@
-"""A meta-trained update rule as an optimizer of torch.
+"""A meta-trained update rule as a torch optimizer.
 
 opt = qs.optim.Learned.load("runs/rule", network.named_parameters())
 loss.backward(); opt.step()
@@ -22,8 +22,8 @@ from quickstudy.learners.bilevel.parts import UpdateRule
 class Learned(Optimizer):
     """theta, s  <-  theta + lr (theta' - theta), s',     (theta', s') = rule(theta, g, s)
 
-    What a `LearnedTraining` does with its student (there lr = 1), for any module: parameter groups, state dicts, schedulers and
-    closures as everywhere in torch. The rule's own weights stand still, and are no part of the state dict.
+    Takes the steps that a `LearnedTraining` takes with its student (there lr = 1), for any module. Parameter groups, state dicts,
+    schedulers and closures work as in any torch optimizer. The rule's own weights are frozen, and not part of the state dict.
 
     Args:
         params: parameters, named parameters, or groups of them, as every optimizer takes.
@@ -31,7 +31,17 @@ class Learned(Optimizer):
         lr: a factor on every step, for schedulers.
 
     Raises:
-        ArgumentError: a rule that is none; a negative lr.
+        ArgumentError: `rule` is not an update rule; `lr` is negative.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedMomentum
+        >>> network = torch.nn.Linear(4, 1)
+        >>> opt = qs.optim.Learned(network.parameters(), LearnedMomentum(lr=0.1, momentum=0.9))  # or Learned.load(folder, ...)
+        >>> before = network.bias.item()
+        >>> network(torch.randn(8, 4)).sum().backward()
+        >>> opt.step()
+        >>> round(network.bias.item() - before, 3)  # its gradient is 8
+        -0.8
     """
 
     def __init__(self, params: Any, rule: UpdateRule, *, lr: float = 1.0):
@@ -58,7 +68,7 @@ class Learned(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every parameter that has a gradient; what the closure returns."""
+        """Update every parameter that has a gradient; return what the closure returns."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -118,5 +128,5 @@ def load_rule(path: str | Path) -> UpdateRule:
 
 
 def _bare(value: Any) -> Any:
-    """The tensor of the one parameter that a rule was asked about."""
+    """The tensor of the single parameter in a slot of the rule's state."""
     return next(iter(value.values())) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Arguments that functions hand on to another one, listed once as a TypedDict.
+"""Arguments that functions pass on to another function, listed once as a TypedDict.
 
     @hands_on(DescentOptions, Descent, rule=Adam())
     def Mine(network, *, inner_steps: int = 3, **options: Unpack[DescentOptions]) -> Descent:
@@ -19,12 +19,15 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def hands_on(options: type, taker: Callable, **defaults: Any) -> Callable[[Function], Function]:
-    """Let a function's `**options` be seen as the arguments that they are, and give some of them other defaults.
+    """Show a function's `**options` as named arguments, and give some of them other defaults.
 
     Args:
         options: the TypedDict of the function's `**options`.
-        taker: what they are handed on to; its defaults are the function's.
-        defaults: those of the function, where they differ from the taker's, or where the taker has none.
+        taker: the function or class that receives them; its defaults apply.
+        defaults: defaults that differ from the taker's, or that the taker lacks.
+
+    Returns:
+        The decorator.
     """
     theirs, types = inspect.signature(taker).parameters, get_type_hints(options)
 

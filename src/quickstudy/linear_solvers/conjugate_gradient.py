@@ -19,17 +19,25 @@ class ConjugateGradient(Solver):
         alpha = r'r / p'Hp,   u += alpha p,   r -= alpha H p,   p = r + (r'r / r'r_before) p           H + damping I for H
 
     Args:
-        steps: how many; exact after as many as there are parameters, often good after 5.
-        tolerance: the relative residual that must be reached; None: whatever is reached is taken and recorded.
-        damping: added to every curvature. Above 0 the answer is that of another, stiffer inner objective.
-        at_negative: what to do in a direction of negative curvature, where there is no solution: "raise"; or "stop", and take
-            what was reached before it, or, if it is the first direction, a step v'v / |v'Hv| along v. The residual tells. Deep
-            networks, whose inner loop rests at no minimum, need it.
+        steps: number of steps; exact after as many as there are parameters, often good after 5.
+        tolerance: the relative residual to reach, or raise; None: any residual is accepted and logged.
+        damping: added to every curvature; above 0 the solution is that of a stiffer inner objective.
+        at_negative: what to do in a direction of negative curvature, where there is no solution: "raise"; or "stop", and keep
+            the u reached before it, or, if it is the first direction, a step v'v / |v'Hv| along v. The residual shows it. Deep
+            networks need "stop", since their inner loop does not end at a minimum.
 
     Raises:
-        ArgumentError: another at_negative.
+        ArgumentError: `at_negative` is neither "raise" nor "stop".
 
     Source: Hestenes & Stiefel 1952; for meta-gradients Rajeswaran et al., "Meta-Learning with Implicit Gradients", NeurIPS 2019.
+
+    Examples:
+        >>> from quickstudy.linear_solvers import ConjugateGradient
+        >>> A, b = torch.diag(torch.tensor([1.0, 2.0, 4.0])), torch.ones(3)
+        >>> u, residual = ConjugateGradient(steps=3).solve(lambda v: {"w": A @ v["w"]}, {"w": b}, rate=torch.tensor(0.1))
+        >>> bool(torch.allclose(A @ u["w"], b, atol=1e-4))
+        True
+        >>> learner = qs.IMAML(torch.nn.Linear(4, 3), solver=ConjugateGradient(steps=10, tolerance=0.01))
     """
 
     steps: int = 5
@@ -46,7 +54,7 @@ class ConjugateGradient(Solver):
         r, p = v, v
         rr = vv = dot(v, v)
         negative = torch.zeros_like(vv, dtype=torch.bool)
-        still = torch.finfo(vv.dtype).eps ** 2 * vv  # below it the residual is rounding: stand still
+        still = torch.finfo(vv.dtype).eps ** 2 * vv  # below it the residual is rounding: stop
         for step in range(self.steps):
             Hp = {name: part + self.damping * p[name] for name, part in H(p).items()}
             pHp = dot(p, Hp)

@@ -1,4 +1,4 @@
-"""The dense Hessian and its solve."""
+"""A direct solve with the dense Hessian."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from quickstudy.linear_solvers.solver import Product, Solver, relative, unreadab
 
 @dataclass(frozen=True)
 class Exact(Solver):
-    """The dense Hessian, built column by column, and its solve: for networks of a few hundred parameters, and for tests."""
+    """A direct solve with the dense Hessian, built column by column: for networks of a few hundred parameters, and for tests.
+
+    Examples:
+        >>> from quickstudy.linear_solvers import Exact
+        >>> A = torch.diag(torch.tensor([1.0, 2.0, 4.0]))
+        >>> u, residual = Exact().solve(lambda v: {"w": A @ v["w"]}, {"w": torch.ones(3)}, rate=torch.tensor(0.1))
+        >>> u["w"]
+        tensor([1.0000, 0.5000, 0.2500])
+    """
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         b = _flatten(v)

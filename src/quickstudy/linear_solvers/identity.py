@@ -1,4 +1,4 @@
-"""The identity in the place of the inverse Hessian: the cheapest implicit gradient."""
+"""The identity instead of the inverse Hessian: the cheapest implicit gradient."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from quickstudy.linear_solvers.solver import Product, Solver, dot, relative
 
 @dataclass(frozen=True)
 class Identity(Solver):
-    """u = a v  for  H u = v: no product with H at all, one term of the Neumann series.
+    """u = a v  for  H u = v: one term of the Neumann series; only the residual takes a product with H.
 
-    At rest this is the derivative through the last inner step alone, T1-T2's. It is biased by (H^{-1} - a I) v.
+    At the minimum this is the derivative through the last inner step alone, as in T1-T2. It is biased by (H^{-1} - a I) v.
 
     Args:
         rate: a; None: the inner step size.
 
     Source: Luketina et al., "Scalable Gradient-Based Tuning of Continuous Regularization Hyperparameters", ICML 2016, eq. 4-5.
+
+    Examples:
+        >>> from quickstudy.linear_solvers import Identity
+        >>> u, residual = Identity().solve(lambda v: {"w": 2 * v["w"]}, {"w": torch.ones(3)}, rate=torch.tensor(0.25))
+        >>> u["w"], float(residual)  # v - H u = (1 - 2 / 4) v
+        (tensor([0.2500, 0.2500, 0.2500]), 0.5)
     """
 
     rate: float | None = None

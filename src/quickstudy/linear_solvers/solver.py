@@ -1,10 +1,10 @@
 """The interface of a solver of  H u = v,  and what its implementations share.
 
-H is the Hessian of an inner objective at rest, known by its products. A solver takes a fixed number of steps (nothing in it
-depends on data, so it runs under vmap and compile) and returns u with its relative residual ||v - H u|| / ||v||.
+H is the Hessian of an inner objective at its minimum, given by its products. A solver takes a fixed number of steps (nothing in
+it depends on data, so it runs under vmap and compile) and returns u with its relative residual ||v - H u|| / ||v||.
 
-A failure cannot raise from inside a transform. There u is filled with NaN; the executor sees it, runs the task again in the
-plain loop, and here, on plain tensors, the error is raised.
+A failure cannot raise from inside a transform. There u is filled with NaN; the executor sees that and runs the task again in the
+plain loop, where the error is raised.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def dot(a: Parameters, b: Parameters) -> Tensor:
 
 
 def relative(rr: Tensor, vv: Tensor) -> Tensor:
-    """||r|| / ||v|| of their squares, 0 where v is 0."""
+    """||r|| / ||v|| from their squares; 0 if v is 0."""
     positive = vv > 0
     return torch.where(positive, rr / torch.where(positive, vv, torch.ones_like(vv)), torch.zeros_like(rr)).sqrt()
 
 
 def refuse(failed: Tensor, u: Parameters, residual: Tensor, argument: str, *, expected: str, got: str, do: str) -> Parameters:
-    """Raise where `failed`; inside a transform, where nothing can be read, fill u with NaN instead."""
+    """Raise if `failed`; inside a transform, where nothing can be read, fill u with NaN instead."""
     if not unreadable(failed):
         if bool(failed):
             value = float(residual)

@@ -1,1 +1,1 @@
-"""The field's names as an index: a page each with equation, citation, the paper's number and a short composition."""
+"""The named methods: a page for each, with equation, citation, the paper's number and a short composition."""

@@ -1,4 +1,4 @@
-"""ANIL, "almost no inner loop": MAML whose head alone adapts.
+"""ANIL, "almost no inner loop": MAML in which only the head adapts.
 
     theta = (body, head);   only head_{t+1} = head_t - a d/dhead L(theta_t, support);   both are meta-learned
 

@@ -2,7 +2,7 @@
 
     phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ CE( s cos(f_phi(x), v_y) ) ],      then `CosineProbe` on the support
 
-The control that meta-learning has to beat. `PretrainFineTune` moves the embedding too.
+The baseline that meta-learning has to beat. `PretrainFineTune` adapts the embedding too.
 
 Source: Chen, Liu, Kira, Wang & Huang, "A Closer Look at Few-shot Classification", ICLR 2019, section 3.2.
 Paper: miniImageNet 5-way 1-shot 48.24 +- 0.75 %, 5-shot 66.43 +- 0.63 % (Conv4). Differs from it: the new classifier begins at
@@ -32,6 +32,6 @@ def BaselinePlusPlus(
     outer: Gradient | None = None,
     **options: Unpack[CosineProbeOptions],
 ) -> CosineProbe:
-    """`CosineProbe` whose outer method is `Supervised(batch_size)` under Adam; `scale` serves both stages. See `CosineProbe`."""
+    """`CosineProbe` with the outer method `Supervised(batch_size)` and Adam; `scale` serves both stages. See `CosineProbe`."""
     outer = outer or Gradient(Supervised(batch_size))
     return CosineProbe(embed, CosineClassifier(scale), scale=scale, outer=outer, name="Baseline++", **options)

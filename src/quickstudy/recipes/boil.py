@@ -1,8 +1,8 @@
-"""BOIL, "body only inner loop": MAML whose head stands still.
+"""BOIL, "body only inner loop": MAML with the head frozen in the inner loop.
 
     theta = (body, head);   only body_{t+1} = body_t - a d/dbody L(theta_t, support);   both are meta-learned
 
-The opposite of ANIL: the representation has to change in every task, not the classifier upon it.
+The opposite of ANIL: the representation has to change in every task, not the classifier on top.
 
 Source: Oh, Yoo, Kim & Yun, "BOIL: Towards Representation Change for Few-shot Learning", ICLR 2021, eq. 2.
 Paper: miniImageNet 5-way 1-shot 49.61 +- 0.16, 5-shot 66.45 +- 0.37 % (Conv4, one inner step of rate 0.5).
@@ -38,13 +38,13 @@ def BOIL(
     """MAML on all but the head: `Descent` that adapts every parameter whose name does not match `head`.
 
     Args:
-        head: a glob or several over the names of the network's parameters.
+        head: one or several globs over the names of the network's parameters.
 
     Other Args:
-        options: see `Descent`, as for the rest.
+        options: other arguments of `Descent`.
 
     Raises:
-        ArgumentError: a `head` that matches no parameter.
+        ArgumentError: `head` matches no parameter.
     """
     names = [name for name, parameter in plain("network", network).named_parameters() if parameter.requires_grad]
     patterns = [head] if isinstance(head, str) else list(head)

@@ -33,7 +33,7 @@ def CAVIA(
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[InnerLoopOptions],
 ) -> Descent:
-    """`Descent` on the context buffers of a network: one with `WithContext` or `FiLM` in it, such as `ContextConv4`.
+    """`Descent` on the context buffers of a network that contains `WithContext` or `FiLM`, such as `ContextConv4`.
 
     Raises:
         ArgumentError: a network without context parameters.

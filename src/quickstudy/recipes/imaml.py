@@ -32,8 +32,8 @@ def IMAML(
 ) -> Descent:
     """Implicit MAML: proximal `Descent` with `Implicit(solver)`.
 
-    A deep network after 16 steps rests at no minimum, and its Hessian has negative directions that conjugate gradient cannot
-    pass: by default it stops there. `ConjugateGradient(steps=5)` raises instead. The measure "residual" says how far it came.
+    A deep network is not at a minimum after 16 steps, and its Hessian has directions of negative curvature, where conjugate
+    gradient stops by default. `ConjugateGradient(steps=5)` raises instead. The measure "residual" shows the accuracy reached.
     """
     return Descent(
         network,

@@ -2,9 +2,9 @@
 
     phi*  =  argmin_phi  E_tasks [ L( f_phi, query ) ],            then  theta_K(phi*) by SGD on the support
 
-The control of the MAML paper ("pretrained on all tasks"): MAML's outer loop at inner rate 0, MAML's inner loop at test. Where
-the labels of a class change from task to task, as in N-way episodes, no phi fits all tasks and this is chance before the
-descent; classes that keep their labels are pooled by PretrainFineTune.
+The control of the MAML paper ("pretrained on all tasks"): MAML's outer loop at inner rate 0, MAML's inner loop at test. If the
+label of a class changes from task to task, as in N-way episodes, no phi fits all tasks and accuracy before the descent is at
+chance; for classes that keep their labels use PretrainFineTune, which pools them.
 
 Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", ICML 2017, section 5.1.
 """
@@ -33,7 +33,7 @@ def JointTraining(
     hypergradient: Hypergradient = FirstOrder(),
     **options: Unpack[DescentOptions],
 ) -> Descent:
-    """`Descent` whose outer method is `Joint`. See `Descent` for every argument."""
+    """`Descent` with the outer method `Joint`. See `Descent` for every argument."""
     return Descent(
         network, inner_lr=inner_lr, inner_steps=inner_steps, hypergradient=hypergradient, name="JointTraining", **options
     )

@@ -1,4 +1,4 @@
-"""Linear probe: a classifier of all meta-training classes, whose frozen embedding carries a logistic regression on the new task.
+"""Linear probe: train a classifier of all meta-training classes, then fit a logistic regression on its frozen embedding.
 
     phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ CE( s cos(f_phi(x), v_y) ) ],      then `Probe` on the support
 
@@ -28,6 +28,6 @@ def LinearProbe(
     outer: Gradient | None = None,
     **options: Unpack[ProbeOptions],
 ) -> Probe:
-    """`Probe` whose outer method is `Supervised(batch_size)` under Adam; `scale` is that of its cosines. See `Probe`."""
+    """`Probe` with the outer method `Supervised(batch_size)` and Adam; `scale` is that of its cosines. See `Probe`."""
     outer = outer or Gradient(Supervised(batch_size))
     return Probe(embed, CosineClassifier(scale), outer=outer, name="LinearProbe", **options)

@@ -22,5 +22,5 @@ def LRD2(
     scale: float = 5.0,
     normalisation: Normalisation = "running",
 ) -> Logistic:
-    """`Logistic` with the paper's number of steps; the scale begins at 5, for the reason that R2D2's does at 10."""
+    """`Logistic` with the paper's number of steps; `scale` starts at 5, for the same reason as R2D2's at 10."""
     return Logistic(embed, penalty=penalty, newton_steps=newton_steps, scale=scale, normalisation=normalisation)

@@ -3,8 +3,8 @@
     theta_{t+1}  =  theta_t - a_{t,l} d/dtheta L(theta_t, support)          a learned rate for each step t and tensor l   (1)
     phi, a  <-  Adam at a cosine rate along  d/d(phi, a)  sum_tasks sum_t w_t(s) L(theta_t, query)                       (2)
 
-w_t(s) goes from equal weights to the last step alone while meta-step s passes the first tenth of the run; the derivative is of
-first order in its first half; each theta_t has batch norms of its own (`StepNorms`), which no inner step moves.
+w_t(s) goes from equal weights to the last step alone over the first tenth of the run; the derivative is first-order in the first
+half; each theta_t has its own batch norms (`StepNorms`), which inner steps do not change.
 
 Source: Antoniou, Edwards & Storkey, "How to train your MAML", ICLR 2019, section 4 and table 1.
 Paper: Omniglot 5-way 1-shot 99.47, 5-shot 99.93, 20-way 1-shot 97.65 +- 0.05, 5-shot 99.33 +- 0.03 %, an ensemble of the five
@@ -48,10 +48,10 @@ def MAMLPlusPlus(
     """`Descent` with a learned rate for each step and tensor, per-step norms, annealing and a cosine outer rate.
 
     Args:
-        steps: meta-steps over which all is annealed: those that `meta_train` is going to take.
-        multi_step: meta-steps in which the loss after every inner step counts; None: a tenth of `steps`.
-        first_order: meta-steps with the first-order derivative; None: half of `steps`. 0 anneals no derivative.
-        outer_lr, final_outer_lr: the outer rate at the beginning and from meta-step `steps` on.
+        steps: number of meta-steps that the annealing spans: as many as `meta_train` will take.
+        multi_step: number of initial meta-steps that use the loss after every inner step; None: a tenth of `steps`.
+        first_order: number of initial meta-steps with the first-order derivative; None: half of `steps`; 0: none.
+        outer_lr, final_outer_lr: the outer learning rate at the start and from meta-step `steps` on.
 
     Raises:
         ArgumentError: fewer than one step.

@@ -1,4 +1,4 @@
-"""Meta-Curvature: learn the start, and for each layer the matrices that its gradient is multiplied by.
+"""Meta-Curvature: learn the start and, for each layer, matrices that multiply its gradient.
 
     theta_{t+1} = theta_t - a P d/dtheta L(theta_t, support),   P G = G x_1 M_out x_2 M_in x_3 M_f;   phi and P are meta-learned
 
@@ -29,7 +29,7 @@ def MetaCurvature(
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[DescentOptions],
 ) -> Descent:
-    """`Descent` whose inner gradient is preconditioned by `Curvature`."""
+    """`Descent` with the inner gradient preconditioned by `Curvature`."""
     return Descent(
         network,
         inner_lr=inner_lr,

@@ -1,4 +1,4 @@
-"""The arguments that recipes hand on to the learner they are made of; see `quickstudy.options`."""
+"""The arguments that recipes pass on to their learner; see `quickstudy.options`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quickstudy.meta.outer.outer import Gradient
 
 
 class StepOptions(TypedDict, total=False):
-    """Of an inner step; see `Descent`."""
+    """Options of an inner step; see `Descent`."""
 
     loss: Loss | None
     normalisation: Normalisation
@@ -22,7 +22,7 @@ class StepOptions(TypedDict, total=False):
 
 
 class InnerLoopOptions(StepOptions, total=False):
-    """Of an inner loop, and of what is done with it; see `Descent`."""
+    """Options of the inner and the outer loop; see `Descent`."""
 
     step_weights: Sequence[float] | None
     norms_per_step: bool
@@ -31,7 +31,7 @@ class InnerLoopOptions(StepOptions, total=False):
 
 
 class DescentOptions(InnerLoopOptions, total=False):
-    """Of a descent, and of which parameters descend; see `Descent`."""
+    """Options of a descent, including which parameters adapt; see `Descent`."""
 
     adapts: str | Sequence[str]
 

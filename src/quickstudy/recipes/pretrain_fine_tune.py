@@ -1,8 +1,8 @@
-"""Pre-train and fine-tune: a classifier of all meta-training classes, whose embedding is then fine-tuned on the new task.
+"""Pre-train and fine-tune: train a classifier of all meta-training classes, then fine-tune its embedding on the new task.
 
     phi*  =  argmin_phi  E_{x, y ~ all meta-training data} [ CE( s cos(f_phi(x), v_y) ) ],      then `FineTune` on the support
 
-Cosines in both stages (Baseline++), so that the class means that the support imprints are weights of the kind that was trained.
+Both stages use cosines (Baseline++), so that the class means of the support serve as weights of the kind that was trained.
 
 Source: Chen et al., "A Closer Look at Few-shot Classification", ICLR 2019; Dhillon et al., "A Baseline for Few-Shot
 Image Classification", ICLR 2020.
@@ -31,6 +31,6 @@ def PretrainFineTune(
     outer: Gradient | None = None,
     **options: Unpack[FineTuneOptions],
 ) -> FineTune:
-    """`FineTune` whose outer method is `Supervised(batch_size)` under Adam; `scale` serves both stages. See `FineTune`."""
+    """`FineTune` with the outer method `Supervised(batch_size)` and Adam; `scale` serves both stages. See `FineTune`."""
     outer = outer or Gradient(Supervised(batch_size))
     return FineTune(embed, CosineClassifier(scale), scale=scale, outer=outer, name="PretrainFineTune", **options)

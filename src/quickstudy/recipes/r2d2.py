@@ -2,8 +2,8 @@
 
     W = Z' (Z Z' + lambda I)^-1 Y,      p(y = k | x) = softmax_k( alpha (W' f_phi(x))_k + beta )
 
-f, lambda and the affine map (alpha, beta) of the regression's output are meta-learned. Ways and shots of meta-training need not
-be those of the test: the paper trains with many ways.
+f, lambda and the affine map (alpha, beta) of the regression's output are meta-learned. Meta-training and test may differ in ways
+and shots: the paper trains with many ways.
 
 Source: Bertinetto, Henriques, Torr & Vedaldi, "Meta-learning with differentiable closed-form solvers", ICLR 2019, eq. 4-6.
 Paper: Omniglot 5-way 1-shot 98.6 %, 5-shot 99.7 % (60-way training).
@@ -27,7 +27,7 @@ def R2D2(
 ) -> Ridge:
     """`Ridge` on an embedding, for labels and without an intercept.
 
-    scale begins at 10 and not at the paper's 1: regressions onto 0 and 1 give a flat softmax, which Adam would take thousands of
-    steps to sharpen, as it moves a number by its rate and not by its size.
+    `scale` starts at 10 and not at the paper's 1: regressions onto 0 and 1 give a flat softmax, which Adam would take thousands
+    of steps to sharpen, since it moves a number by its rate and not by its size.
     """
     return Ridge(embed, penalty=penalty, scale=scale, shift=shift, normalisation=normalisation)

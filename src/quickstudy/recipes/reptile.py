@@ -1,10 +1,10 @@
-"""Reptile: move the start towards where descent leads.
+"""Reptile: move the start towards the result of the descent.
 
     phi  <-  phi + epsilon (theta_K - phi)
 
 Source: Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018, algorithm 1.
 Paper: Omniglot 5-way 1-shot 95.39 +- 0.09 %, 97.68 +- 0.04 % transductive, training on 10 shots.
-Departures: the inner Adam starts anew in each task (the authors' code keeps its moments); inner steps take the whole set
+Departures: the inner Adam restarts in each task (the authors' code keeps its moments); inner steps take the whole set
 (theirs draw minibatches of 10); epsilon is constant unless the outer method is given a scheduler (theirs falls to 0).
 """
 
@@ -36,7 +36,7 @@ def Reptile(
     outer_lr: float = 1.0,
     **options: Unpack[StepOptions],
 ) -> Descent:
-    """`Descent` whose outer method follows `ReptileDirection` with SGD of rate `outer_lr` (epsilon)."""
+    """`Descent` with the outer method `ReptileDirection` and SGD with rate `outer_lr` (epsilon)."""
     return Descent(
         network,
         inner_lr=inner_lr,

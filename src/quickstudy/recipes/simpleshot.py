@@ -1,8 +1,8 @@
-"""SimpleShot: nearest centroids of centred features of length 1, in an embedding trained as an ordinary classifier.
+"""SimpleShot: nearest centroids of centred features of length 1, with an embedding trained as an ordinary classifier.
 
     m  =  the mean of f(x) over the meta-training data,      then `CentredCentroid` with that m (the paper's CL2N)
 
-The embedding is trained before, on all meta-training classes at once:
+First train the embedding on all meta-training classes at once:
 
     learner = PretrainFineTune(embed)
     meta_train(learner, tasks, ...)
@@ -40,10 +40,10 @@ def SimpleShot(
     """`CentredCentroid(embed)` with the mean of the base data.
 
     Args:
-        embed: f, trained already, with running averages where it has batch norms.
+        embed: f, already trained; its batch norms, if any, need running averages.
         base: the meta-training tasks.
-        examples: how many of theirs, drawn at random, the mean is of; all where there are fewer.
-        scale, normalisation: as of `CentredCentroid`.
+        examples: number of their examples, drawn at random, to average; all if there are fewer.
+        scale, normalisation: as in `CentredCentroid`.
     """
     some = minibatch(base, examples, torch.Generator().manual_seed(0))
     return CentredCentroid(embed, mean=base_mean(plain("embed", embed), some), scale=scale, normalisation=normalisation)
@@ -58,5 +58,5 @@ def base_mean(embed: nn.Module, examples: Examples) -> Tensor:
         with torch.no_grad():
             part = call(embed, {}, x, Forward(Context(), "running")).sum(0)
         total = part if total is None else total + part
-    assert total is not None  # minibatch gives one example at least
+    assert total is not None  # minibatch gives at least one example
     return total / len(examples)

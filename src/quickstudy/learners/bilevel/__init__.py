@@ -1,4 +1,4 @@
-"""Learners that train a student by a whole training run, one part of which is learned."""
+"""Learners that train a student in a whole training run and meta-learn parts of that run."""
 
 from quickstudy.learners.bilevel.architecture import Architecture as Architecture
 from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy as AugmentationPolicy

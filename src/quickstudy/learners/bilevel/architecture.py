@@ -1,4 +1,4 @@
-"""Architecture as phi: which operation stands on each edge of a network, learned beside or around its weights."""
+"""Architecture as phi: the operation on each edge of a network, learned along with its weights or around their training."""
 
 from __future__ import annotations
 
@@ -25,29 +25,37 @@ Setting = tuple[int, ...]  # the option on each edge
 
 
 class Architecture(TrainingRun):
-    """A network and which operations it is made of: weights by descent, the choice by the outer method.
+    """Architecture search: descent trains a network's weights, the outer method chooses its operations.
 
         theta_{t+1}  =  theta_t - a d/dtheta L( f_{theta_t, alpha}(batch) )                                      (1)
         phi = alpha  <-  by the outer loss of theta on held-out examples                                         (2)
 
-    The outer method names the search: DARTS is `Lookahead(order=1)` or `(order=2)` on a stream with use="mixed"; a controller
-    trained by reinforcement is `ScoreFunction` with use="sampled", `RegularisedEvolution` and `RandomSearch` score whole runs.
-    `architecture` is the choice at its best, `discretised()` the plain network of it, to be trained anew.
+    The outer method determines the search: DARTS is `Lookahead(order=1)` or `(order=2)` on a stream with use="mixed"; a
+    controller trained by reinforcement is `ScoreFunction` with use="sampled"; `RegularisedEvolution` and `RandomSearch` score
+    whole runs. `architecture` is the best choice, `discretised()` the plain network with that choice, to be trained from scratch.
 
     Args:
-        network: with `Mixed` edges in it.
+        network: a network with `Mixed` edges.
         steps: inner steps of a run.
         inner_lr: a.
-        use: of every choice.
+        use: how every choice is used: "mixed", "sampled", "gumbel" or "best" (see `Choice`).
         loss: L; None: cross-entropy for labels, mean squared error for targets.
         weight_decay: of theta.
-        batch_size: of the inner steps on an episode.
+        batch_size: support examples in one inner step on an episode; None: all.
+        normalisation: see `TrainingRun`.
 
     Raises:
         UnsupportedError: a network without `Mixed` edges.
 
     Source: Liu et al. 2019, algorithm 1; Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017; Real et
     al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019.
+
+    Examples:
+        >>> learner = qs.Architecture(qs.models.search_cell(4, 3, width=8), steps=10)
+        >>> [(name, len(logits)) for name, logits in learner.named_parameters()]  # phi: 4 options on each of 3 edges
+        [('choices.0.logits', 4), ('choices.1.logits', 4), ('choices.2.logits', 4)]
+        >>> len(learner.architecture), learner.discretised()(torch.randn(5, 4)).shape
+        (3, torch.Size([5, 3]))
     """
 
     def __init__(
@@ -75,7 +83,7 @@ class Architecture(TrainingRun):
         for choice in choices:
             choice.requires_grad_(True)
             choice.use = use
-        self.choices = nn.ModuleList(choices)  # the student's own, so phi stands in the student wherever it is swapped
+        self.choices = nn.ModuleList(choices)  # the student's own modules: replacing phi replaces it in the student
         self.inner_lr, self.loss_function, self.weight_decay = inner_lr, loss, weight_decay
         logits = {id(choice.logits) for choice in choices}
         self.fixed_names = {name for name, parameter in self.student.module.named_parameters() if id(parameter) in logits}
@@ -109,15 +117,15 @@ class Architecture(TrainingRun):
         return tuple(choice.best for choice in self.choices)  # type: ignore[misc]
 
     def discretised(self) -> nn.Module:
-        """A plain network of the chosen operations, with the weights that the network was given with."""
+        """A plain network of the chosen operations, with the weights of the network passed in."""
         return fixed(self.student.module, self.architecture)
 
 
 def fixed(network: nn.Module, setting: Sequence[int]) -> nn.Module:
-    """A copy of a network in which every `Mixed` edge is its option of this setting.
+    """A copy of a network with each `Mixed` edge replaced by its option in `setting`.
 
     Raises:
-        ArgumentError: a setting of another length, or an option that is not there.
+        ArgumentError: a setting of the wrong length, or an option that does not exist.
     """
     sizes = space(network)
     if len(setting) != len(sizes) or not all(0 <= option < n for option, n in zip(setting, sizes, strict=False)):

@@ -1,4 +1,4 @@
-"""An augmentation of images that is learned: which operation, how strong, how often."""
+"""A learned image augmentation: which operation, how strong, how often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.learners.bilevel.parts import logit
 from quickstudy.random import Seed, stateless_normal, stateless_seed, stateless_uniform
 
-# Each operation with the magnitude that it has at strength 1.
+# The magnitude of each operation at strength 1.
 RANGES = {
     "translate_x": 0.5,  # of the width
     "translate_y": 0.5,  # of the height
@@ -26,30 +26,41 @@ OPERATIONS = tuple(RANGES)
 
 
 class AugmentationPolicy(nn.Module):
-    """Every image gets an operation of its own in each of `stages`, drawn from a learned distribution.
+    """Apply to each image, in each of `stages`, an operation drawn from a learned distribution.
 
         w_i   =  softmax( (log-probabilities phi_w + G_i) / T )                  which: a relaxed one-hot        (1)
         b_ik  =  sigmoid( (logit p_k + L_ik) / T )                               how often: a relaxed 0 or 1     (2)
         m_ik  =  w_ik b_ik s_k R_k e_ik,     s_k = sigmoid(phi_s)                how strong                      (3)
         x~_i  =  noise(contrast(brightness(warp(x_i)))) of magnitudes m_i                                        (4)
 
-    G is Gumbel, L logistic, e uniform in (-1, 1), all counted from the seed. For T -> 0 it is one operation with probability p_k,
-    and (4), blended in its magnitudes and not in its pixels, is a plausible image at every T. Everything is differentiable to any
-    order. With `hard`, w and b are exactly 0 or 1 and take the derivative of the relaxed ones (straight through).
+    G is Gumbel, L logistic, e uniform in (-1, 1), all derived from the seed. As T -> 0 it applies one operation with probability
+    p_k; (4) blends magnitudes and not pixels, so the image is plausible at every T. Everything is differentiable to any order.
+    With `hard`, w and b are exactly 0 or 1 and take the derivative of the relaxed ones (straight through).
 
     Args:
         operations: any of translate_x, translate_y, rotate, scale, shear, brightness, contrast, noise.
-        stages: operations one after another.
-        probability, strength: p and s at the start, between 0 and 1.
+        stages: number of operations in sequence.
+        probability, strength: initial p and s, between 0 and 1.
         temperature: T.
-        hard: whether exactly one operation is taken.
+        hard: whether w and b are exactly 0 or 1, straight through.
 
     Raises:
         ArgumentError: no operation, or one that does not exist; stages below 1; p, s or T out of range.
-        ShapeError: what is no image (examples, channels, height, width).
+        ShapeError: x is not of shape (examples, channels, height, width).
 
     Source: Hataya et al., "Faster AutoAugment", ECCV 2020, eq. 2-6 (a stage: choice by softmax, probability by a relaxed
     Bernoulli, magnitude by gradient); Li et al., "DADA", ECCV 2020 (Gumbel-softmax). Here on the meta-validation loss.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import AugmentationPolicy
+        >>> policy = AugmentationPolicy(["rotate", "brightness"], stages=2)
+        >>> x = torch.rand(4, 1, 8, 8)
+        >>> torch.equal(policy(x, seed=0), policy(x, seed=0)), torch.equal(policy(x, seed=0), policy(x, seed=1))
+        (True, False)
+        >>> list(policy.shares()[0])  # the operations of the first stage
+        ['rotate', 'brightness']
+        >>> student = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
+        >>> learner = qs.LearnedTraining(student, augmentation=policy, steps=10)
     """
 
     def __init__(
@@ -86,7 +97,7 @@ class AugmentationPolicy(nn.Module):
         self.logit_strength = nn.Parameter(logit(strength).expand(shape).clone())
 
     def forward(self, x: Tensor, seed: Seed) -> Tensor:
-        """X (examples, channels, height, width) -> the same, augmented. The same seed augments in the same way."""
+        """Augment images (examples, channels, height, width). The same seed gives the same augmentation."""
         if not isinstance(x, Tensor) or x.ndim != 4:
             got = f"x of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ShapeError(
@@ -116,14 +127,14 @@ class AugmentationPolicy(nn.Module):
         return dict(zip(self.operations, m.to(like.dtype).unbind(1), strict=True))
 
     def shares(self) -> list[dict[str, tuple[float, float, float]]]:
-        """For reading: of every stage, each operation's (which, how often, how strong)."""
+        """For inspection: each stage's operations with their (share, probability, strength)."""
         parts = self.logits.softmax(-1), self.logit_probability.sigmoid(), self.logit_strength.sigmoid()
         rows = torch.stack([part.detach() for part in parts], -1).tolist()
         return [{name: tuple(row) for name, row in zip(self.operations, stage, strict=True)} for stage in rows]
 
 
 def apply(x: Tensor, m: dict[str, Tensor], seed: Seed) -> Tensor:
-    """(4): images (n, channels, height, width) under magnitudes (n,) each; one that is not named is 0."""
+    """(4): images (n, channels, height, width) under magnitudes (n,) each; a missing magnitude is 0."""
     zero = x.new_zeros(len(x))
     of = lambda name: m.get(name, zero)[:, None, None, None]  # noqa: E731
     if any(name in m for name in ("translate_x", "translate_y", "rotate", "scale", "shear")):  # `isdisjoint` does not compile
@@ -141,7 +152,7 @@ def apply(x: Tensor, m: dict[str, Tensor], seed: Seed) -> Tensor:
 def affine(m: dict[str, Tensor]) -> Tensor:
     """Where each image is read: (n, 2, 3) from output to input coordinates, both in [-1, 1] across the image.
 
-    A = e^-scale R(-rotate) [[1, -shear], [0, 1]], and the shift: what stands at the origin moves by `translate`.
+    A = e^-scale R(-rotate) [[1, -shear], [0, 1]], and a shift that moves the origin by `translate`.
     """
     cos, sin, shrink = m["rotate"].cos(), m["rotate"].sin(), (-m["scale"]).exp()
     A = torch.stack([torch.stack([cos, sin - m["shear"] * cos], -1), torch.stack([-sin, cos + m["shear"] * sin], -1)], -2)
@@ -151,9 +162,9 @@ def affine(m: dict[str, Tensor]) -> Tensor:
 
 
 def warp(x: Tensor, A: Tensor) -> Tensor:
-    """Each image read at A (u, v, 1), bilinearly, 0 outside: (n, channels, height, width).
+    """Each image sampled at A (u, v, 1), bilinearly, 0 outside: (n, channels, height, width).
 
-    In plain operations, and so with every derivative: torch's grid_sample has none forward, which `ForwardMode` takes.
+    Written in plain operations, which have every derivative: torch's grid_sample lacks the forward one that `ForwardMode` needs.
     """
     n, channels, height, width = x.shape
     axis = lambda size: (2 * torch.arange(size, device=x.device, dtype=x.dtype) + 1) / size - 1  # noqa: E731

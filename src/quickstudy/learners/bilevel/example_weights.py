@@ -1,4 +1,4 @@
-"""Weights of examples that are learned: which of the training data to trust."""
+"""Learned weights of examples: which of the training data to trust."""
 
 from __future__ import annotations
 
@@ -16,28 +16,36 @@ from quickstudy.random import Seed, stateless_order
 
 
 class MetaWeightNet(ExampleWeights):
-    """A small network sees the loss of an example, and its class where wanted, and says how much it counts.
+    """A small network weights each example by its loss and, optionally, its class.
 
         theta_{t+1}  =  theta_t - a 1/n sum_i V(l_i(theta_t), y_i; phi) dl_i/dtheta                              (1)
         phi          <- phi - b d/dphi  L_clean(theta_{t+1})                                                     (2)
-        V(l, y)      =  sigmoid( v' relu( u l + b + E_y ) + c )                E_y = 0 as it begins; without `classes` always
+        V(l, y)      =  sigmoid( v' relu( u l + b + E_y ) + c )                E_y = 0 at first; without `classes` always
 
     (1) is a step of `LearnedTraining(weights=MetaWeightNet())`, (2) one of the outer loop with the estimator `Lookahead()` and
-    a small clean set as the stream's `outer`; (1) is then taken again with the new phi. A falling V distrusts examples of large
-    loss, as noisy labels want; a rising one attends to them, as rare classes want.
+    a small clean set as the stream's `outer`; (1) is then taken again with the new phi. A decreasing V distrusts examples with a
+    large loss, which suits noisy labels; an increasing one emphasises them, which suits rare classes.
 
     Args:
         hidden: units of V, 1 - hidden - 1 with a sigmoid at its end; 100 in the paper.
-        normalised: weights that sum to 1 over the batch, V_i / sum_j V_j, in the place of V_i / n.
-        classes: the most of a task, each with a row E_y of its own: for classes of different size, which the loss of an example
-            does not tell once all of them fit. 0: V sees the loss alone, as in the paper.
+        normalised: whether weights sum to 1 over the batch, V_i / sum_j V_j, instead of V_i / n.
+        classes: the largest number of classes in a task, each with its own row E_y. Use it for classes of different sizes, which
+            the losses do not distinguish once all examples fit. 0: V sees the loss alone, as in the paper.
 
     Raises:
         ArgumentError: hidden below 1; classes below 0.
-        LabelError: more classes than `classes`, or targets.
+        LabelError: a task with more than `classes` classes, or with targets.
 
     Source: Shu et al., "Meta-Weight-Net: Learning an Explicit Mapping For Sample Weighting", NeurIPS 2019, eq. 3-5 and
     algorithm 1. That V knows the class is the idea of Shu et al., "CMW-Net", TPAMI 2023; they give it the class's size.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import MetaWeightNet
+        >>> weights = MetaWeightNet(hidden=16, normalised=True)
+        >>> losses, batch = torch.rand(6), qs.Examples(torch.randn(6, 4), torch.arange(6) % 3)
+        >>> round(weights(losses, batch).sum().item(), 3)
+        1.0
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), weights=weights, steps=10)
     """
 
     def __init__(self, hidden: int = 100, *, normalised: bool = False, classes: int = 0):
@@ -70,21 +78,27 @@ class MetaWeightNet(ExampleWeights):
 
 
 class WeightPerExample(ExampleWeights):
-    """A weight for every training example,  w_i = sigmoid(phi_i) / n: which of these very examples to trust.
+    """A learned weight for every training example,  w_i = sigmoid(phi_i) / n.
 
-    For runs whose every step sees the whole training set, in one order (`batch_size=None`). After meta-training
+    Use it in runs that see the whole training set at every step, in one order (`batch_size=None`). After meta-training
     `torch.sigmoid(part.logit)` ranks the examples.
 
     Args:
         n: the number of training examples.
-        initial: the weight that all start from, between 0 and 1, in units of 1/n.
+        initial: the initial weight of all examples, between 0 and 1, in units of 1/n.
 
     Raises:
         ArgumentError: n below 1; an initial weight out of range.
-        ShapeError: a batch of another size.
+        ShapeError: a batch that does not have n examples.
 
     Source: Franceschi et al., "Forward and Reverse Gradient-Based Hyperparameter Optimization", ICML 2017, section 5.1, data
     hyper-cleaning. Departure: a sigmoid in the place of their projection onto the simplex-like set.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import WeightPerExample
+        >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), weights=WeightPerExample(12), steps=5)
+        >>> torch.sigmoid(learner.weigh.logit.detach())[:3]  # the trust in the first examples, before meta-training
+        tensor([0.5000, 0.5000, 0.5000])
     """
 
     order_invariant = False
@@ -99,7 +113,7 @@ class WeightPerExample(ExampleWeights):
         self.logit = nn.Parameter(logit(initial).expand(n).clone())
 
     def forward(self, losses: Tensor, batch: Examples) -> Tensor:
-        """W (examples,)"""
+        """The weights w (examples,)."""
         if len(losses) != self.n:
             raise ShapeError(
                 "WeightPerExample(n)",
@@ -111,36 +125,43 @@ class WeightPerExample(ExampleWeights):
 
 
 class LearningToReweight(LearnedTraining):
-    """Weigh each example by how far its own gradient would lower the loss of a few trusted ones; nothing is meta-trained.
+    """Weight each example by how much its gradient would lower the loss of a few trusted ones; nothing is meta-trained.
 
         theta^(e)    =  theta_t - a sum_i e_i dl_i/dtheta                                                        (1)
         u_i          =  - d/de_i  L_trusted(theta^(e))  at  e = 0                                                (2)
         w_i          =  max(u_i, 0)  /  ( sum_j max(u_j, 0) + [that sum is 0] )                                  (3)
         theta_{t+1}  =  theta_t - a sum_i w_i dl_i/dtheta                                                        (4)
 
-    The last `trusted` examples of the support are the trusted ones: (2) is taken on them, the others are weighed. By the chain
-    rule u_i = a <dl_i/dtheta, dL_trusted/dtheta>, which is 0 for a gradient that is orthogonal to theirs and cut at 0 for one
-    that is against it. It is an ordinary learner: `adapt(support)` trains a student. One example may take nearly all of the
-    weight, so `inner_lr` wants to be lower than that of a plain student.
+    The last `trusted` examples of the support are the trusted ones: (2) uses them, the others are weighted. By the chain rule
+    u_i = a <dl_i/dtheta, dL_trusted/dtheta>, which is 0 for a gradient orthogonal to theirs and clipped to 0 for one opposed to
+    it. It is an ordinary learner: `adapt(support)` trains a student. One example may take nearly all of the weight, so use a
+    lower `inner_lr` than for a plain student.
 
     Args:
         network: the student.
         trusted: how many examples at the end of the support are trusted.
-        steps: a run's length.
+        steps: length of a run.
         inner_lr: a.
-        batch_size: examples that are weighed in one step, drawn from the others; None: all.
+        batch_size: number of weighted examples in one step, drawn from the others; None: all.
         trusted_batch_size: trusted ones in one step; None: all.
         normalisation: see `TrainingRun`.
 
     Raises:
         ArgumentError: trusted or trusted_batch_size below 1.
-        TaskError: a support with no other examples than the trusted ones.
+        TaskError: a support with no examples besides the trusted ones.
 
     Source: Ren, Zeng, Yang & Urtasun, "Learning to Reweight Examples for Robust Deep Learning", ICML 2018, eq. 4-9 and
     algorithm 1 (the online approximation).
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearningToReweight
+        >>> learner = LearningToReweight(torch.nn.Linear(4, 3), trusted=3, steps=5)
+        >>> support = qs.Examples(torch.randn(12, 4), torch.arange(12) % 3)  # its last 3 examples are trusted
+        >>> learner.adapt(support)(torch.randn(5, 4)).shape
+        torch.Size([5, 3])
     """
 
-    order_invariant = False  # the trusted examples stand last
+    order_invariant = False  # the trusted examples come last
     meta_learns = False
 
     def __init__(
@@ -167,7 +188,7 @@ class LearningToReweight(LearnedTraining):
         return pull(self.example_weights(state, weighed, trusted))
 
     def example_weights(self, state: TrainingState, weighed: Examples, trusted: Examples) -> Tensor:
-        """(1) to (3): w (examples,) of the examples that are weighed."""
+        """(1) to (3): w (examples,) of the weighted examples."""
         theta = state["theta"]
         a = self.rate(state["t"], theta)
 
@@ -183,7 +204,7 @@ class LearningToReweight(LearnedTraining):
         return positive / (total + (total == 0).to(total.dtype))  # (3)
 
     def parts(self, batch: Examples) -> tuple[Examples, Examples]:
-        """(the examples that are weighed, the trusted ones)"""
+        """(the weighted examples, the trusted ones)."""
         k = min(self.trusted_batch_size or self.trusted, self.trusted)
         return batch.map(lambda leaf: leaf[:-k]), batch.map(lambda leaf: leaf[-k:])
 

@@ -1,12 +1,12 @@
-"""Hyperparameters of a training as phi: weight decays, a schedule of the rate, label smoothing, rates of dropout.
+"""Training hyperparameters as phi: weight decays, a learning-rate schedule, label smoothing, dropout rates.
 
     g       <-  g + e^phi theta                                    weight decay                                 (1)
     a_t      =  e^(phi's curve at t)                               learning-rate schedule                       (2)
     l_i      =  (1 - eps) (-ln p_{y_i})  +  eps mean_k (-ln p_k),  eps = sigmoid(phi)        label smoothing    (3)
     x       <-  x (1 - z) / (1 - p),  z = sigmoid( (logit p + logit u) / T ),  p = sigmoid(phi)        dropout  (4)
 
-Each is a part of `LearnedTraining`. Thousands of them take an implicit gradient (`FixedPoint`), few of them forward mode
-(`ForwardMode`), any of them evolution.
+Each is a part of `LearnedTraining`. For thousands of them use implicit gradients (`FixedPoint`), for a few forward mode
+(`ForwardMode`); evolution serves any.
 
 Source: (1) Lorraine, Vicol & Duvenaud, "Optimizing Millions of Hyperparameters by Implicit Differentiation", AISTATS 2020,
 section 5; (2) Maclaurin, Duvenaud & Adams, ICML 2015, section 3.1; (3) Szegedy et al., "Rethinking the Inception
@@ -35,7 +35,7 @@ from quickstudy.random import stateless_uniform
 
 @dataclass(frozen=True)
 class WeightDecay:
-    """Weight decays that are part of phi, by their logarithms.
+    """Learned weight decays; phi holds their logarithms.
 
     Args:
         initial: the value that every decay starts from, above 0.
@@ -43,6 +43,12 @@ class WeightDecay:
 
     Raises:
         ArgumentError: an initial decay that is not above 0.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import WeightDecay
+        >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), decay=WeightDecay(0.01, per="tensor"), steps=10)
+        >>> {name: round(decay.item(), 3) for name, decay in learner.decays.values().items()}
+        {'weight': 0.01, 'bias': 0.01}
     """
 
     initial: float = 1e-3
@@ -59,7 +65,7 @@ class WeightDecay:
 
 
 class Decays(nn.Module):
-    """g, theta -> g + lambda theta (1); lambda a buffer where constant, e^phi where learned."""
+    """g, theta -> g + lambda theta (1); lambda is a buffer if constant, e^phi if learned."""
 
     def __init__(self, decay: float | WeightDecay, theta: Parameters):
         super().__init__()
@@ -92,17 +98,26 @@ class Decays(nn.Module):
 
 
 class Schedule(nn.Module):
-    """A step size that changes along a run, learned at `knots` and straight between them in its logarithm.
+    """A learned schedule of the step size: its logarithm is piecewise linear between `knots`.
 
         a_t  =  exp( (1 - f) phi_k  +  f phi_{k+1} ),        k + f  =  (knots - 1) min(t, steps - 1) / (steps - 1)   (2)
 
     Args:
         initial: the rate that every knot starts from, above 0.
-        steps: over which the knots are spread; after them the rate stays at the last knot.
-        knots: 1: one learned rate; `steps`: a rate of its own for every step.
+        steps: number of steps over which the knots are spread; after them the rate stays at the last knot.
+        knots: number of learned rates; 1: a constant rate; `steps`: one for every step.
 
     Raises:
         ArgumentError: a rate that is not above 0; steps or knots below 1; more knots than steps.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import Schedule
+        >>> schedule = Schedule(0.1, steps=10, knots=3)
+        >>> schedule.log_rate.shape
+        torch.Size([3])
+        >>> round(schedule(torch.tensor(4)).item(), 3)  # the rate at step 4, before meta-training
+        0.1
+        >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), inner_lr=schedule, steps=10)
     """
 
     def __init__(self, initial: float = 0.1, *, steps: int = 100, knots: int = 5):
@@ -120,7 +135,7 @@ class Schedule(nn.Module):
         self.log_rate = nn.Parameter(torch.full((knots,), float(initial)).log())
 
     def forward(self, t: Tensor) -> Tensor:
-        """a_t, a scalar, of the count t."""
+        """a_t, a scalar, at step t."""
         place = t.clamp(max=self.steps - 1).to(self.log_rate.dtype) * ((self.knots - 1) / max(self.steps - 1, 1))
         knot = torch.arange(self.knots, device=t.device, dtype=place.dtype)
         hat = (1 - (place - knot).abs()).clamp(min=0)  # (1 - f) at k, f at k + 1, 0 elsewhere
@@ -131,14 +146,22 @@ class Schedule(nn.Module):
 
 
 class LabelSmoothing(ExampleLoss):
-    """Cross-entropy with smoothed labels, eps learned (3).
+    """Cross-entropy with learned label smoothing eps (3).
 
     Args:
-        initial: eps at the start, between 0 and 1.
+        initial: initial eps, between 0 and 1.
 
     Raises:
         ArgumentError: an initial eps out of range.
         LabelError: targets instead of class labels.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LabelSmoothing
+        >>> logits, y = torch.randn(6, 3), torch.arange(6) % 3
+        >>> loss = LabelSmoothing(0.2)
+        >>> torch.allclose(loss(logits, y), torch.nn.functional.cross_entropy(logits, y, label_smoothing=0.2))
+        True
+        >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), loss=loss, steps=10)
     """
 
     def __init__(self, initial: float = 0.1):
@@ -162,16 +185,23 @@ class LabelSmoothing(ExampleLoss):
 class ConcreteDropout(nn.Module):
     """Learned rates for the `nn.Dropout` layers of a student, in the order in which they are called (4).
 
-    A unit is not dropped or kept but multiplied by a number that is nearly 0 or 1, so that the rate has a derivative.
+    Instead of being dropped or kept, a unit is multiplied by a number near 0 or 1, so that the rate has a derivative.
 
     Args:
-        initial: p at the start, between 0 and 1.
-        layers: how many dropouts the student calls.
+        initial: initial p, between 0 and 1.
+        layers: number of the student's `nn.Dropout` layers.
         temperature: T, of the relaxation.
 
     Raises:
         ArgumentError: an initial p out of range; no layers; a temperature that is not above 0.
-        UnsupportedError: a student with another number of `nn.Dropout` layers.
+        UnsupportedError: a student with a different number of `nn.Dropout` layers.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import ConcreteDropout
+        >>> student = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Linear(8, 3))
+        >>> learner = qs.LearnedTraining(student, dropout=ConcreteDropout(0.2), steps=10)
+        >>> round(learner.dropout.rates.item(), 3)
+        0.2
     """
 
     def __init__(self, initial: float = 0.2, *, layers: int = 1, temperature: float = 0.1):
@@ -191,11 +221,11 @@ class ConcreteDropout(nn.Module):
         return self.logit.sigmoid()
 
     def over(self, forward: Forward) -> Forward:
-        """A pass with these dropouts in the place of the student's own."""
+        """The same pass with these dropouts instead of the student's own."""
         return _Concrete(self, forward)
 
     def check(self, student: nn.Module) -> None:
-        """Raise where the student has another number of dropouts."""
+        """Raise if the student has a different number of dropouts."""
         found = [name for name, part in student.named_modules() if isinstance(part, nn.Dropout)]
         if len(found) != self.layers:
             raise UnsupportedError(
@@ -207,7 +237,7 @@ class ConcreteDropout(nn.Module):
 
 
 class _Concrete(Forward):
-    """A pass in which F.dropout is (4)."""
+    """A pass that replaces F.dropout by (4)."""
 
     def __init__(self, dropout: ConcreteDropout, forward: Forward):
         super().__init__(forward.context, forward.source, forward.step)

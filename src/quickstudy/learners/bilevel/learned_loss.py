@@ -1,4 +1,4 @@
-"""A loss that is learned: a small network over prediction and target."""
+"""A learned loss: a small network over prediction and target."""
 
 from __future__ import annotations
 
@@ -12,23 +12,30 @@ from quickstudy.learners.bilevel.parts import ExampleLoss, default_each
 
 
 class LearnedLoss(ExampleLoss):
-    """What the student lowers so that the plain loss on held-out data falls.
+    """A loss for the student, learned so that minimising it lowers the plain loss on held-out data.
 
         classes    l_i  =  a (-ln p_{i, y_i})  +  sum_k  psi( ln p_ik, [y_i = k], -ln p_{i, y_i} )               (1)
         targets    l_i  =  mean_d [ a (f_id - y_id)^2  +  psi( f_id, y_id, f_id - y_id ) ]                       (2)
 
-    psi is a network with one hidden layer, the same for every class (so that renumbering the classes changes nothing) or every
-    number of a target; with its last layer at 0 training begins at the plain loss.
+    psi is a network with one hidden layer, shared by all classes (so that renumbering them changes nothing) or by all numbers of
+    a target. Its last layer starts at 0, so training starts with the plain loss.
 
     Args:
         hidden: units of psi.
-        plain: a, the share of the plain loss; 0: nothing but psi, which then begins at random.
+        plain: a, the weight of the plain loss; 0: psi alone, which then starts at random.
 
     Raises:
         ArgumentError: hidden below 1.
 
     Source: Bechtle et al., "Meta-Learning via Learned Loss", ICPR 2020, eq. 1-3: a network over prediction and target, trained
     by the plain loss after the student's step. Departures: the plain loss is a part of it, and psi is shared over classes.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedLoss
+        >>> loss, logits, y = LearnedLoss(), torch.randn(6, 3), torch.arange(6) % 3
+        >>> torch.allclose(loss(logits, y), torch.nn.functional.cross_entropy(logits, y))  # before meta-training
+        True
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), loss=loss, steps=10)
     """
 
     def __init__(self, hidden: int = 16, *, plain: float = 1.0):

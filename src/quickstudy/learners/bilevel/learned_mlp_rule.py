@@ -1,4 +1,4 @@
-"""A small network upon momenta: an update rule that is learned, without recurrence."""
+"""An MLP over momentum features: a learned update rule without recurrence."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.parts import RuleState, UpdateRule
 
-TIMES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # how old a run is, told by tanh(t / time)
+TIMES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # the age of a run, encoded as tanh(t / time)
 
 
 class MLPRule(UpdateRule):
-    """A small network decides the step of every single weight from its gradient's running averages.
+    """An MLP computes each weight's step from running averages of its gradient.
 
         m^b_{t+1}    =  b m^b_t + (1 - b) g_t                       for every b of `decays`                     (1)
         z            =  ( theta, g, m^b ...; each over its root mean square within the tensor;  tanh(t / T) ...)  (2)
         d, e         =  MLP(z; phi)                                                                             (3)
         theta_{t+1}  =  theta_t  -  scale d exp(e / 10)                                                         (4)
 
-    Scaling the student's loss changes no step.
+    The steps do not depend on the scale of the student's loss.
 
     Args:
-        hidden: units of the two hidden layers.
+        hidden: units of each of the two hidden layers.
         decays: b, the time scales of the averages.
-        scale: of a step.
+        scale: a factor on every step.
         keep_gradients: whether phi's derivative passes through g_t as well.
 
     Raises:
@@ -36,6 +36,14 @@ class MLPRule(UpdateRule):
     Source: Metz et al., "Understanding and correcting pathologies in the training of learned optimizers", ICML 2019, section on
     the optimizer's architecture: momenta at several time scales, normalised within a tensor, direction and exponent. They have
     one hidden layer of 32, scales of 0.001 for both outputs, and further features of the schedule.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import MLPRule
+        >>> rule, theta, g = MLPRule(), {"w": torch.randn(5)}, {"w": torch.randn(5)}
+        >>> after, scaled = (rule(theta, {"w": c * g["w"]}, rule.init(theta))[0]["w"] for c in (1.0, 100.0))
+        >>> torch.allclose(after, scaled, atol=1e-5)
+        True
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), rule=rule, steps=10)
     """
 
     def __init__(
@@ -79,6 +87,6 @@ class MLPRule(UpdateRule):
 
 
 def scaled(z: Tensor) -> Tensor:
-    """Every row of z (features, weights) over its root mean square; a row of zeros stays as it is, derivative 1."""
+    """Every row of z (features, weights) over its root mean square; a row of zeros is unchanged, with derivative 1."""
     square = (z**2).mean(1, keepdim=True)
     return z * torch.where(square > 0, torch.where(square > 0, square, torch.ones_like(square)).rsqrt(), torch.ones_like(square))

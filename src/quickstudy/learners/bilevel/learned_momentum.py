@@ -1,4 +1,4 @@
-"""Learned rates and momenta: the simple end of learned update rules."""
+"""Learned rates and momenta: the simplest of the learned update rules."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ from quickstudy.learners.bilevel.parts import RuleState, UpdateRule, logit
 
 
 class LearnedMomentum(UpdateRule):
-    """Momentum whose rate and decay are phi, one of each for all weights or for every tensor.
+    """Momentum with learned rate and decay, one of each for all weights or for every tensor.
 
         a = e^phi_a,      mu = sigmoid(phi_mu)                                                                  (1)
         m_{t+1}      =  mu m_t + g_t                                                                            (2)
         theta_{t+1}  =  theta_t - a m_{t+1}                                                                     (3)
 
     Args:
-        names: of the tensors that have a rate and a momentum of their own, `[name for name, _ in network.named_parameters()]`;
-            None: one of each serves all, and networks of any shape.
-        lr: a at the start, above 0.
-        momentum: mu at the start, between 0 and 1.
-        keep_gradients: whether phi's derivative passes through g_t as well: with it, it is exact.
+        names: names of the tensors that get their own rate and momentum, `[name for name, _ in network.named_parameters()]`;
+            None: one of each for all tensors, so that the rule serves networks of any shape.
+        lr: initial a, above 0.
+        momentum: initial mu, between 0 and 1.
+        keep_gradients: whether phi's derivative passes through g_t as well, which makes it exact.
 
     Raises:
         ArgumentError: lr or momentum out of range; a tensor that is not among `names`.
 
     Source: Maclaurin, Duvenaud & Adams, "Gradient-based Hyperparameter Optimization through Reversible Learning", ICML 2015,
     algorithm 1 and section 3 (rates and momenta for each layer; theirs change from step to step).
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedMomentum
+        >>> network = qs.models.mlp(4, 3, hidden=(8,))
+        >>> rule = LearnedMomentum([name for name, _ in network.named_parameters()], lr=0.1, momentum=0.9)
+        >>> learner = qs.LearnedTraining(network, rule=rule, steps=3)
+        >>> sum(p.numel() for p in learner.parameters())  # phi: a rate and a momentum for each of 4 tensors
+        8
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The coordinatewise LSTM: an update rule that is learned."""
+"""The coordinatewise LSTM: a learned update rule."""
 
 from __future__ import annotations
 
@@ -14,26 +14,33 @@ from quickstudy.models.lstm_cell import LSTMCell
 
 
 class LSTMRule(UpdateRule):
-    """A small LSTM decides the step of every single weight, the same for all of them.
+    """A small LSTM, shared by all weights, computes each weight's step.
 
         z_t                =  ( ln|g_t| / p,  sign g_t )   where |g_t| >= e^-p,   else  ( -1,  e^p g_t )        (1)
-        h_{t+1}, c_{t+1}   =  LSTM(z_t, h_t, c_t; phi)     `layers` of them, one upon the other                 (2)
+        h_{t+1}, c_{t+1}   =  LSTM(z_t, h_t, c_t; phi)     `layers` of them, stacked                            (2)
         theta_{t+1}        =  theta_t  +  scale (v' h_{t+1} + b)                                                (3)
 
-    Weights share phi and nothing else: each has an h and a c of its own, beginning at 0.
+    Weights share only phi: each has its own h and c, which start at 0.
 
     Args:
-        hidden: of h and c.
-        layers: 2 in the paper.
-        scale: of a step.
+        hidden: size of h and c.
+        layers: number of LSTM layers, 2 in the paper.
+        scale: a factor on every step.
         p: the range of the preprocessing, 10 in the paper.
-        keep_gradients: whether phi's derivative passes through g_t as well. The paper takes g_t as a number.
+        keep_gradients: whether phi's derivative passes through g_t as well. The paper takes g_t as a constant.
 
     Raises:
         ArgumentError: a size below 1; p that is not above 0.
 
     Source: Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", NeurIPS 2016: eq. 3-4 (2, 3; our
     `phi` is their phi, our h their m), section 2.1 (the architecture; the gradients as numbers), appendix A (1).
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LSTMRule
+        >>> learner = qs.LearnedTraining(qs.models.mlp(4, 3), rule=LSTMRule(), steps=10)
+        >>> {name.split(".")[0] for name, _ in learner.named_parameters()}  # phi is the rule alone
+        {'rule'}
+        >>> opt = qs.optim.Learned(torch.nn.Linear(5, 1).parameters(), learner.rule)  # for any network, after meta-training
     """
 
     def __init__(self, hidden: int = 20, layers: int = 2, *, scale: float = 0.1, p: float = 10.0, keep_gradients: bool = False):
@@ -48,7 +55,7 @@ class LSTMRule(UpdateRule):
         self.out = nn.Linear(hidden, 1)
 
     def init(self, theta: Parameters) -> RuleState:
-        """h and c: (layers, weights, hidden), the weights of all tensors in one row."""
+        """h and c: (layers, weights, hidden), the weights of all tensors in one axis."""
         like, n = self.out.weight, sum(p.numel() for p in theta.values())
         return {name: like.new_zeros(self.layers, n, self.hidden) for name in ("h", "c")}
 

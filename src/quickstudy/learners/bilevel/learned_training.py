@@ -1,12 +1,12 @@
-"""A training whose parts are learned: update rule, loss, example weights, augmentation, hyperparameters, start. The step, once.
+"""Training with learned parts: update rule, loss, example weights, augmentation, hyperparameters, start.
 
     x~         =  augmentation(x; phi)                                                                      (1)
     l_i        =  loss( f_theta(x~_i), y_i; phi )                f with dropout of rates phi                (2)
     g_t        =  sum_i w_i(l; phi) dl_i/dtheta  +  lambda(phi) theta_t                                     (3)
     theta_{t+1}, s_{t+1}  =  rule( theta_t, g_t, s_t; phi )      theta_0 = phi, or drawn                    (4)
 
-Each part is on a page of its own; without one the step is plain: x~ = x, cross-entropy or squared error, w_i = 1/n, lambda = 0,
-gradient descent. Several at once are one phi.
+Each part has its own page; without it the step is plain: x~ = x, cross-entropy or squared error, w_i = 1/n, lambda = 0, gradient
+descent. Several parts together form one phi.
 """
 
 from __future__ import annotations
@@ -36,34 +36,43 @@ if TYPE_CHECKING:
     from quickstudy.learners.bilevel.augmentation_policy import AugmentationPolicy
     from quickstudy.meta.outer.outer import Gradient
 
-TrainingState = dict[str, Any]  # theta; the rule's state; t, steps taken; seed, of what is drawn on the way
+TrainingState = dict[str, Any]  # theta; the rule's state; t, steps taken; seed, of the run's random draws
 
 
 class LearnedTraining(TrainingRun):
-    """The training of a student, parts of which are phi.
+    """Train a student, with parts of its training learned.
 
     Args:
-        network: the student, an unmodified nn.Module; its weights are no part of phi unless `learned_start`.
+        network: the student, an unmodified nn.Module; its weights are not part of phi unless `learned_start`.
         steps: inner steps of a run.
         rule: `LSTMRule()`, `MLPRule()`, `LearnedMomentum()`, or one that is not learned: `SGD()`, `Momentum()`, `Adam()`.
         inner_lr: the step size of a rule that is not learned: a number, `LearnedRates(...)` or `Schedule(...)`.
-        weights: of the examples: `MetaWeightNet()`, `WeightPerExample(n)`; None: 1/n each.
+        weights: weights of the examples: `MetaWeightNet()`, `WeightPerExample(n)`; None: 1/n each.
         augmentation: `AugmentationPolicy()`; None: none.
         loss: `LearnedLoss()`, `LabelSmoothing()`; None: cross-entropy for integer labels, mean squared error for targets. The
             outer loss is always the plain one.
         decay: weight decays: a number, or learned, `WeightDecay(...)`.
         dropout: `ConcreteDropout(...)`, learned rates for the student's `nn.Dropout` layers; None: their own rates.
-        learned_start: whether theta_0 is phi, from the network's own weights on, or drawn anew for each run.
+        learned_start: whether theta_0 is part of phi, starting at the network's weights; otherwise each run draws its own.
 
     Other Args:
-        batch_size: examples of the support in one step of `learn`; None: all.
+        batch_size: support examples in one inner step on an episode; None: all.
         normalisation: a student with batch norm needs "transductive".
-        outer: the across-task method that `meta_train` takes where none is given.
+        outer: the outer method that `meta_train` uses unless it is given one.
 
     Raises:
         ArgumentError: steps below 0; a batch_size below 1.
-        UnsupportedError: a student with batch norm; a rule that takes gradients as numbers (`keep_gradients=False`) beside
-            another learned part that acts through them; rates of every step (`per_step`).
+        UnsupportedError: a student with batch norm; a rule that takes gradients as constants (`keep_gradients=False`) together
+            with another learned part that acts through them; `LearnedRates(per_step=True)`.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedLoss, LearnedMomentum
+        >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), rule=LearnedMomentum(), loss=LearnedLoss(), steps=3)
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10)
+        >>> result = qs.meta_train(learner, tasks.train, steps=2, tasks_per_step=2, executor="loop", progress=False)
+        >>> task = tasks.test.sample(1)[0]
+        >>> learner.adapt(task.support)(task.query.x).shape  # trains a new student
+        torch.Size([30, 3])
     """
 
     def __init__(
@@ -134,7 +143,7 @@ class LearnedTraining(TrainingRun):
     # ---- its step ----
 
     def inner_gradient(self, state: TrainingState, batch: Examples) -> Parameters:
-        """(3), where a weight is a number as the student differentiates, and a function of phi as the outer loop does."""
+        """(3). The weights are constants to the student's derivative, and functions of phi to the outer one."""
         losses, pull = self.losses(state, batch)
         w = torch.full_like(losses, 1 / max(len(losses), 1)) if self.weigh is None else self.weigh(losses, batch)
         g = pull(w)
@@ -176,18 +185,18 @@ class LearnedTraining(TrainingRun):
 
     @property
     def exact_gradient(self) -> bool:  # type: ignore[override]
-        """Not where the gradients that enter the rule are taken as numbers, or an augmentation is drawn as one of several."""
+        """False if the rule takes gradients as constants, or the augmentation is `hard`."""
         return not self.detaches and (self.augmentation is None or not self.augmentation.hard)
 
     @property
     def order_invariant(self) -> bool:  # type: ignore[override]
-        """Not where something is drawn for the example at each place."""
+        """False if a random draw or an example weight depends on the example's position."""
         drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.student.module.modules())
         drawn = self.batch_size is not None or self.augmentation is not None or drops
         return not drawn and (self.weigh is None or self.weigh.order_invariant)
 
     def adapted(self, state: State) -> Parameters | None:
-        """With a learned start the student's weights by their names in phi."""
+        """With a learned start the student's weights by their names in phi; otherwise None."""
         return {f"network.{name}": value for name, value in state.values["theta"].items()} if self.learned_start else None
 
     def divergence(self, support: Examples) -> NotFiniteError:

@@ -1,6 +1,6 @@
-"""The parts of a training that can be learned, as interfaces: update rule, loss of an example, weights of examples.
+"""The interfaces of the learnable parts of a training: update rule, loss of an example, weights of examples.
 
-Each is a plain module whose parameters become part of phi when a `LearnedTraining` is built with it.
+Each is a plain module; its parameters become part of phi when a `LearnedTraining` is built with it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ RuleState = dict[str, Any]
 class UpdateRule(nn.Module):
     """The interface of a learned update rule:  theta_{t+1}, s_{t+1}  =  rule(theta_t, g_t, s_t).
 
-    A rule sees every tensor of theta alone: on {a, b} it does what it does on {a} and on {b}. So one rule serves networks of any
-    shape, and an optimizer keeps its state tensor by tensor.
+    A rule treats every tensor of theta separately: on {a, b} it does the same as on {a} and on {b}. So one rule serves networks
+    of any shape, and an optimizer keeps its state tensor by tensor.
 
-    `keep_gradients` says whether the derivative goes on through g_t into the student (second derivatives), or takes it as a
-    number.
+    `keep_gradients`: True if the derivative passes through g_t into the student (second derivatives), False if it takes g_t as a
+    constant.
     """
 
     keep_gradients = True
@@ -40,7 +40,7 @@ class UpdateRule(nn.Module):
 
 
 class ExampleLoss(nn.Module):
-    """The interface of a learned loss: one number for each example. Called, it is their mean: a criterion like any other."""
+    """The interface of a learned loss: one number for each example. A call returns their mean, as any criterion does."""
 
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
         """The loss of every example (examples,)."""
@@ -54,7 +54,7 @@ class ExampleLoss(nn.Module):
 class ExampleWeights(nn.Module):
     """The interface of learned example weights: the objective of a step is  sum_i w_i l_i."""
 
-    order_invariant = True  # whether a weight depends on the example and not on where it stands
+    order_invariant = True  # whether a weight depends on the example and not on its position
 
     def forward(self, losses: Tensor, batch: Examples) -> Tensor:
         """w (examples,) from the examples' losses (examples,)."""

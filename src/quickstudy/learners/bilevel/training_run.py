@@ -1,11 +1,11 @@
 """A training run: phi acts through the whole training of a student.
 
-    s_0      =  init(task, seed)                          the student's weights and whatever the run keeps beside them   (1)
+    s_0      =  init(task, seed)                          the student's weights and whatever else the run keeps          (1)
     s_{t+1}  =  step(s_t, batch_t)                      one step, differentiable in s_t and in phi                     (2)
-    L_t      =  objective(s_t, held-out batch)             what the outer loop lowers                                     (3)
+    L_t      =  objective(s_t, held-out batch)             the loss that the outer loop minimises                         (3)
 
-On an episode a run is an ordinary learner: `learn` is (1) and `steps` times (2) on the support. On a stream of batches
-(`tasks.Streams`) its state is carried from one outer step to the next by the estimator, cut every `window` steps.
+On an episode a run is an ordinary learner: it takes (1) and then `steps` times (2) on the support. On a stream of batches
+(`tasks.Streams`) the estimator carries its state from one outer step to the next and cuts the derivative every `window` steps.
 """
 
 from __future__ import annotations
@@ -31,28 +31,46 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
 class TrainingRun(Learner):
-    """The base of learners whose phi acts through a training run. One of them defines `init`, `step` and `predict`.
+    """Base class of learners that learn parts of a training run. A subclass defines `init`, `step` and `predict`.
 
         init(task, seed) -> state       pure; no generator, but `self.initial(seed)`, `stateless_uniform(seed, shape)`
         step(state, batch) -> state   pure, differentiable, runs under vmap
         predict(state, x) -> Tensor
         objective(state, batch)          where it is not the criterion of predict(state, batch.x)
 
-    A state is a dict of tensors (nested dicts, lists and tuples are fine). The student is structure and not phi: keep it with
-    `self.student = hidden(network)` and run it with `self.run(theta, x)`.
+    A state is a dict of tensors (nested dicts, lists and tuples are fine). The student is not part of phi: store it
+    with `self.student = hidden(network)` and run it with `self.run(theta, x)`.
 
     Args:
-        steps: the length of a run: of `learn` on an episode, and of a carried run before it begins anew.
-        batch_size: examples of the support in one step of `learn`, drawn by a counted seed; None: all of them.
+        steps: the length of a run, on an episode or carried; a carried run then restarts.
+        batch_size: support examples in one step on an episode, drawn from the seed; None: all of them.
         normalisation: a student with batch norm needs "transductive", since a run keeps no running averages.
 
     Raises:
         ArgumentError: steps below 0, a batch_size below 1.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel.training_run import TrainingRun, hidden
+        >>> class OneRate(TrainingRun):
+        ...     def __init__(self, network, steps):
+        ...         super().__init__(steps=steps)
+        ...         self.student, self.log_rate = hidden(network), torch.nn.Parameter(torch.tensor(-2.0))
+        ...     def init(self, task, seed):
+        ...         return self.initial(seed)
+        ...     def step(self, theta, batch):
+        ...         g = torch.func.grad(lambda theta: self.objective(theta, batch))(theta)
+        ...         return {name: p - self.log_rate.exp() * g[name] for name, p in theta.items()}
+        ...     def predict(self, theta, x):
+        ...         return self.run(theta, x)
+        >>> learner, task = OneRate(torch.nn.Linear(4, 3), steps=3), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> loss, gradient = qs.meta_gradient(learner, [task])
+        >>> list(gradient)
+        ['log_rate']
     """
 
     label_equivariant = False  # only after permuting the rows of the student's head as well
 
-    learned_start = False  # whether init depends on phi: then a carried run begins inside the derivative, seed a tensor
+    learned_start = False  # whether init depends on phi: then a carried run starts inside the derivative, with a tensor as seed
     student: Hidden
 
     def __init__(self, *, steps: int, batch_size: int | None = None, normalisation: Normalisation = "support"):
@@ -77,15 +95,15 @@ class TrainingRun(Learner):
         """(3) The outer loss of a state, a scalar."""
         return self.criterion_of(batch)(self.predict(state, batch.x), batch.y)
 
-    # ---- what it has from its base ----
+    # ---- what this class provides ----
 
     @property
     def order_invariant(self) -> bool:  # type: ignore[override]
-        """Minibatches depend on the order of the support."""
+        """False with minibatches, which depend on the order of the support."""
         return self.batch_size is None
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """A whole run on the support. In training every episode has initial weights of its own; else those of seed 0."""
+        """A whole run on the support. In training every episode has its own initial weights; otherwise seed 0 gives them."""
         scope, seed = self.scope(context), context.seed if context.training else 0
         with scope:
             state = self.init(support, seed)
@@ -100,24 +118,24 @@ class TrainingRun(Learner):
             return Answered(self.predict(state.values, x), ({}, {}))
 
     def minibatch(self, support: Examples, seed: Seed, step: int) -> Examples:
-        """The examples of one step of `learn`."""
+        """The examples of one step on an episode."""
         if self.batch_size is None or self.batch_size >= len(support):
             return support
         chosen = stateless_order(seed, len(support), stream=step, device=support.y.device)[: self.batch_size]
         return support.map(lambda leaf: leaf[chosen])
 
     def run(self, theta: Mapping[str, Tensor], x: Any) -> Tensor:
-        """The student's output under the weights theta, in the pass that is under way; in training with its dropout on."""
+        """The student's output with weights theta, in the current pass; dropout is on in training."""
         return run(self.student.module, theta, x, self.training)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> TrainingRun:
-        """The student goes along to another dtype or device, though it is no part of phi."""
+        """Move the student to another dtype or device too, though it is not part of phi."""
         if "student" in vars(self):
             self.student.module._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     def initial(self, seed: Seed) -> Parameters:
-        """The student's weights drawn anew, in phi's dtype and on its device."""
+        """New random weights for the student, in phi's dtype and on its device."""
         like = next(self.parameters(), None)
         return initial_parameters(
             self.student.module, seed, dtype=None if like is None else like.dtype, device=None if like is None else like.device
@@ -125,7 +143,7 @@ class TrainingRun(Learner):
 
 
 def hidden(network: nn.Module, normalisation: Normalisation = "support", argument: str = "network") -> Hidden:
-    """The student as structure: a copy of the network.
+    """A copy of the network, to be the student without being part of phi.
 
     Raises:
         UnsupportedError: a compiled or wrapped network; one with batch norm, unless normalisation="transductive".
@@ -145,7 +163,7 @@ def hidden(network: nn.Module, normalisation: Normalisation = "support", argumen
 def initial_parameters(
     network: nn.Module, seed: Seed, *, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> Parameters:
-    """Weights for `network` by name, as torch draws them, but counted from `seed`: inside vmap too.
+    """Weights for `network` by name, distributed as torch's own but drawn from `seed`, inside vmap too.
 
     linear and convolution   U(-1/sqrt(fan_in), 1/sqrt(fan_in)), weight and bias
     embedding                N(0, 1)

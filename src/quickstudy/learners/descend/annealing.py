@@ -1,4 +1,4 @@
-"""Annealing: what of a descent changes as meta-training goes on.
+"""Annealing: the parts of a descent that change during meta-training.
 
     L    =  sum_t w_t(s) Q(theta_t)          the query loss after every inner step t = 1..K, at meta-step s = 1, 2, ...       (1)
     w_t  =  max( (1 - r)/K,  0.03/K )  for t < K,     w_K  =  1 - sum_{t<K} w_t,     r = (s - 1) / multi_step,  w_0 = 0      (2)
@@ -18,14 +18,22 @@ from quickstudy.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Annealing:
-    """The schedule of MAML++, by the number of the meta-step: a resumed run goes on with the same numbers.
+    """The schedule of MAML++. It depends on the number of the meta-step alone, so a resumed run continues it.
 
     Args:
-        multi_step: meta-steps in which the loss after every inner step counts; 0: never.
-        first_order: meta-steps in which the derivative is of first order; 0: never.
+        multi_step: number of initial meta-steps that use the loss after every inner step; 0: none.
+        first_order: number of initial meta-steps that use the first-order derivative; 0: none.
 
     Raises:
         ArgumentError: a negative number.
+
+    Examples:
+        >>> from quickstudy.learners.descend import Annealing
+        >>> schedule = Annealing(multi_step=100)
+        >>> [round(w, 3) for w in schedule.weights(1, K=4)]  # of the losses after 0, 1, ..., 4 inner steps
+        [0.0, 0.25, 0.25, 0.25, 0.25]
+        >>> [round(w, 3) for w in schedule.weights(51, K=4)]
+        [0.0, 0.125, 0.125, 0.125, 0.625]
     """
 
     multi_step: int = 0

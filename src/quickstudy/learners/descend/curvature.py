@@ -1,4 +1,4 @@
-"""Meta-Curvature: matrices that turn the gradient of each layer before a step is taken along it."""
+"""Meta-Curvature: learned matrices that transform the gradient of each layer before the inner step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from quickstudy.forward.call import Parameters
 
 @dataclass(frozen=True)
 class Curvature:
-    """A learned preconditioner of the inner gradient, a matrix for each axis of each parameter tensor.
+    """A learned preconditioner of the inner gradient: one matrix per axis of each parameter tensor.
 
         P G  =  G x_1 M_out x_2 M_in x_3 M_f,          G (out, in, f),   (G x_n M)_{..i..} = sum_j M_ij G_{..j..}        (1)
         theta_{t+1}  =  theta_t - a P d/dtheta L(theta_t)                                                                (2)
 
     f runs over a kernel's height and width together; a matrix (out, in) has M_out and M_in, a vector (a bias) M_out alone. Each
-    begins as the identity, so that learning begins as MAML. The matrices are part of phi: `Descent(..., curvature=Curvature())`.
+    starts at the identity, so learning starts as MAML. The matrices are part of phi: `Descent(..., curvature=Curvature())`.
 
     Source: Park & Oliva, "Meta-Curvature", NeurIPS 2019, eq. 6-9 (MC2).
+
+    Examples:
+        >>> from quickstudy.learners.descend import Curvature
+        >>> learner = qs.Descent(torch.nn.Linear(4, 3), curvature=Curvature())
+        >>> [tuple(M.shape) for M in learner.curvature.parameters()]  # M_out and M_in of the weight, M_out of the bias
+        [(3, 3), (4, 4), (3, 3)]
     """
 
     def of(self, theta: Parameters) -> Preconditioner:
@@ -30,7 +36,7 @@ class Curvature:
 
 
 class Preconditioner(nn.Module):
-    """P: a gradient in, by parameter name, and the direction of a step out."""
+    """P: maps a gradient, by parameter name, to the direction of a step."""
 
     def __init__(self, theta: Parameters):
         super().__init__()

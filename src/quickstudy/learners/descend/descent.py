@@ -1,10 +1,10 @@
-"""Descent: learn by gradient descent from a learned start. The inner loop, once.
+"""Descent: learn by gradient descent from a learned start.
 
     theta_0      =  phi
     theta_{t+1}  =  rule( theta_t,  P d/dtheta [ L(f_theta(support)) + lambda/2 ||theta - phi||^2 ],  a_t )       (1)
     predict(x)   =  f_{theta_K}(x)                                                                                (2)
 
-MAML, FOMAML, Reptile, iMAML, ANIL, BOIL, Meta-SGD, Meta-Curvature, CAVIA and MAML++ are points of this one learner: see
+MAML, FOMAML, Reptile, iMAML, ANIL, BOIL, Meta-SGD, Meta-Curvature, CAVIA and MAML++ are settings of this one learner: see
 `quickstudy.recipes`.
 
 Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", ICML 2017, eq. 1 and 4.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Inputs(NamedTuple):
-    """Every tensor that an inner problem depends on beside theta."""
+    """Every tensor that an inner problem depends on besides theta."""
 
     phi: Parameters
     support: Examples
@@ -58,26 +58,36 @@ class Descent(Learner):
         hypergradient: how the meta-gradient passes through the inner loop: `Unrolled()`, `FirstOrder()`, `Truncated(k)`,
             `Implicit(solver=)`.
         loss: L(prediction, y) -> scalar mean; None: cross-entropy for integer labels, mean squared error for targets.
-        adapts: which parameters of the network adapt: a glob or several over their names ("head.*"). The others are part of phi
-            and stand still in the inner loop. A buffer that is named in full adapts too: from its own value, which is no part of
-            phi, in every task.
+        adapts: which parameters of the network adapt: one or several globs over their names ("head.*"). The others are part of
+            phi and fixed in the inner loop. A buffer named in full adapts too; it starts from its own value in every task and is
+            not part of phi.
         normalisation: see `Learner`; "support" is not transductive.
 
     Other Args:
         rule: `SGD()`, `Momentum()` or `Adam()`.
-        curvature: P, a learned matrix for each layer's gradient: `Curvature()`; None: the identity.
+        curvature: P, a learned preconditioner of the inner gradient: `Curvature()`; None: the identity.
         proximal_weight: lambda, which ties theta to phi.
         clip: largest norm of an inner gradient.
         step_weights: weight of the query loss after 0, 1, ..., K steps; None: only after the last.
-        norms_per_step: whether theta_0 .. theta_K have batch norms of their own, which no inner step moves (`StepNorms`).
-        annealing: what of it changes during meta-training, `Annealing(...)`.
-        outer: the across-task method that `meta_train` takes where none is given.
-        name: what tables call it.
+        norms_per_step: whether each of theta_0 .. theta_K has its own batch norms, which inner steps do not change (`StepNorms`).
+        annealing: a schedule of the loss and its derivative over meta-training, `Annealing(...)`.
+        outer: the outer method that `meta_train` uses unless it is given one.
+        name: its name in tables.
 
     Raises:
-        ArgumentError: `adapts` that matches no parameter; step_weights of the wrong length; a negative inner_lr or inner_steps.
+        ArgumentError: `adapts` matches no parameter; `step_weights` has the wrong length; `inner_lr` is not above 0;
+            `inner_steps` is negative.
         UnsupportedError: a compiled or wrapped network; a learned loss with `FirstOrder`; step_weights, norms_per_step or an
             annealed multi-step loss with a hypergradient that sees only the last state; norms_per_step with one that recomputes.
+
+    Examples:
+        >>> learner = qs.Descent(qs.models.mlp(4, 3, hidden=(8,)), inner_lr=0.1, inner_steps=2, adapts="head.*")
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor(task.query.x).shape
+        torch.Size([30, 3])
+        >>> list(predictor.state.values["theta"])  # the parameters that adapted
+        ['head.weight', 'head.bias']
     """
 
     label_equivariant = False  # only after permuting the rows of the network's head as well
@@ -127,7 +137,7 @@ class Descent(Learner):
     # ---- a learner: state, answer, outcome ----
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
+        """theta_K after `steps` inner steps; None: `inner_steps`."""
         steps, problem = self.inner_steps if steps is None else steps, self.problem(support, context)
         at = self.hypergradient.descend(problem, problem.start(), steps)
         return self.finalise(at.theta, support, context, steps)
@@ -139,7 +149,7 @@ class Descent(Learner):
         return Answered(self.run({**state.values["theta"], **state.values.get("norms", {})}, x, forward), recorded(forward))
 
     def outcome(self, episode: Episode, context: Context, criterion: Loss | None = None) -> Outcome:
-        """The query loss after the descent; with `step_weights` the weighed sum of those after every step."""
+        """The query loss after the descent; with `step_weights` the weighted sum of the losses after every step."""
         support, query, criterion = episode.support, episode.query, self.criterion_of(episode.query, criterion)
         passes: dict[Any, Recorded] = {}
 
@@ -174,7 +184,7 @@ class Descent(Learner):
         passes: dict[Any, Recorded] | None = None,
         start: Callable[[], Iterate] | None = None,
     ) -> InnerProblem:
-        """Descent on a support set; `passes` takes what norms record in inner steps, `start` is another first iterate."""
+        """Descent on a support set. `passes` collects what norms record in inner steps; `start` replaces the first iterate."""
 
         def gradient(theta: Parameters, t: int) -> Parameters:
             g, _, seen = self.inner_gradient(theta, t, support, context)
@@ -219,7 +229,7 @@ class Descent(Learner):
         return g, value, (statistics, counts)
 
     def step(self, at: Iterate, g: Parameters, t: int) -> Iterate:
-        """(1), of a gradient g."""
+        """(1) with the gradient g."""
         if self.clip is not None:
             g = clip_by_norm(g, self.clip)
         if self.curvature is not None:
@@ -227,9 +237,9 @@ class Descent(Learner):
         return Iterate(*self.rule.update(at.theta, g, at.rule, self.rates(t)))
 
     def finalise(self, theta: Parameters, support: Examples, context: Context, t: int) -> State:
-        """The state that predicts, after t steps: theta, and under the policy "support" the statistics of the support at it."""
+        """The state after t steps, for prediction: theta, and with normalisation="support" the support's statistics at theta."""
         values, norms = {"theta": theta}, self._norms(t)
-        if norms:  # a predictor's averages are its own: the outer loop moves the learner's
+        if norms:  # a predictor keeps its own averages: the outer loop changes the learner's
             values["norms"] = norms if context.training else {name: tensor.clone() for name, tensor in norms.items()}
         if self.normalisation != "support":
             return State(values)
@@ -246,10 +256,10 @@ class Descent(Learner):
                 self._plan = plan
         return call(self.network, theta, x, forward, plan)
 
-    # ---- what changes as meta-training goes on ----
+    # ---- what changes during meta-training ----
 
     def at(self, step: int) -> bool:
-        """Take the weights of the step losses, and the order of the derivative, that belong to meta-step `step`."""
+        """Set the loss weights and the order of the derivative for meta-step `step`; True if the problem is another one now."""
         if self.annealing is None:
             return False
         before = self.hypergradient, self.step_weights
@@ -268,16 +278,16 @@ class Descent(Learner):
 
     @property
     def exact_gradient(self) -> bool:  # type: ignore[override]
-        """Whether its meta-gradient is the derivative of its loss: not where steps are dropped, or taken to be at rest."""
+        """True for `Unrolled`: the other hypergradients drop derivatives or assume that the inner loop has converged."""
         return isinstance(self.hypergradient, Unrolled)
 
     @property
     def criterion(self) -> Loss | None:
-        """The inner loss; the outer one too where none is given."""
+        """The inner loss; also the outer loss unless another is given."""
         return self.loss_function
 
     def initial(self) -> Parameters:
-        """phi restricted to what adapts, by the network's names; a buffer that adapts begins at its own value."""
+        """phi restricted to what adapts, by the network's names; an adapting buffer starts at its own value."""
         tensors = {**dict(self.network.named_buffers()), **dict(self.network.named_parameters())}
         return {name: tensors[name] for name in self.names}
 
@@ -287,7 +297,7 @@ class Descent(Learner):
         return rates[0] if rates[0].ndim == 0 else torch.cat([rate.reshape(-1) for rate in rates]).mean()
 
     def adapted(self, state: State) -> Parameters:
-        """theta by the names that its tensors have in phi; a buffer that adapts has none."""
+        """theta by the names of its tensors in phi; adapting buffers are left out."""
         phi = dict(self.network.named_parameters())
         return {f"network.{name}": value for name, value in state.values["theta"].items() if name in phi}
 
@@ -305,14 +315,14 @@ class Descent(Learner):
 
     def _inner_source(self, context: Context) -> Any:
         if self.norms is not None and self.averages(context):
-            return "record"  # every step has averages of its own to be moved
+            return "record"  # every step updates its own averages
         return source(self.normalisation, "inner", context.training)
 
     def _norms(self, t: int) -> Parameters:
         return {} if self.norms is None else self.norms.at(t)
 
     def _of_step(self, seen: Recorded, t: int) -> Recorded:
-        """What was recorded after t steps, under the names of that step's own norms."""
+        """The statistics recorded after t steps, under the names of that step's norms."""
         return seen if self.norms is None else self.norms.renamed(seen, t, self.network)
 
     def _dtype(self) -> torch.dtype:

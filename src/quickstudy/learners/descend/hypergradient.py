@@ -3,8 +3,8 @@
     theta_0 = phi,    theta_{t+1} = step(theta_t, phi),    d L(theta_K) / d phi
 
 `Unrolled` is exact. `FirstOrder` drops every second derivative, `Truncated(k)` keeps those of the last k steps, and
-`Implicit` forgets the path and differentiates the resting point (implicit.py). Each is an object given to a learner that
-descends, as a solver of differential equations takes an adjoint. It sees functions (`InnerProblem`) and no learner.
+`Implicit` ignores the path and differentiates the minimum it leads to (implicit.py). Each is an object given to a learner that
+descends, as an ODE solver takes an adjoint method. It sees functions (`InnerProblem`), not the learner.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Hypergradient(ABC):
     """The interface of a within-task derivative. `second_order` says whether it differentiates inner gradients."""
 
     second_order = True
-    every_step = True  # whether the query loss may be weighed after every step
+    every_step = True  # whether the loss may include the query loss after every step
     compiles = True  # whether `torch.compile` keeps its gradient
 
     def gradient(self, problem: InnerProblem, theta: Parameters, t: int) -> Parameters:
@@ -39,13 +39,13 @@ class Hypergradient(ABC):
         return problem.step(at, self.gradient(problem, at.theta, t), t)
 
     def descend(self, problem: InnerProblem, at: Iterate, steps: int, first: int = 0) -> Iterate:
-        """`steps` inner steps on from `at`, of which the first is step number `first`."""
+        """`steps` inner steps from `at`, numbered from `first`."""
         for t in range(first, first + steps):
             at = self.step(problem, at, t)
         return at
 
     def loss(self, problem: InnerProblem, steps: int) -> tuple[Tensor, Log]:
-        """The task's loss after the descent, with this derivative, and what else was measured."""
+        """The task's loss after the descent, with this derivative, and a log of other measures."""
         return problem.outer_loss(self.descend(problem, problem.start(), steps).theta, steps), {}
 
 
@@ -58,13 +58,20 @@ class Unrolled(Hypergradient):
             fraction of the memory, for about one more forward pass.
 
     Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning", ICML 2017, eq. 1.
+
+    Examples:
+        >>> network, task = qs.models.mlp(4, 3, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> learners = [qs.MAML(network, inner_steps=3, hypergradient=qs.Unrolled(recompute=r)) for r in (False, True)]
+        >>> g, h = (qs.meta_gradient(learner, [task])[1] for learner in learners)
+        >>> all(torch.allclose(g[name], h[name], atol=1e-5) for name in g)
+        True
     """
 
     recompute: bool = False
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
-        """torch.compile drops the backward of an autograd.Function, silently: gradient 0."""
+        """False with `recompute`: torch.compile silently drops the backward of an autograd.Function (gradient 0)."""
         return not self.recompute
 
     def step(self, problem: InnerProblem, at: Iterate, t: int) -> Iterate:
@@ -81,6 +88,11 @@ class FirstOrder(Hypergradient):
     cheapest in memory: no step keeps its graph.
 
     Source: Finn, Abbeel & Levine 2017, section 5.2; Nichol, Achiam & Schulman, "On First-Order Meta-Learning", 2018.
+
+    Examples:
+        >>> learner = qs.MAML(torch.nn.Linear(4, 3), hypergradient=qs.FirstOrder())  # as in qs.FOMAML
+        >>> learner.exact_gradient
+        False
     """
 
     second_order = False
@@ -96,10 +108,23 @@ class Truncated(Hypergradient):
 
         theta_{K-k}  <-  phi + stop(theta_{K-k} - phi)
 
-    Cutting the state off would leave no gradient to the initialisation at all. `Truncated(0)` is first order.
+    Detaching the state would leave no gradient to the initialisation at all. `Truncated(0)` is first order.
+
+    Args:
+        k: number of steps to backpropagate through.
+
+    Raises:
+        ArgumentError: k below 0.
 
     Source: Shaban et al., "Truncated Back-propagation for Bilevel Optimization", AISTATS 2019; the identity is our departure,
     since there phi is a hyperparameter of every step and here it is the start.
+
+    Examples:
+        >>> network, task = qs.models.mlp(4, 3, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> learners = [qs.MAML(network, inner_steps=3, hypergradient=h) for h in (qs.Truncated(0), qs.FirstOrder())]
+        >>> g, h = (qs.meta_gradient(learner, [task])[1] for learner in learners)
+        >>> all(torch.allclose(g[name], h[name], atol=1e-5) for name in g)
+        True
     """
 
     k: int

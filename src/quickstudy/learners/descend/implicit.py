@@ -1,15 +1,15 @@
-"""Implicit gradients: differentiate where the inner loop rests, not how it came there.
+"""Implicit gradients: differentiate the minimum that the inner loop reaches, not the path to it.
 
-At rest  g(theta*, phi) = d/dtheta [ L(theta) + lambda/2 ||theta - phi||^2 ] = 0,  so
+At the minimum  g(theta*, phi) = d/dtheta [ L(theta) + lambda/2 ||theta - phi||^2 ] = 0,  so
 
     d theta*/d phi  =  - H^{-1}  dg/dphi,        H = dg/dtheta                                         (1)
     d L_query/d phi =  - u' dg/dphi,             H u = d L_query/d theta                               (2)
 
-Memory does not grow with the number of inner steps, and the path to theta* may be anything.
+Memory does not grow with the number of inner steps, and the path to theta* does not matter.
 
-Two forms of one idea: `Implicit.descend` attaches theta* to phi by (1), for whoever composes with `learner(support, x)`; the
-executors' loss is the surrogate (2), whose value is L and whose gradient is (2). The surrogate needs no autograd.Function, so it
-compiles, and it returns the solver's residual in the log.
+There are two implementations: `Implicit.descend` attaches theta* to phi by (1), for code that calls `learner(support, x)`; the
+executors use a surrogate loss with value L and gradient (2). The surrogate needs no autograd.Function, so it compiles, and it
+logs the solver's residual.
 
 Source: Rajeswaran, Finn, Kakade & Levine, "Meta-Learning with Implicit Gradients", NeurIPS 2019, eq. 6-7.
 """
@@ -37,13 +37,22 @@ Gradient = Callable[[list[Tensor]], Parameters]
 
 @dataclass(frozen=True)
 class Implicit(Hypergradient):
-    """The derivative of the resting point, by the implicit function theorem.
+    """The derivative of the inner minimum, by the implicit function theorem.
 
-    It is exact where the inner loop has come to rest and the solver has converged; the learner's `proximal_weight` makes both
-    quick. The relative residual of the solver is logged as "residual".
+    It is exact if the inner loop and the solver have converged; the learner's `proximal_weight` speeds up both. The relative
+    residual of the solver is logged as "residual".
 
     Args:
-        solver: `ConjugateGradient(steps=, tolerance=)`, `Neumann(terms=)` or `Exact()`.
+        solver: `ConjugateGradient(steps=, tolerance=)`, `Neumann(terms=)`, `Exact()` or `Identity()`.
+
+    Examples:
+        >>> from quickstudy.linear_solvers import Exact
+        >>> network, task = torch.nn.Linear(4, 3), qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(1)[0]
+        >>> options = {"inner_lr": 0.2, "inner_steps": 80, "proximal_weight": 1.0}
+        >>> learners = [qs.Descent(network, hypergradient=h, **options) for h in (qs.Implicit(Exact()), qs.Unrolled())]
+        >>> g, h = (qs.meta_gradient(learner, [task])[1]["network.weight"] for learner in learners)
+        >>> torch.allclose(g, h, atol=1e-3)  # the inner loop has converged
+        True
     """
 
     solver: Solver = ConjugateGradient()
@@ -76,7 +85,7 @@ class Implicit(Hypergradient):
 
 @dataclass
 class _Rest:
-    """What the backward pass of theta* needs beside tensors."""
+    """What the backward pass of theta* needs besides theta* and the inputs."""
 
     names: list[str]
     solver: Solver
@@ -106,7 +115,7 @@ class _AtRest(torch.autograd.Function):
         wanted = {i: leaf for i, leaf in floating.items() if int(i) >= n and ctx.needs_input_grad[int(i) + 1]}
 
         def g(inputs: Parameters) -> Parameters:
-            """The inner gradient, of the flat inputs by their place."""
+            """The inner gradient as a function of the flat inputs, by their index."""
             with torch.enable_grad():
                 found = rest.gradient([inputs.get(str(i), leaf) for i, leaf in enumerate(leaves)])
             return {str(i): found[name] for i, name in enumerate(rest.names)}

@@ -1,4 +1,4 @@
-"""InnerProblem: the within-task problem as functions, so that a hypergradient needs to know no learner.
+"""InnerProblem: the within-task problem as functions, so that a hypergradient need not know the learner.
 
 theta_0, s_0          =  start()                                    the start phi, and the rule's state
 theta_{t+1}, s_{t+1}  =  step(theta_t, s_t, gradient(theta_t, t), t)
@@ -16,7 +16,7 @@ from quickstudy.forward.call import Parameters
 
 
 class Iterate(NamedTuple):
-    """Where a descent is: theta, and the state of its rule (momenta)."""
+    """The state of a descent: theta, and the state of its rule (momenta)."""
 
     theta: Parameters
     rule: Any
@@ -31,8 +31,17 @@ class InnerProblem(NamedTuple):
         step: (iterate, gradient, t) -> the next iterate.
         outer_loss: (theta, t) -> the task's loss at theta, after t steps.
         rate: () -> the inner step size as one number, for solvers that need one.
-        inputs: () -> every tensor that the functions depend on beside theta; for what must see them as arguments.
-        remade: inputs -> the same problem with these.
+        inputs: () -> every tensor that the functions depend on besides theta, for code that needs them as arguments.
+        remade: inputs -> the same problem with these inputs.
+
+    Examples:
+        >>> from quickstudy.forward import Context
+        >>> learner = qs.MAML(torch.nn.Linear(4, 3), inner_lr=0.1)
+        >>> problem = learner.problem(qs.Examples(torch.randn(6, 4), torch.arange(6) % 3), Context())
+        >>> at = problem.start()
+        >>> g = problem.gradient(at.theta, 0)
+        >>> torch.allclose(problem.step(at, g, 0).theta["bias"], at.theta["bias"] - 0.1 * g["bias"])
+        True
     """
 
     start: Callable[[], Iterate]

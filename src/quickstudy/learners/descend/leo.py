@@ -1,4 +1,4 @@
-"""LEO: descend in a low-dimensional code of the classifier's weights, and not in the weights."""
+"""LEO: descend in a low-dimensional code of the classifier's weights instead of the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner, Loss, check_ways
 from quickstudy.learners.outcome import Values
 
-LIMIT = 5.0  # of log s and log(sigma_k / sigma)
+LIMIT = 5.0  # of |log s| and |log(sigma_k / sigma)|
 
 
 class LEO(Learner):
@@ -34,30 +34,37 @@ class LEO(Learner):
         loss        =  L(query; w) + kl KL( N(m, s^2) || N(0, I) ) + encoder || stop(z^T) - z^0 ||^2
                        + orthogonality || C - I ||^2,     C: the correlations of D's columns                                (8)
 
-    Draws are made in meta-training only, counted from the episode's seed; elsewhere z = m and w = mu. phi is E, R, D, a and b,
-    and the embedding's parameters where they require a gradient.
+    Samples are drawn in meta-training only, from the episode's seed; otherwise z = m and w = mu. phi is E, R, D, a and b, and
+    the embedding's parameters that require a gradient.
 
     Args:
         embed: (examples, *feature) -> (examples, features), most often pre-trained and frozen; None: x itself, flattened.
-        features: how many x has.
+        features: number of features of x.
         latents: dimension of a class's code.
         latent_steps, fine_tuning_steps: inner steps on the codes, then on the weights.
 
     Other Args:
-        latent_lr, fine_tuning_lr: a and b as they begin.
+        latent_lr, fine_tuning_lr: initial a and b.
         kl, encoder_penalty, orthogonality: weights of the penalties in (8).
-        dropout: of x as the encoder reads it.
+        dropout: dropout rate of the encoder's input x.
         normalisation: "running" by default, as for the learners that compare.
 
     Raises:
         ArgumentError: a negative number of steps.
-        ShapeError: an embedding of another number of features.
+        ShapeError: an embedding that does not give `features` features.
 
     Source: Rusu et al., "Meta-Learning with Latent Embedding Optimization", ICLR 2019, eq. 3-8 and appendix B.
     Differs from it: the divergence is computed, not estimated by the draw; sigma scales the draw of w where the code shifts its
     deviation by it; the l2 penalty is left to the outer optimizer's weight decay.
-    Logarithms of deviations are held within +-5: (4) is an exponential of what D says of a code that moves at rate 1, and on
-    frozen features of length 9, and after some 1,800 meta-steps of length 1, it left the finite numbers.
+    Logarithms of deviations are clamped to +-5: (4) is an exponential of D z, and z moves at rate 1. Without the limit it became
+    infinite on frozen features of length 9, and on features of length 1 after some 1,800 meta-steps.
+
+    Examples:
+        >>> learner = qs.LEO(features=16, latents=8)  # with embed=None x itself is the feature
+        >>> task = qs.tasks.GaussianClasses(ways=5, dim=16).test.sample(1)[0]
+        >>> predictor = learner.adapt(task.support)
+        >>> predictor.state.values["latents"].shape, predictor.state.values["weights"].shape  # a code and weights for each class
+        (torch.Size([5, 8]), torch.Size([5, 16]))
     """
 
     def __init__(
@@ -94,7 +101,7 @@ class LEO(Learner):
 
     @property
     def exact_gradient(self) -> bool:  # type: ignore[override]
-        """Not where stop(z^T) is in the loss."""
+        """False if stop(z^T) is in the loss."""
         return self.encoder_penalty == 0
 
     def learn(self, support: Examples) -> Values:
@@ -139,14 +146,14 @@ class LEO(Learner):
         return m, log_s.clamp(-LIMIT, LIMIT)
 
     def decode(self, z: Tensor) -> Tensor:
-        """w (ways, features), drawn anew at every call."""
+        """w (ways, features); in meta-training a new draw at every call."""
         mu, log_sigma = self.decoder(z).chunk(2, 1)
         log_sigma = log_sigma.clamp(-LIMIT, LIMIT)
         sigma = math.sqrt(2 / (self.features + len(z)))
         return mu + sigma * log_sigma.exp() * self.noise(mu)  # (4)
 
     def noise(self, like: Tensor) -> Tensor:
-        """Standard normal numbers in meta-training, of the episode's seed; 0 elsewhere."""
+        """Standard normal numbers from the episode's seed in meta-training; 0 otherwise."""
         return torch.randn_like(like) if self.training else torch.zeros_like(like)
 
     def correlation(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Meta-LSTM: the inner loop as a recurrent network, whose cell state are the learner's weights."""
+"""Meta-LSTM: the inner loop as an LSTM with the learner's weights as its cell state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quickstudy.learners.outcome import Answered, State
 
 
 class MetaLSTM(Learner):
-    """Learn the start, and the rule by which each weight moves: how much of it is kept, and how far it goes.
+    """Learn the start and an update rule: how much of each weight to keep, and how far to move it.
 
         g, L       =  d/dtheta L(f_theta(support)) and L itself at theta_{t-1}, as constants                          (1)
         s(v)       =  (log|v| / p, sign v)  where |v| >= e^-p,    (-1, e^p v)  elsewhere                              (2)
@@ -29,18 +29,18 @@ class MetaLSTM(Learner):
         theta_t    =  f_t o theta_{t-1}  -  i_t o g,           theta_0 = phi                                         (6)
         predict(x) =  f_{theta_K}(x)                                                                                 (7)
 
-    Every coordinate of theta has an h, m, i, f of its own; (3)-(5) are the same for all of them. With W_I = W_F = 0 and f = 1 it
-    is first-order MAML of rate i. Memory grows as coordinates x hidden x steps.
+    Every coordinate of theta has its own h, m, i, f; (3)-(5) share their weights across coordinates. With W_I = W_F = 0 and
+    f = 1 it is first-order MAML with rate i. Memory grows as coordinates x hidden x steps.
 
     Args:
         network: any nn.Module; its parameters are the start phi, the initial cell state.
         inner_steps: K.
-        inner_lr: i as it begins, between 0 and 1.
+        inner_lr: initial i, between 0 and 1.
         hidden: size of h.
 
     Other Args:
-        keep: f as it begins, between 0 and 1.
-        p: of the preprocessing (2).
+        keep: initial f, between 0 and 1.
+        p: range of the preprocessing (2).
         loss: L; None: cross-entropy for integer labels, mean squared error for targets.
         normalisation: see `Learner`.
 
@@ -50,6 +50,12 @@ class MetaLSTM(Learner):
     Source: Ravi & Larochelle, "Optimization as a Model for Few-Shot Learning", ICLR 2017, eq. 2-3, sections 3.2-3.5; (2) from
     Andrychowicz et al., "Learning to Learn by Gradient Descent by Gradient Descent", NeurIPS 2016, appendix A.
     Departure: every step reads the whole support, where the paper takes minibatches of it with more than one shot.
+
+    Examples:
+        >>> learner = qs.MetaLSTM(qs.models.mlp(4, 3, hidden=(8,)), inner_steps=2)
+        >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
+        >>> learner.adapt(task.support)(task.query.x).shape
+        torch.Size([30, 3])
     """
 
     label_equivariant = False  # only after permuting the rows of the network's head as well
@@ -85,7 +91,7 @@ class MetaLSTM(Learner):
             nn.init.constant_(gate.bias, math.log(value / (1 - value)))
 
     def state(self, support: Examples, context: Context, steps: int | None = None) -> State:
-        """theta_K, by `steps` inner steps (`inner_steps` of them where not given)."""
+        """theta_K after `steps` inner steps; None: `inner_steps`."""
         steps, theta, memory = self.inner_steps if steps is None else steps, self.descent.initial(), None
         for t in range(steps):
             theta, memory = self.step(theta, memory, t, support, context)
@@ -98,7 +104,7 @@ class MetaLSTM(Learner):
     def step(
         self, at: Parameters, memory: dict[str, Tensor] | None, t: int, support: Examples, context: Context
     ) -> tuple[Parameters, dict[str, Tensor]]:
-        """(1)-(6), for the coordinates of all parameters in one row."""
+        """(1)-(6), for the coordinates of all parameters at once."""
         with torch.no_grad():
             gradient, L, _ = self.descent.inner_gradient(stop(at), t, support, context)  # (1)
         gradient, L = stop((gradient, L))
@@ -119,17 +125,17 @@ class MetaLSTM(Learner):
         return torch.sigmoid(o) * torch.tanh(m), m
 
     def adapted(self, state: State) -> Parameters:
-        """theta by the names that its tensors have in phi."""
+        """theta by the names of its tensors in phi."""
         return {f"descent.{name}": value for name, value in self.descent.adapted(state).items()}
 
     @property
     def criterion(self) -> Loss | None:
-        """The inner loss; the outer one too where none is given."""
+        """The inner loss; also the outer loss unless another is given."""
         return self.descent.criterion
 
 
 def preprocessed(v: Tensor, p: float) -> Tensor:
-    """s(v), (*v, 2): scale and sign apart, so that gradients of any magnitude can be read."""
+    """s(v), (*v, 2): magnitude and sign as two features, so that gradients of any magnitude can be read."""
     large = v.abs() >= math.exp(-p)
     log = torch.log(torch.where(large, v.abs(), torch.ones_like(v)))
     first = torch.where(large, log / p, -torch.ones_like(v))

@@ -1,4 +1,4 @@
-"""PrototypeHead: descent from a linear classifier that the class means write."""
+"""PrototypeHead: descent from a linear classifier made of the class means."""
 
 from __future__ import annotations
 
@@ -22,36 +22,44 @@ from quickstudy.learners.learner import Loss, check_ways
 
 
 class PrototypeHead(Descent):
-    """Gradient descent on an embedding and a head, the head started where Prototypical networks would put it.
+    """Gradient descent on an embedding and a head that starts as the classifier of Prototypical networks.
 
         c_k      =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                                         (1)
         theta_0  =  ( phi, w, b ),         w_k = 2 c_k,         b_k = - ||c_k||^2                                (2)
         theta_K  =  K steps of descent on  L( w f_theta(x) + b )  over the support                               (3)
         p(y = k | x)  =  softmax_k( w_k' f(x) + b_k )     at theta_K                                             (4)
 
-    For - ||f(x) - c_k||^2 = w_k' f(x) + b_k - ||f(x)||^2, so that with K = 0 this is Prototypical. The meta-gradient passes
-    through (2) as well as through the steps. The head is no part of phi, so meta-training may have other ways than the test.
+    Since - ||f(x) - c_k||^2 = w_k' f(x) + b_k - ||f(x)||^2, with K = 0 this is Prototypical. The meta-gradient passes through
+    (2) as well as through the steps. The head is not part of phi, so meta-training and test may have different ways.
 
-    It is `Descent` but for where that begins: its steps, rates, rules and measures are Descent's.
+    It differs from `Descent` only in the start: steps, rates, rules and measures are the same.
 
     Args:
         embed: f_phi, (examples, *feature) -> (examples, features).
-        inner_lr: of embedding and head; `LearnedRates(...)` makes it part of phi (w and b then have one rate each).
+        inner_lr: step size of embedding and head; `LearnedRates(...)` makes it part of phi (w and b then have one rate each).
         inner_steps: K.
         hypergradient: `Unrolled()` or `FirstOrder()`, which drops the second derivatives and keeps the path through (2).
         normalisation: see `Learner`.
 
     Other Args:
-        loss, rule, clip, name: as of `Descent`.
+        loss, rule, clip, name: as in `Descent`.
 
     Raises:
-        UnsupportedError: a hypergradient that sees only the last state: it takes theta_0 to be phi.
+        UnsupportedError: a hypergradient that sees only the last state, since it takes theta_0 to be phi.
 
     Source: Triantafillou et al., "Meta-Dataset: A Dataset of Datasets for Learning to Learn from Few Examples", ICLR 2020,
     section 2.3 (Proto-MAML).
+
+    Examples:
+        >>> from quickstudy.learners.descend import PrototypeHead
+        >>> embed, task = qs.models.mlp(4, 16, hidden=(8,)), qs.tasks.GaussianClasses(ways=3, dim=4).test.sample(1)[0]
+        >>> learners = PrototypeHead(embed, inner_steps=0), qs.Prototypical(embed)
+        >>> p, q = (learner.adapt(task.support)(task.query.x).softmax(1) for learner in learners)
+        >>> torch.allclose(p, q, atol=1e-5)
+        True
     """
 
-    label_equivariant = True  # its head is written by the classes, whatever their order
+    label_equivariant = True  # the class means set its head, whatever their order
 
     def __init__(
         self,
@@ -86,7 +94,7 @@ class PrototypeHead(Descent):
             name=name,
         )
         for tensor in (network.w, network.b):
-            tensor.requires_grad_(False)  # each task brings its own: no part of phi
+            tensor.requires_grad_(False)  # each task sets its own: not part of phi
 
     def start(self, support: Examples, context: Context) -> Iterate:
         """theta_0, (2)."""
@@ -98,7 +106,7 @@ class PrototypeHead(Descent):
 
 
 class HeadedNetwork(nn.Module):
-    """w f(x) + b: an embedding and a place for a linear head, which every task fills."""
+    """w f(x) + b: an embedding and a linear head; every task sets w and b."""
 
     def __init__(self, embed: nn.Module):
         super().__init__()

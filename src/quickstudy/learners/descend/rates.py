@@ -17,8 +17,15 @@ class LearnedRates:
 
     Args:
         initial: the value that every rate starts from.
-        per: "element", a rate for each weight, as Meta-SGD has; or "tensor", one for each parameter tensor.
-        per_step: whether every inner step has rates of its own, as MAML++ has; steps past the last take the last one's.
+        per: "element", a rate for each weight, as in Meta-SGD; or "tensor", one for each parameter tensor.
+        per_step: whether every inner step has its own rates, as in MAML++; steps past the last use the last one's.
+
+    Examples:
+        >>> from quickstudy.learners.descend import LearnedRates
+        >>> rates = LearnedRates(0.1, per="tensor", per_step=True)
+        >>> learner = qs.MAML(torch.nn.Linear(4, 3), inner_lr=rates, inner_steps=5)
+        >>> [tuple(rate.shape) for rate in learner.rates.parameters()]  # 5 steps, of weight and bias
+        [(5,), (5,)]
     """
 
     initial: float = 0.01
@@ -27,10 +34,10 @@ class LearnedRates:
 
 
 class Rates(nn.Module):
-    """rates(t) -> a step size for each parameter at step t; a buffer where constant, parameters where learned.
+    """rates(t) -> a step size for each parameter at step t; a buffer if constant, parameters if learned.
 
-    A constant is a 0-d buffer and not a Python float, so that a schedule may change it without a new compilation. Rates of each
-    step stand in one parameter with a leading axis `steps`.
+    A constant is a 0-d buffer and not a Python float, so that a schedule may change it without recompilation. Per-step rates
+    are one parameter with a leading axis `steps`.
     """
 
     def __init__(self, inner_lr: float | LearnedRates, theta: Parameters, steps: int = 1):

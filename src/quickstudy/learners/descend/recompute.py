@@ -4,8 +4,8 @@
     backward  g -> (df/dinputs)' g
 
 An `autograd.Function` sees only the tensors that are its arguments: one that it closes over gets gradient 0, silently. So every
-tensor that the inner problem depends on (`InnerProblem.inputs`) is an argument. torch.utils.checkpoint would do it outside of
-torch.func's transforms, and keeps more of the memory.
+tensor that the inner problem depends on (`InnerProblem.inputs`) is an argument. torch.utils.checkpoint works only outside of
+torch.func's transforms, and saves less memory.
 """
 
 from __future__ import annotations

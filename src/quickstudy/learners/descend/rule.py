@@ -35,7 +35,14 @@ class InnerRule(ABC):
 
 @dataclass(frozen=True)
 class SGD(InnerRule):
-    """theta_{t+1} = theta_t - a g_t."""
+    """theta_{t+1} = theta_t - a g_t.
+
+    Examples:
+        >>> from quickstudy.learners.descend import SGD
+        >>> theta, g, a = {"w": torch.tensor([1.0])}, {"w": torch.tensor([2.0])}, {"w": torch.tensor(0.25)}
+        >>> SGD().update(theta, g, SGD().init(theta), a)[0]
+        {'w': tensor([0.5000])}
+    """
 
     def init(self, theta: Parameters) -> RuleState:
         return {}
@@ -46,7 +53,20 @@ class SGD(InnerRule):
 
 @dataclass(frozen=True)
 class Momentum(InnerRule):
-    """m_{t+1} = mu m_t + g_t;  theta_{t+1} = theta_t - a m_{t+1}, or - a (g_t + mu m_{t+1}) with `nesterov` (torch.optim.SGD)."""
+    """m_{t+1} = mu m_t + g_t;  theta_{t+1} = theta_t - a m_{t+1}, or - a (g_t + mu m_{t+1}) with `nesterov` (torch.optim.SGD).
+
+    Args:
+        momentum: mu.
+        nesterov: whether to use Nesterov's momentum.
+
+    Examples:
+        >>> from quickstudy.learners.descend import Momentum
+        >>> rule = Momentum(0.5)
+        >>> theta, g, a = {"w": torch.tensor([4.0])}, {"w": torch.tensor([1.0])}, {"w": torch.tensor(1.0)}
+        >>> theta, state = rule.update(theta, g, rule.init(theta), a)
+        >>> rule.update(theta, g, state, a)[0]  # 4 - 1 - (0.5 + 1)
+        {'w': tensor([1.5000])}
+    """
 
     momentum: float = 0.9
     nesterov: bool = False
@@ -70,7 +90,18 @@ class Adam(InnerRule):
     The square root's derivative is infinite at v = 0 (a parameter that no example reaches), which makes meta-gradients NaN in
     other libraries; here it is taken as 0 there, where m is 0 too. Values equal torch.optim.Adam's.
 
+    Args:
+        b1, b2: decay rates of m and v.
+        eps: added to the square root of v.
+
     Source: Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
+
+    Examples:
+        >>> from quickstudy.learners.descend import Adam
+        >>> theta, g, a = {"w": torch.tensor([1.0])}, {"w": torch.tensor([5.0])}, {"w": torch.tensor(0.25)}
+        >>> Adam().update(theta, g, Adam().init(theta), a)[0]  # the first step is a sign(g)
+        {'w': tensor([0.7500])}
+        >>> learner = qs.MAML(torch.nn.Linear(4, 3), rule=Adam(), inner_lr=0.01, inner_steps=5)
     """
 
     b1: float = 0.9
@@ -95,7 +126,7 @@ class Adam(InnerRule):
 
 
 def _safe_sqrt(v: Tensor) -> Tensor:
-    """sqrt(v), whose derivative at v = 0 is 0 and not infinite."""
+    """sqrt(v), with derivative 0 instead of infinity at v = 0."""
     positive = v > 0
     return torch.where(positive, torch.sqrt(torch.where(positive, v, torch.ones_like(v))), torch.zeros_like(v))
 

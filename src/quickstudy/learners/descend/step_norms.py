@@ -1,4 +1,4 @@
-"""Per-step batch norm: every state theta_t of the inner loop has norms of its own, weights and running averages both.
+"""Per-step batch norm: every state theta_t of the inner loop has its own norms, both weights and running averages.
 
     f_{theta_t}(x)  is run with the batch norms  n_t,      n_0 the network's own,   n_1 .. n_K copies of them               (1)
 
@@ -18,7 +18,7 @@ from quickstudy.learners.outcome import Recorded
 
 
 class StepNorms(nn.Module):
-    """The copies n_1 .. n_K of a network's batch norms; none where it has none."""
+    """The copies n_1 .. n_K of a network's batch norms, if it has any."""
 
     def __init__(self, network: nn.Module, steps: int):
         super().__init__()
@@ -28,7 +28,7 @@ class StepNorms(nn.Module):
         )
 
     def at(self, t: int) -> Parameters:
-        """n_t by the network's names: weights, biases and running averages; past the last step the last one's."""
+        """n_t by the network's names: weights, biases and running averages; past the last step those of the last."""
         if t == 0 or len(self.steps) == 0:
             return {}
         norms: Parameters = {}
@@ -50,5 +50,5 @@ class StepNorms(nn.Module):
         return {renamed[key]: one for key, one in recorded[0].items()}, {renamed[key]: n for key, n in recorded[1].items()}
 
     def holds(self, name: str) -> bool:
-        """Whether the network's parameter `name` is a norm's, which no inner step moves."""
+        """Whether the network's parameter `name` belongs to a batch norm, which inner steps do not change."""
         return name.rpartition(".")[0] in self.paths
