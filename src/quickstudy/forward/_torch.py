@@ -45,7 +45,7 @@ def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContext
 def entered(function: Any) -> Callable:
     """A copy of a composite Python function of torch that skips the check for function modes.
 
-    A mode is off while it answers, so it would miss the calls that such a function makes. The copy runs with the mode entered again.
+    A mode is off while it answers, so it would miss the calls that such a function makes. The copy runs with the mode on again.
     """
     unasked = {name: (lambda *_: False) for name in function.__globals__ if name.startswith("has_torch_function")}
     inner = FunctionType(function.__code__, {**function.__globals__, **unasked}, function.__name__, function.__defaults__)

@@ -1,7 +1,7 @@
 """Forward: one pass through all networks and plain functions of torch that are called while it is entered.
 
 A norm needs to know where its statistics come from, and a random function which numbers to draw. Both are arguments of the pass,
-not decided by `train()`/`eval()` and a global generator. `Forward` is a `TorchFunctionMode`: it sees the calls made by any module,
+not left to `train()`/`eval()` and a global generator. `Forward` is a `TorchFunctionMode`: it sees the calls made by any module,
 subclass or plain function, and answers those in `ANSWERS` itself. Statistics are keyed by the norm's name and the number of its
 call; random numbers are a hash of (seed, step, call, element), the same in a loop, in threads and under vmap.
 
@@ -105,7 +105,7 @@ class Forward(TorchFunctionMode):
         return normal_of(self.bits(shape, device), self.bits(shape, device), dtype or torch.get_default_dtype())
 
     def keep(self, x: Tensor, p: float, features: bool = False) -> Tensor:
-        """True with probability 1 - p, for each unit, or each channel. It compares integers, so the dtype of x does not matter."""
+        """True with probability 1 - p, for each unit, or each channel. Integers are compared, so the dtype of x has no effect."""
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if features else x.shape
         return self.bits(shape, x.device) >= int(p * (1 << 32))
 
