@@ -120,7 +120,7 @@ def is_own(cls: type) -> bool:
 
 
 def named(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """The entry `name` of a table; an ArgumentError about `kind` lists the names if there is none."""
+    """The entry `name` of a table; without one, an ArgumentError about `kind` that lists the names."""
     if name not in table:
         raise ArgumentError(kind, expected="one of " + ", ".join(table), got=str(name), do="Take one of these names.")
     return table[name]

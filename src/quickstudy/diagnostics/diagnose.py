@@ -148,7 +148,7 @@ def diagnose(
     executor: str | Executor = "auto",
     seed: int = 0,
 ) -> Diagnosis:
-    """Bias, variance and cost of every estimator that works for the learner, against the exact gradient; how far adaptation moves.
+    """Bias, variance and cost of every estimator that works for the learner, against the exact gradient; what adaptation moves.
 
     Args:
         tasks: a family (its `.train`) or a distribution; for a training run a stream, which measures every estimator over whole

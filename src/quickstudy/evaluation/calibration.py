@@ -94,7 +94,7 @@ class Calibration:
         """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: the format is another, or the fields are.
+            CheckpointError: another format, or other fields.
         """
         fields = {name: value for name, value in spec.items() if name != "format"}
         names = set(cls.__dataclass_fields__)

@@ -91,7 +91,7 @@ def metric_named(name: str) -> Metric:
 
 
 def chosen(metrics: Sequence[str | Metric] | None, target: Target) -> list[Metric]:
-    """The requested metrics; without a request, the target's own.
+    """The requested metrics, by default those of the target.
 
     Raises:
         ArgumentError: `metrics` is not a list, repeats a name, or has a metric that does not exist.
