@@ -5,7 +5,7 @@
     dx = r weight (dy - mean(dy)) - c r^3 weight mean(dy c)        dweight = r sum(dy c)        dbias = sum(dy)  (2)
 
 Convolutions and pooling on a CPU are fastest if the channels of a pixel are adjacent in memory, but torch 2.13's own batch norm
-sums such float32 images naively: on drawn characters its gradient was off by 1 %. In a matrix (pixels, channels) the sums are
+sums such float32 images naively: on drawn characters its gradient was off by 1 %. As a matrix (pixels, channels) the sums are
 over rows, which torch adds accurately. The rows are processed in slabs that fit a core's cache, so that an image is read three
 times and written once. With a graph, as in an inner step, (2) is plain torch on the whole matrix, so second derivatives are
 exact: tests/exact/test_channels_last.py.
