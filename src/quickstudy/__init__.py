@@ -162,7 +162,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """FewShotClassifier and FewShotRegressor, which need scikit-learn, are imported when they are asked for."""
+    """Import FewShotClassifier and FewShotRegressor, which need scikit-learn, and `select` only when they are used."""
     if name in ("FewShotClassifier", "FewShotRegressor"):
         import quickstudy.sklearn
 

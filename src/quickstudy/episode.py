@@ -2,8 +2,8 @@
 
 A task is a support set, to learn from, and a query set, to be scored on. Both are `Examples`: x and y with a leading axis
 `examples`. A batch of episodes is the same thing with one more leading axis, `tasks`. Both classes are pytrees, so vmap,
-`torch.utils._pytree` and torch.compile look through them; what y is (`target`) is static metadata, never a tensor, because inside
-vmap neither `y.max()` nor `unique` can be read.
+`torch.utils._pytree` and torch.compile look through them; the kind of y (`target`) is static metadata, never a tensor, because
+`y.max()` and `unique` cannot be read inside vmap.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ class Examples:
     """Labelled examples of one task, or of a batch of tasks.
 
     Args:
-        x: a tensor, or a pytree of tensors, (examples, *feature); of a batch (tasks, examples, *feature). A mapping whose keys
-            are the network's argument names is spread over them.
-        y: class labels 0..ways-1 as int64 (examples,), of a batch (tasks, examples); or targets (examples, *target).
+        x: a tensor or a pytree of tensors, (examples, *feature), or (tasks, examples, *feature) for a batch. A mapping is passed
+            to the network as keyword arguments.
+        y: class labels 0..ways-1 as int64 (examples,), or (tasks, examples) for a batch; or targets (examples, *target).
         ways: number of classes: short for target=Labels(ways).
-        target: what y is: see `quickstudy.targets`. Where neither is given, int64 is labels, which then must skip no number, in
-            no task; floating-point numbers are values.
+        target: the kind of y: see `quickstudy.targets`. Without `ways` and `target`, int64 means labels, and every task must then
+            use every number from 0 up; floating-point numbers mean values.
 
     Attributes:
-        target: what y is.
+        target: the kind of y.
 
     Raises:
         ShapeError: x and y differ in their number of examples.
-        LabelError: a y that is not of its kind: labels that are negative, too large, of another dtype or number of axes; labels
-            that skip a number, where nobody said how many classes there are.
-        ArgumentError: both `ways` and `target`.
+        LabelError: y does not fit its kind: labels that are negative, too large, of another dtype or number of axes; labels that
+            skip a number when neither `ways` nor `target` is given.
+        ArgumentError: both `ways` and `target` are given.
+
+    Examples:
+        >>> qs.Examples(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]))
+        Examples(x=(4, 2), y=(4,), Labels(count=2))
+        >>> qs.Examples(torch.randn(4, 2), torch.randn(4, 1)).target
+        Values(distribution=None)
     """
 
     __slots__ = ("x", "y", "target")
@@ -57,11 +63,11 @@ class Examples:
 
     @property
     def ways(self) -> int | None:
-        """The number of classes; None where y has none."""
+        """The number of classes; None if y has none."""
         return self.target.ways
 
     def like(self, x: Any, y: Tensor) -> Examples:
-        """Others of the same kind, which are not checked: for learners, within whose transforms nothing can be read."""
+        """New examples of the same kind, unchecked: learners make them inside transforms, where no value can be read."""
         return _examples_from((x, y), self.target)
 
     def _inferred(self) -> Target:
@@ -96,11 +102,20 @@ class Examples:
 class Episode:
     """One task, or a batch of tasks: learn from `support`, be scored on `query`.
 
-    Both are of one kind, with the same features. Where they are not (classes that are learned from descriptions), one x is a
-    mapping or another structure than the other, and their shapes are not compared.
+    Args:
+        support: the examples to learn from.
+        query: the examples to be scored on, with the same features. If the two x differ in structure, as for classes learned
+            from descriptions, their shapes are not compared.
 
     Raises:
-        ShapeError: support and query of one structure have different feature shapes.
+        ShapeError: support and query of one structure have different feature shapes, or they differ in their number of tasks.
+
+    Examples:
+        >>> support = qs.Examples(torch.randn(3, 4), torch.tensor([0, 1, 2]))
+        >>> query = qs.Examples(torch.randn(6, 4), torch.tensor([0, 0, 1, 1, 2, 2]))
+        >>> episode = qs.Episode(support, query)
+        >>> qs.Prototypical(qs.models.mlp(4, 8)).adapt(episode.support)(episode.query.x).shape
+        torch.Size([6, 3])
     """
 
     __slots__ = ("support", "query")
@@ -129,11 +144,11 @@ class Episode:
         return pytree.tree_map(function, self)
 
     def __getitem__(self, index: Any) -> Episode:
-        """Of a batch: the task at `index`, or the tasks of a slice."""
+        """The task at `index` of a batch, or the tasks of a slice."""
         return self.map(lambda leaf: leaf[index])
 
     def __len__(self) -> int:
-        """Of a batch: its number of tasks."""
+        """The number of tasks of a batch."""
         return len(self.support)
 
     def __repr__(self) -> str:
@@ -146,10 +161,16 @@ def is_labels(y: Tensor) -> bool:
 
 
 def stack(episodes: list[Episode]) -> Episode:
-    """Episodes of one structure as a batch, with a leading axis `tasks`.
+    """Stack episodes of one structure into a batch, with a leading axis `tasks`.
 
     Raises:
-        ShapeError: there are none; they differ in ways, in the structure of x or in a shape.
+        ShapeError: there are no episodes, or they differ in ways, in the structure of x or in a shape.
+
+    Examples:
+        >>> from quickstudy.episode import stack
+        >>> episodes = [qs.tasks.Sinusoid(shots=5).train.sample(1)[0] for _ in range(3)]
+        >>> stack(episodes).support.x.shape
+        torch.Size([3, 5, 1])
     """
     try:
         return pytree.tree_map(lambda *leaves: torch.stack(leaves), *episodes)
@@ -158,7 +179,7 @@ def stack(episodes: list[Episode]) -> Episode:
 
 
 def check_finite(argument: str, examples: Examples) -> None:
-    """Raise NotFiniteError where x or y holds NaN or infinity; entries of y that are not known may."""
+    """Raise NotFiniteError if x or y holds NaN or infinity; missing entries of y are exempt."""
     missing = examples.target.missing(examples.y)
     y = examples.y if missing is None else examples.y.where(~missing, 0)
     for leaf in pytree.tree_leaves((examples.x, y)):
@@ -173,7 +194,7 @@ def check_finite(argument: str, examples: Examples) -> None:
 
 
 def absent_class(support: Examples, argument: str = "support") -> LabelError | None:
-    """The error that names a class of which the support has no example; None where every class has one."""
+    """The error that names a class without a support example; None if every class has one."""
     if not isinstance(support.target, Labels):
         return None
     counts = torch.bincount(support.y.flatten(), minlength=support.target.count)
@@ -243,7 +264,7 @@ def _no_labels(x: Any, y: Tensor) -> LabelError:
 
 
 def _unlike(episodes: list[Episode]) -> ShapeError | None:
-    """The error that says how one of the episodes differs from the first; None where none does."""
+    """The error for the first episode that differs from episode 0; None if all are alike."""
     if not episodes:
         return ShapeError("episodes", expected="at least one", got="none", do="Give a list of episodes, or a batch of them.")
     first = episodes[0]
@@ -269,10 +290,10 @@ def _unlike(episodes: list[Episode]) -> ShapeError | None:
 
 
 def _leading_axes(support: Examples, query: Examples) -> list[int]:
-    """How many axes may stand before the features: 1 (examples) or 2 (tasks, examples).
+    """The possible numbers of axes before the features: 1 (examples) or 2 (tasks, examples).
 
-    Labels tell. Targets have axes of their own, so there it may be 2 as well, where x and y agree in two axes, and support and
-    query in the number of tasks.
+    Labels decide it. Targets have axes of their own, so 2 is possible as well if x and y agree in two axes, and support and query
+    in the number of tasks.
     """
     if is_labels(support.y):
         return [support.y.ndim]

@@ -1,15 +1,15 @@
-"""The errors of quickstudy: one small tree by meaning, every message in four parts.
+"""The errors of quickstudy: one small tree, sorted by meaning; every message has four parts.
 
     `argument`: expected ..., got .... What to do.
 
-The argument stands as the user typed it. Each class is also the builtin that fits, so `except ValueError` works.
+The argument is spelled as the user typed it. Each class also inherits from the matching builtin, so `except ValueError` works.
 """
 
 from __future__ import annotations
 
 
 class QuickstudyError(Exception):
-    """The root of the tree. `argument`, `expected`, `got` and `do` are kept as attributes."""
+    """The base class of all errors. `argument`, `expected`, `got` and `do` are kept as attributes."""
 
     def __init__(self, argument: str, *, expected: str, got: str, do: str):
         self.argument, self.expected, self.got, self.do = argument, expected, got, do
@@ -41,7 +41,7 @@ class NotFiniteError(QuickstudyError, FloatingPointError):
 
 
 class ConvergenceError(QuickstudyError, RuntimeError):
-    """A solver that missed its tolerance. `residual` is the relative residual that it reached."""
+    """A solver that missed its tolerance. `residual` is the relative residual it reached."""
 
     def __init__(self, argument: str, *, expected: str, got: str, do: str, residual: float):
         super().__init__(argument, expected=expected, got=got, do=do)
@@ -53,7 +53,7 @@ class CheckpointError(QuickstudyError, ValueError):
 
 
 class UnsupportedError(QuickstudyError, TypeError):
-    """Two parts that do not go together; the message names one that does."""
+    """Two parts that do not work together; the message names one that does."""
 
 
 class MissingPackageError(QuickstudyError, ImportError):

@@ -1,4 +1,4 @@
-"""A progress bar on stderr for long work: drawn by rich on a terminal, elsewhere a line now and then."""
+"""A progress bar on stderr for long work: drawn by rich on a terminal, elsewhere a line every 10 seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORTH_A_BAR = 2000  # items read from disk
 
 @contextmanager
 def bar(total: int, what: str, show: bool = True) -> Iterator[Advance]:
-    """Yields `advance(n=1, note="")`."""
+    """Show a bar inside this block; yields `advance(n=1, note="")`."""
     if not show:
         yield lambda n=1, note="": None
     elif sys.stderr.isatty():

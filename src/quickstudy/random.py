@@ -1,8 +1,8 @@
-"""Stateless random numbers: functions of (seed, stream, element), drawn from no generator.
+"""Stateless random numbers: functions of (seed, stream, element), without a generator.
 
-A generator cannot be read inside vmap or compile, and its numbers depend on who drew before. These are a hash of where they
-stand, so that a loop, threads and vmap draw the same ones and a resumed run draws them again. A seed is an int, or an int64
-scalar tensor (one for each task, inside vmap).
+A generator cannot be read inside vmap or compile, and its numbers depend on earlier draws. These are a hash of their position, so
+a loop, threads, vmap and a resumed run draw the same numbers. A seed is an int, or an int64 scalar tensor (one for each task,
+inside vmap).
 
     bits_i  =  h( h( h(seed) + 104729 h(stream) ) ^ 0x9E3779B9 i ),        h: lowbias32, a 32-bit hash
 
@@ -40,7 +40,7 @@ def stateless_uniform(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Uniform numbers in (0, 1), of the shape given; another `stream` of the same seed is independent of it."""
+    """Uniform numbers in (0, 1); different streams of one seed are independent."""
     return uniform_of(stateless_bits(seed, shape, stream, device), dtype)
 
 
@@ -75,7 +75,7 @@ def uniform_of(bits: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def normal_of(u_bits: Tensor, v_bits: Tensor, dtype: torch.dtype) -> Tensor:
-    """Standard normal numbers of random bits, by Box and Muller:  sqrt(-2 ln u) cos(2 pi v)."""
+    """Standard normal numbers from random bits, by Box-Muller:  sqrt(-2 ln u) cos(2 pi v)."""
     wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     u, v = uniform_of(u_bits, wide), uniform_of(v_bits, wide)
     return (torch.sqrt(-2 * torch.log(u)) * torch.cos(2 * math.pi * v)).to(dtype)

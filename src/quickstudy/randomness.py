@@ -1,7 +1,7 @@
-"""The caller's generators: torch's own, NumPy's and Python's belong to whoever calls us, and no call of ours moves them.
+"""Protection for the caller's generators: no call of quickstudy advances those of torch, NumPy or Python.
 
-Randomness is an argument here. Where somebody else's code draws from a generator that all share (the first weights of torch's
-layers, pymfe's samples), it does so in one of the blocks below, which gives the generator back as it was.
+Randomness is an argument in quickstudy. Other packages' code that draws from a global generator (the initial weights of torch's
+layers, pymfe's samples) runs in one of the blocks below, which restores the generator.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's own generators begin at `seed` in this block, and are as they were after it.
+    """Seed torch's global generators in this block, and restore them after it.
 
-    They are the CPU's and those of the accelerators in use. `torch.manual_seed` is no way to do it: it also seeds accelerators
-    that are not in use yet, at the moment when they are, and `torch.random.fork_rng(devices=[])` gives back the CPU's alone.
+    They are the CPU's and those of the accelerators in use. `torch.manual_seed` does not work here: it also seeds accelerators
+    that are not in use yet, once they are, and `torch.random.fork_rng(devices=[])` restores the CPU's alone.
     """
     generators = [torch.default_generator, *torch.cuda.default_generators, *torch.xpu.default_generators]
     states = [generator.get_state() for generator in generators]
@@ -34,7 +34,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def numpy_kept() -> Iterator[None]:
-    """NumPy's own generator is, after this block, as it was before."""
+    """Restore NumPy's global generator after this block."""
     state = np.random.get_state()  # noqa: NPY002 (the one that others seed)
     try:
         yield
@@ -44,7 +44,7 @@ def numpy_kept() -> Iterator[None]:
 
 @contextmanager
 def python_kept() -> Iterator[None]:
-    """Python's own generator is, after this block, as it was before."""
+    """Restore Python's global generator after this block."""
     state = random.getstate()
     try:
         yield

@@ -1,9 +1,9 @@
-"""The registry: what there is, by name.
+"""The registry: learners, methods and domains, by name.
 
-learner   qualified name -> class        entered by being defined: "quickstudy.learners.solve.ridge.Ridge", "__main__.Mine"
-method    a learner or recipe, shipped   a line each below. `quickstudy.__all__`, the names of the command line, the reference
-                                         page and the tables of README and docs are made of them (tests/test_methods.py)
-domain    name -> what it adds           the folders of `quickstudy.domains`, and by an entry point those of other packages:
+learner   qualified name -> class        registered when defined: "quickstudy.learners.solve.ridge.Ridge", "__main__.Mine"
+method    a learner or recipe, shipped   one line each below. `quickstudy.__all__`, the names of the command line, the reference
+                                         page and the tables of README and docs are made from them (tests/test_methods.py)
+domain    name -> what it adds           the folders of `quickstudy.domains`, and those of other packages by an entry point:
 
     [project.entry-points."quickstudy.domains"]
     birds = "birds.domain:DOMAIN"
@@ -27,12 +27,12 @@ LEARNERS: dict[str, type] = {}
 
 @dataclass(frozen=True)
 class Method:
-    """A learner or a recipe that is shipped, at the top of `quickstudy`.
+    """A learner or recipe that quickstudy exports at its top level.
 
     Args:
         verb: how it learns; its section of the reference page.
         where: its module below `quickstudy`, and its name there.
-        command: its name on the command line; None: it takes what a command line cannot give.
+        command: its name on the command line; None if it needs arguments that a command line cannot give.
     """
 
     verb: str
@@ -110,17 +110,17 @@ def qualified_name(cls: type) -> str:
 
 
 def register(cls: type) -> None:
-    """Enter a learner's class; one that is defined again, as in a notebook, takes the place of the old one."""
+    """Register a learner's class; a class defined again, as in a notebook, replaces the old one."""
     LEARNERS[qualified_name(cls)] = cls
 
 
 def is_own(cls: type) -> bool:
-    """Whether the class is the package's, and not a user's."""
+    """Whether the class belongs to quickstudy, not to a user."""
     return cls.__module__.partition(".")[0] == "quickstudy"
 
 
 def named(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """The entry `name` of a table, or ArgumentError about `kind` with those there are."""
+    """The entry `name` of a table; without one, an ArgumentError about `kind` that lists the names."""
     if name not in table:
         raise ArgumentError(kind, expected="one of " + ", ".join(table), got=str(name), do="Take one of these names.")
     return table[name]
@@ -128,13 +128,13 @@ def named(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Domain:
-    """A kind of data, and what it adds.
+    """A kind of data, with the tasks and sources that it adds.
 
     Args:
         name: "images".
-        tasks: names that `quickstudy.tasks` has of it, each with where it lies: {"Omniglot": "package.module:Omniglot"}.
-        sources: which of them the command line and configs know, and as what: {"omniglot": "Omniglot"}.
-        kind: where its `Kind` lies, an object by which sources read files and values: "package.module:IMAGES".
+        tasks: the names it adds to `quickstudy.tasks`, each with its location: {"Omniglot": "package.module:Omniglot"}.
+        sources: the names it adds to the command line and configs, each for one of `tasks`: {"omniglot": "Omniglot"}.
+        kind: the location of its `Kind`, the object that reads its files and values: "package.module:IMAGES".
     """
 
     name: str
@@ -145,10 +145,10 @@ class Domain:
 
 @functools.cache
 def domains() -> dict[str, Domain]:
-    """The domains of the package and of those that are installed beside it.
+    """The domains of quickstudy and of other installed packages.
 
     Raises:
-        ArgumentError: an entry point that is no Domain; two domains of one name, or with one name in `tasks` or `sources`.
+        ArgumentError: an entry point is not a Domain; two domains share a name, or a name in `tasks` or `sources`.
     """
     from quickstudy import domains as own
 
@@ -175,7 +175,7 @@ def domains() -> dict[str, Domain]:
 
 
 def domain_task(name: str) -> Any:
-    """What `quickstudy.tasks` has of a domain by this name; None where no domain has it."""
+    """The object that a domain adds to `quickstudy.tasks` under this name; None if no domain does."""
     for domain in domains().values():
         if name in domain.tasks:
             return _loaded(domain.tasks[name])
@@ -189,13 +189,13 @@ def kinds() -> dict[str, Any]:
 
 
 def _loaded(where: str) -> Any:
-    """What lies at "package.module:name"."""
+    """The object at "package.module:name"."""
     module, _, name = where.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 def sources() -> dict[str, Any]:
-    """What makes task families, by the names that the command line and configs have for them."""
+    """Everything that makes task families, by its name on the command line and in configs."""
     from quickstudy import tasks
 
     names = {key: name for domain in domains().values() for key, name in domain.sources.items()}

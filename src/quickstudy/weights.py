@@ -1,8 +1,8 @@
-"""Weights as they were saved: not the values alone, but the dtype and the strides of every tensor.
+"""Weights as they were saved: not only the values, but the dtype and strides of every tensor.
 
-A module is built anew in the default dtype and in the layout of its constructor, and `load_state_dict` converts what it loads to
-that: a float64 learner would come back rounded. Strides count too: `linalg.solve` leaves its answer column by column, and BLAS
-adds up in another order for a matrix that lies row by row.
+A constructor builds its module in the default dtype and layout, and `load_state_dict` converts to those: a float64 learner would
+come back rounded. Strides count too: `linalg.solve` returns its answer column by column, and BLAS sums in another order for a
+row-major matrix.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-GAPS = 1024  # entries between those of a tensor, beyond as many as it has, that a layout may have
+GAPS = 1024  # a layout may span twice as many places as the tensor has entries, and this many more
 
 
 def strides_of(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
-    """The strides of those tensors that lie otherwise than row by row; left out where entries share their place."""
+    """The strides of the tensors that are not row-major; left out if entries overlap or lie far apart."""
     odd = {name: tensor for name, tensor in tensors.items() if tensor.stride() != row_by_row(tensor.shape)}
     return {name: list(tensor.stride()) for name, tensor in odd.items() if is_layout(tensor.shape, tensor.stride())}
 
@@ -28,7 +28,7 @@ def is_layout(shape: Sequence[int], strides: Sequence[Any]) -> bool:
     most = 2 * math.prod(shape) + GAPS
     if len(strides) != len(shape) or not all(isinstance(one, int) and 0 <= one <= most for one in strides):
         return False
-    end = 0  # the last place that is taken, by the axes so far
+    end = 0  # the last place taken by the axes so far
     for stride, size in sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size > 1):
         if stride <= end:
             return False
@@ -37,22 +37,22 @@ def is_layout(shape: Sequence[int], strides: Sequence[Any]) -> bool:
 
 
 def row_by_row(shape: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a tensor that lies row by row."""
+    """The row-major strides of a shape."""
     return torch.empty(tuple(shape), device="meta").stride()
 
 
 def laid_out(tensor: Tensor, strides: Sequence[int] | None) -> Tensor:
-    """A copy that lies by these strides; None: row by row."""
+    """A copy with these strides; None: row-major."""
     return torch.empty_strided(tensor.shape, strides or row_by_row(tensor.shape), dtype=tensor.dtype, device=tensor.device).copy_(
         tensor
     )
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], strides: Mapping[str, Sequence[int]] | None = None) -> None:
-    """`module.load_state_dict(tensors)`, where the module takes on their dtypes; and the strides, where they are given.
+    """`module.load_state_dict(tensors)`, but the module takes on their dtypes, and `strides` if given.
 
     Raises:
-        RuntimeError: names or shapes that do not fit.
+        RuntimeError: names or shapes do not fit.
     """
     for name, own in module.state_dict(keep_vars=True).items():
         if isinstance(own, Tensor) and name in tensors and own.shape == tensors[name].shape:
@@ -61,7 +61,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], strides: Mapp
 
 
 def unlisted_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
-    """Buffers that no state dict has, and whether their module is quickstudy's: a fixed rate, the weights of a schedule."""
+    """Buffers outside the state dict (a fixed rate, the weights of a schedule), and whether their module is quickstudy's."""
     for prefix, part in module.named_modules():
         for name in sorted(part._non_persistent_buffers_set):
             buffer = part._buffers[name]
@@ -70,10 +70,10 @@ def unlisted_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
 
 
 def load_unlisted(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give buffers that no state dict has these values and dtypes.
+    """Load these values and dtypes into buffers outside the state dict.
 
     Raises:
-        RuntimeError: names or shapes that do not fit.
+        RuntimeError: names or shapes do not fit.
     """
     found = {name: buffer for name, buffer, _ in unlisted_buffers(module)}
     wrong = [name for name, tensor in tensors.items() if name not in found or found[name].shape != tensor.shape]
@@ -85,7 +85,7 @@ def load_unlisted(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _conform(tensor: Tensor, dtype: torch.dtype, strides: Sequence[int] | None) -> None:
-    """Give a parameter or buffer, in its place, another dtype and other strides; None: those that it has."""
+    """Change the dtype and strides of a parameter or buffer in place; None keeps its strides."""
     if tensor.dtype != dtype:
         tensor.data = tensor.data.to(dtype)
     if strides is not None and tensor.stride() != tuple(strides):

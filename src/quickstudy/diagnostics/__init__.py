@@ -1,1 +1,1 @@
-"""Why it works, and what a machine and a network can do."""
+"""Diagnostics: why a learner works, and what a network can do."""

@@ -1,4 +1,4 @@
-"""check_model: before any training, what of a network can adapt, which executors serve it and why not, what a step costs."""
+"""check_model: before training, which parameters of a network can adapt, which executors work for it, and what a step costs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from quickstudy.randomness import numpy_kept, python_kept, seeded
 
 @dataclass
 class ModelCheck:
-    """What `check_model` found.
+    """The result of `check_model`.
 
     Attributes:
         adapts: names of the parameters that can adapt.
-        frozen: names of those that cannot, since they require no gradient.
-        unused: names of those that the output does not depend on.
+        frozen: names of the parameters that cannot, because they require no gradient.
+        unused: names of the parameters that the output does not depend on.
         norms: kinds of norm, and whether batch norms keep running averages.
         executors: executor name -> "serves", or why it does not.
-        bytes_per_step: estimate of what one unrolled inner step on `example` keeps for the backward pass.
-        notes: what no executor can see and gives other numbers; why no executor serves.
+        bytes_per_step: estimate of the bytes that one unrolled inner step on `example` keeps for the backward pass.
+        notes: problems that change results but that no executor can detect; or why no executor works.
     """
 
     adapts: list[str]
@@ -61,11 +61,11 @@ class ModelCheck:
 def check_model(network: nn.Module, example: Any) -> ModelCheck:
     """Try a network in an inner loop on `example` (x with a leading axis of examples) without changing it.
 
-    What no executor could see by itself is in the notes: weights that are read through a global, numbers from a global
-    generator, a forward that writes to the module, a reentrant checkpoint.
+    The notes list problems that no executor can detect: weights read through a global, numbers from a global generator, a forward
+    that writes to the module, a reentrant checkpoint.
 
     Raises:
-        UnsupportedError: a compiled or wrapped network; one that no executor serves.
+        UnsupportedError: the network is compiled or wrapped.
     """
     network = plain("network", network)
     learner = Descent(network, inner_lr=1e-3, inner_steps=1, normalisation="transductive")
@@ -96,7 +96,7 @@ def check_model(network: nn.Module, example: Any) -> ModelCheck:
 
 
 def look(network: nn.Module, x: Any) -> tuple[list[str], Tensor | None]:
-    """What stands in the way of running a network with other weights, and its output; None where it cannot be run at all."""
+    """The obstacles to running a network with other weights, and its output; None if it cannot run at all."""
     held = [*network.parameters(), *network.buffers()]
     before = [tensor.detach().clone() for tensor in held]
     theta = {name: parameter.detach().requires_grad_() for name, parameter in network.named_parameters()}

@@ -2,7 +2,7 @@
 
     CKA(X, Y)  =  ||Y'X||_F^2  /  ( ||X'X||_F ||Y'Y||_F ),       columns of X and Y centred                       (1)
 
-It is 1 where one is the other rotated and scaled, and 0 where they share no direction.
+It is 1 if one is the other rotated and scaled, and 0 if they share no direction.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from quickstudy.errors import ShapeError
 
 
 def cka(X: Tensor, Y: Tensor) -> Tensor:
-    """Linear CKA (1) of features (examples, *feature) and (examples, *other), a scalar in [0, 1]; NaN where one is constant.
+    """Linear CKA (1) of features (examples, *feature) and (examples, *other), a scalar in [0, 1]; NaN if one is constant.
 
     Raises:
-        ShapeError: another number of examples, or fewer than 2.
+        ShapeError: the numbers of examples differ, or there are fewer than 2.
 
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019, eq. 5 (linear kernel).
+
+    Examples:
+        >>> from quickstudy.diagnostics.cka import cka
+        >>> X, (Q, _) = torch.randn(50, 3), torch.linalg.qr(torch.randn(3, 3))
+        >>> round(float(cka(X, 2 * X @ Q)), 4)
+        1.0
     """
     if len(X) != len(Y) or len(X) < 2:
         raise ShapeError(

@@ -6,8 +6,8 @@ For batches r of tasks, g_r an estimator's gradient and G_r the exact one on the
     variance  =  mean_r || g_r - mean g ||^2        / || mean_r G_r ||^2                                         (2)
     error(n)  =  sqrt( bias^2 + variance / n ),     n = budget / seconds                                         (3)
 
-(3) is the relative error after averaging for a fixed time; the estimator of the least error is the one to choose. For a learner
-that adapts: how far each layer moves, and how similar its features stay (CKA), which tells feature reuse from rapid learning.
+(3) is the relative error after averaging for a fixed time; choose the estimator with the least error. For a learner that adapts:
+how far each layer moves, and how similar its features stay (CKA), which distinguishes feature reuse from rapid learning.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` found. `refused` says of each estimator that cannot serve why."""
+    """The result of `diagnose`. `refused` says why each of the other estimators does not work for the learner."""
 
     learner: str
     estimators: tuple[EstimatorRow, ...]
@@ -85,12 +85,12 @@ class Diagnosis:
 
     @property
     def choose(self) -> str:
-        """The estimator of the least error (3)."""
+        """The estimator with the least error (3)."""
         return min(self.estimators, key=lambda row: row.error).name
 
     @property
     def conclusion(self) -> str | None:
-        """Feature reuse, where every layer below the last keeps its features, or rapid learning; None where nothing adapts."""
+        """Feature reuse if every layer below the last keeps its features, else rapid learning; None if there is no such layer."""
         body = [row.cka for row in self.layers[:-1] if not math.isnan(row.cka)]
         return None if not body else "feature reuse" if min(body) >= ALIKE else "rapid learning"
 
@@ -110,12 +110,12 @@ class Diagnosis:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a dict for JSON."""
         found = {"learner": self.learner, "choose": self.choose, "conclusion": self.conclusion, "refused": self.refused}
         return {**found, "estimators": [asdict(row) for row in self.estimators], "layers": [asdict(row) for row in self.layers]}
 
     def plot(self, path: str | Path | None = None) -> Any:
-        """The table as a picture (matplotlib's Figure), saved to `path` where it is given."""
+        """The table as a picture (matplotlib's Figure), saved to `path` if given."""
         from matplotlib.figure import Figure
 
         panels = 2 if self.layers else 1
@@ -148,18 +148,19 @@ def diagnose(
     executor: str | Executor = "auto",
     seed: int = 0,
 ) -> Diagnosis:
-    """Bias, variance and cost of every estimator that serves the learner, against the exact gradient; and what adaptation moves.
+    """Bias, variance and cost of every estimator that works for the learner, against the exact gradient; what adaptation moves.
 
     Args:
-        tasks: a family (its `.train`) or a distribution; for a training run a stream, on which every estimator is measured over
-            whole runs at fixed phi.
-        batches: r, 2 or more.
-        tasks_per_batch: in each.
-        estimators: by name; an `Estimator`, or for a learner that descends a hypergradient. None: all that may serve.
-        executor: "loop" or "vmap"; "auto": vmap where it serves and its gradient of two tasks equals the loop's.
+        tasks: a family (its `.train`) or a distribution; for a training run a stream, which measures every estimator over whole
+            runs at fixed phi.
+        batches: number of batches r, 2 or more.
+        tasks_per_batch: tasks in each batch.
+        estimators: estimators by name: an `Estimator`, or a hypergradient if the learner descends. None: all that may work.
+        executor: "loop" or "vmap"; "auto": vmap if it works and its gradient of two tasks equals the loop's, else the loop.
+        seed: seed of the tasks and of all draws.
 
     Raises:
-        ArgumentError: fewer than 2 batches; no estimator serves.
+        ArgumentError: fewer than 2 batches; no estimator works.
         UnsupportedError: a learner without meta-parameters.
     """
     if batches < 2:
@@ -205,7 +206,7 @@ def _row(name: str, found: Tensor, truth: Tensor, G: Tensor, seconds: float, bud
 
 
 def _candidates(learner: Learner, tasks: TaskDistribution) -> dict[str, Estimator | Hypergradient]:
-    """Every estimator that may serve; the others refuse."""
+    """Every estimator that may work; `check` refuses those that do not."""
     found: dict[str, Estimator | Hypergradient] = {}
     if isinstance(learner, Descent):
         found |= {"Unrolled": Unrolled(), "FirstOrder": FirstOrder()}

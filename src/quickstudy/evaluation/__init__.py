@@ -1,4 +1,4 @@
-"""Did it work: accuracy with confidence, on tasks never seen."""
+"""Evaluation on unseen tasks: scores with 95 % intervals, paired comparison, calibration."""
 
 from quickstudy.evaluation.calibration import Calibration as Calibration
 from quickstudy.evaluation.evaluate import Evaluation as Evaluation

@@ -1,10 +1,10 @@
-"""calibrate: make a learner's probabilities honest, and let it say "unknown", by meta-validation tasks.
+"""calibrate: fit a temperature, and a threshold below which a query is "unknown", on meta-validation tasks.
 
     T*         =  argmin_T  - sum_i log softmax(l_i / T)_{y_i}                  over queries of the support's classes      (1)
     threshold  :  a share `keep` of those queries has  score(l, T*) >= threshold                                         (2)
 
-Each task holds `left_out` classes whose support is taken away, so that their queries are truly of no class of the support: how
-many of them fall below the threshold is measured, not promised. Test tasks are not touched.
+Each task has `left_out` classes without support, so that their queries belong to no class of the support. The share of them below
+the threshold is measured, not guaranteed. Test tasks are not used.
 """
 
 from __future__ import annotations
@@ -33,19 +33,29 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` found. It holds for tasks of this protocol; other ways or shots want a calibration of their own.
+    """The result of `calibrate`. It holds for tasks of this protocol; calibrate again for other ways or shots.
 
     Attributes:
         temperature: T*.
-        threshold: of the score; below it a query is unknown.
+        threshold: a query with a score below it is unknown.
         score: the name of the score, "MaxProbability" or "Energy".
-        keep: the share of known queries that the threshold was asked to keep.
-        kept: the share that it keeps of the queries it was set on.
-        caught: the share of unknown queries that it rejects.
-        auroc: of known against unknown by the score.
-        nll_before, nll_after: mean negative log likelihood of known queries at T = 1 and at T*.
-        before, after: their reliability diagrams.
+        keep: the share of known queries that the threshold should keep.
+        kept: the share of known queries that it keeps on the tasks it was fitted to.
+        caught: the share of unknown queries that it rejects there.
+        auroc: the AUROC of the score, known against unknown queries.
+        nll_before: mean negative log likelihood of known queries at T = 1.
+        nll_after: the same at T*.
+        before: reliability diagram of known queries at T = 1.
+        after: the same at T*.
         protocol: ways, shots, queries, left_out, episodes, seed.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5)
+        >>> calibration = qs.calibrate(qs.Prototypical(torch.nn.Identity()), tasks.validation, episodes=20)
+        >>> calibration.kept >= calibration.keep and calibration.nll_after <= calibration.nll_before
+        True
+        >>> calibration.probabilities(torch.zeros(2, 4)).tolist()[0]
+        [0.25, 0.25, 0.25, 0.25]
     """
 
     temperature: float
@@ -74,16 +84,16 @@ class Calibration:
         return self.scores(logits) < self.threshold
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a dict for JSON."""
         diagrams = {"before": self.before.to_dict(), "after": self.after.to_dict()}
         return {"format": FORMAT, **asdict(self), **diagrams}
 
     @classmethod
     def from_dict(cls, spec: dict[str, Any]) -> Self:
-        """What `to_dict` gave.
+        """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: of a newer format, or with a field missing.
+            CheckpointError: another format, or other fields.
         """
         fields = {name: value for name, value in spec.items() if name != "format"}
         names = set(cls.__dataclass_fields__)
@@ -107,7 +117,7 @@ class Calibration:
         """Read what `save` wrote.
 
         Raises:
-            CheckpointError: no such file, or one that is no calibration.
+            CheckpointError: there is no such file, or it is not a calibration.
         """
         return cls.from_dict(read_json(_file(path), expected="a calibration", do="calibration.save(path) writes one."))
 
@@ -135,15 +145,15 @@ def calibrate(
 
     Args:
         keep: the share of known queries that the threshold lets through.
-        left_out: how many classes of each task, beside its ways, have queries and no support.
-        scores: the candidates; the one that tells known from unknown best on these tasks (by AUROC) is kept.
+        left_out: number of classes in each task, besides its ways, that have queries but no support.
+        scores: the candidates; the one that best separates known from unknown on these tasks (by AUROC) is kept.
         progress: show a progress bar on stderr.
 
     Raises:
-        ArgumentError: episodes or left_out below 1, no score, a share that so few queries cannot vouch for.
+        ArgumentError: `episodes` or `left_out` below 1, no score, `keep` too high for this many queries.
         TaskError: fewer classes than ways + left_out.
-        UnsupportedError: tasks with targets.
-        NotFiniteError: a prediction that is NaN or infinite.
+        UnsupportedError: the tasks have no classes.
+        NotFiniteError: a prediction is NaN or infinite.
     """
     if not scores:
         raise ArgumentError("scores", expected="one or more", got="none", do="Leave it out for the usual ones.")
@@ -153,7 +163,7 @@ def calibrate(
 
 
 def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[Score]) -> Calibration:
-    """The calibration of answers already given."""
+    """The calibration for answers already computed."""
     logits, y = found.known, found.y
     temperature = fit_temperature(logits, y)  # (1)
     told = [(score, score(logits, temperature), score(found.unknown, temperature)) for score in scores]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Difference:
-    """The paired difference first - other over the same episodes, with half of its 95 % interval."""
+    """The paired difference first - other over the same episodes, with half the width of its 95 % interval."""
 
     first: str
     other: str
@@ -31,7 +31,7 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """Evaluations on the same episodes, and the difference of the first to each other."""
+    """Evaluations on the same episodes, and the differences of the first to each of the others."""
 
     evaluations: list[Evaluation]
     differences: list[Difference]
@@ -51,14 +51,21 @@ def compare(
     names: Sequence[str] | None = None,
     metrics: Sequence[str | Metric] | None = None,
 ) -> Comparison:
-    """Score learners on the same `episodes` tasks; the differences are those of the first metric.
+    """Score learners on the same `episodes` tasks; the differences are in the first metric.
 
     Args:
-        names: what the table calls them.
-        metrics: as `evaluate` takes them.
+        names: the learners' names in the table.
+        metrics: as in `evaluate`.
 
     Raises:
         ArgumentError: fewer than two learners.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> learners = [qs.Prototypical(torch.nn.Identity()), qs.NearestCentroid(torch.nn.Identity())]
+        >>> comparison = qs.compare(learners, tasks.test, episodes=5, names=["prototypes", "centroids"])
+        >>> [f"{d.first} - {d.other}" for d in comparison.differences]
+        ['prototypes - centroids']
     """
     if len(learners) < 2:
         raise ArgumentError("learners", expected="two or more", got=str(len(learners)), do="Use evaluate for one.")

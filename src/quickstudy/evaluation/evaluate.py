@@ -1,4 +1,4 @@
-"""evaluate: the score of a learner on tasks it has never seen, with a 95 % interval over tasks and the protocol beside it.
+"""evaluate: the score of a learner on tasks it has never seen, with a 95 % interval over tasks and the protocol.
 
 mean = 1/n sum_i s_i,      ci95 = 1.96 std(s) / sqrt(n)         s_i: a metric of the answers to the queries of task i
 """
@@ -36,10 +36,15 @@ class Score:
     """One metric over the episodes of an evaluation.
 
     Attributes:
-        metric: its name.
-        mean: over the episodes in which it is defined.
-        ci95: half of the 95 % interval over tasks.
-        per_episode: of every episode; NaN where it is undefined.
+        metric: name of the metric.
+        mean: mean over the episodes in which the metric is defined.
+        ci95: half the width of the 95 % interval over tasks.
+        per_episode: value in every episode; NaN if the metric is undefined there.
+
+    Examples:
+        >>> from quickstudy.evaluation.evaluate import Score
+        >>> Score("accuracy", mean=0.75, ci95=0.01, per_episode=[0.5, 1.0]).text()
+        'accuracy 75.00 +- 1.00 %'
     """
 
     metric: str
@@ -49,11 +54,11 @@ class Score:
 
     @property
     def undefined(self) -> int:
-        """In how many episodes the metric is undefined."""
+        """The number of episodes in which the metric is undefined."""
         return sum(map(math.isnan, self.per_episode))
 
     def text(self, metric: Metric | None = None) -> str:
-        """accuracy 87.31 +- 0.62 %."""
+        """As in "accuracy 87.31 +- 0.62 %"."""
         metric = metric or metric_named(self.metric)
         value = metric.text(self.mean, self.ci95).replace("±", "+-")
         left_out = f" (undefined in {self.undefined} tasks)" if self.undefined else ""
@@ -65,13 +70,21 @@ class Evaluation:
     """The scores of one learner.
 
     Attributes:
-        mean: of the first metric, the score: accuracy in [0, 1], mean squared error, ...
-        ci95: half of its 95 % interval over tasks.
+        mean: mean of the first metric, the score: accuracy in [0, 1], mean squared error, ...
+        ci95: half the width of its 95 % interval over tasks.
         per_episode: the score of every episode.
         protocol: metric, ways, shots, queries, episodes, seed, normalisation, transductive, inner steps, executor.
-        seconds: per episode, adaptation and prediction together.
-        peak_mb: growth of the process's peak resident memory during the evaluation, in MB; None where the system does not say.
-        others: the further metrics, by name.
+        seconds: seconds per episode, adaptation and prediction together.
+        peak_mb: growth of the peak memory during the evaluation, in MB: allocated on the GPU with CUDA, else resident; None if
+            the system does not report it.
+        name: the learner's name in tables.
+        others: the scores of the other metrics, by name.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> evaluation = qs.evaluate(qs.Prototypical(torch.nn.Identity()), tasks.test, episodes=5, metrics=["accuracy", "nll"])
+        >>> evaluation.metric.name, len(evaluation.per_episode), list(evaluation.others)
+        ('accuracy', 5, ['nll'])
     """
 
     mean: float
@@ -86,12 +99,12 @@ class Evaluation:
 
     @property
     def metric(self) -> Metric:
-        """That of the score."""
+        """The metric of the score."""
         return self._metrics[0] if self._metrics else metric_named(self.protocol["metric"])
 
     @property
     def score(self) -> Score:
-        """The first metric."""
+        """The score: the first metric."""
         return Score(self.metric.name, self.mean, self.ci95, self.per_episode)
 
     def __str__(self) -> str:
@@ -122,17 +135,18 @@ def evaluate(
 
     Args:
         steps: inner steps at test; None: the learner's own number.
-        metrics: names of `quickstudy.evaluation.metrics`, or Metrics, the score first; "loss" is the learner's own loss of an
-            episode. None: those of the kind of target.
-        loss: for the metric "loss": the criterion; None: the learner's own, or that of the kind of target.
+        metrics: names from `quickstudy.evaluation.metrics`, or Metrics, the main score first; "loss" is the learner's own loss of
+            an episode. None: the default ones for the kind of target.
+        loss: the criterion of the metric "loss"; None: the learner's own, or that of the kind of target.
         executor: "auto" measures loop, threads and vmap on the first episodes and keeps the fastest.
         progress: show a progress bar on stderr.
 
     Raises:
-        ArgumentError: fewer than two episodes, an executor or a metric that does not exist.
-        UnsupportedError: `steps` for a learner that takes none; a metric that does not serve this kind of target.
-        ShapeError: predictions of another shape than y asks for.
-        NotFiniteError: a prediction that is NaN or infinite; LabelError: since a class has no example.
+        ArgumentError: fewer than two episodes, an unknown executor or metric.
+        UnsupportedError: `steps` for a learner without inner steps; a metric that does not work for this kind of target.
+        ShapeError: the shape of the predictions does not fit y.
+        NotFiniteError: a prediction is NaN or infinite.
+        LabelError: a prediction is NaN or infinite because a class has no example.
     """
     if episodes < 2:
         raise ArgumentError("episodes", expected="2 or more, for an interval", got=str(episodes), do="600 are the field's habit.")
@@ -173,7 +187,7 @@ def evaluate(
 
 
 class Scorer:
-    """Scores batches of episodes by each metric. Answers are taken by the executor; metrics see one task at a time."""
+    """Scores batches of episodes by each metric. The executor computes the answers; metrics see one task at a time."""
 
     def __init__(
         self,
@@ -193,7 +207,7 @@ class Scorer:
         self.found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics}
 
     def score(self, batch: Episode, before: int = 0) -> None:
-        """The episodes of a batch, of which `before` others were scored."""
+        """Score the episodes of a batch; `before` others were scored before it."""
         query, device = batch.query, self.learner.device
         if self.answers:
             predictions, y = self.mapper.map(self.answer, self.learner, batch), query.y.to(device)
@@ -209,10 +223,10 @@ class Scorer:
             self.found[LOSS] += self.mapper.map(self.loss, self.learner, batch).tolist()
 
     def results(self) -> list[Score]:
-        """Of each metric.
+        """The score of each metric.
 
         Raises:
-            NotFiniteError: one that no episode defines, or that is infinite.
+            NotFiniteError: a metric is defined in fewer than two episodes, or infinite in one.
         """
         scores = []
         for name, values in self.found.items():
@@ -239,7 +253,7 @@ def _loss(learner: Learner, episode: Episode, criterion: Loss | None = None) -> 
 
 
 def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0) -> QuickstudyError:
-    """Why a prediction of the first of these episodes is not finite, as far as it can be seen."""
+    """The error that best explains why the first of these episodes has a prediction that is not finite."""
     episode = batch[bad[0]]
     where = f"episode {before + bad[0]}"
     for name, part in (("support", episode.support), ("query", episode.query)):
@@ -263,13 +277,13 @@ def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0
 
 
 def interval(scores: list[float]) -> tuple[float, float]:
-    """The mean of the scores, and half of its 95 % interval: 1.96 std / sqrt(n)."""
+    """The mean of the scores, and half the width of its 95 % interval: 1.96 std / sqrt(n)."""
     values = torch.tensor(scores, dtype=torch.float64)
     return float(values.mean()), float(1.96 * values.std() / math.sqrt(len(scores)))
 
 
 def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tensor], learner: Learner, batch: Any) -> Executor:
-    """The executor asked for, or with "auto" the fastest of loop, threads and vmap on a few episodes whose scores agree."""
+    """The requested executor, or for "auto" the fastest of loop, threads and vmap that agrees with the loop on a few episodes."""
     if isinstance(executor, Executor):
         return executor
     device = next(iter(torch.utils._pytree.tree_leaves(batch))).device
@@ -302,7 +316,7 @@ def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tens
 
 
 def display_name(learner: Learner) -> str:
-    """What tables call the learner."""
+    """The learner's name in tables."""
     return getattr(learner, "name", type(learner).__name__)
 
 

@@ -1,7 +1,7 @@
-"""Metrics: a number for the answers of one task. Which ones an evaluation takes, the kind of target says.
+"""Metrics: one number for the answers of one task. The kind of target decides which ones an evaluation takes by default.
 
-A metric that a task leaves undefined (the ROC curve of queries of one class) is NaN there, and the task is left out of its mean.
-Those beyond a line are of torchmetrics.
+A metric that is undefined for a task (the ROC curve of queries of one class) is NaN there, and its mean leaves that task out.
+Metrics that take more than a line come from torchmetrics.
 """
 
 from __future__ import annotations
@@ -21,15 +21,24 @@ LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner f
 
 @dataclass(frozen=True)
 class Metric:
-    """How the answers of one task are scored.
+    """How to score the answers of one task.
 
     Args:
-        name: what tables and records call it.
-        function: (prediction, y, target) -> a scalar, of a prediction as the learner gives it; NaN where it is undefined.
+        name: its name in tables and records.
+        function: (prediction, y, target) -> a scalar, NaN if undefined; the prediction is the learner's raw output.
         higher_is_better: whether the greater of two scores is the better one.
-        percent: whether it lies in [0, 1] and is written in per cent.
-        kinds: of target that it serves; None: all.
-        under_vmap: whether it looks at no number, so that the tasks of a batch are scored at once.
+        percent: whether it is in [0, 1] and shown in per cent.
+        kinds: the kinds of target it works for; None: all.
+        under_vmap: whether it never reads a value, so that vmap can score the tasks of a batch at once.
+
+    Examples:
+        >>> from quickstudy.evaluation.metrics import Metric
+        >>> worst = Metric("worst", lambda prediction, y, target: (prediction - y).abs().max(), higher_is_better=False)
+        >>> learner, tasks = qs.MAML(qs.models.mlp()), qs.tasks.Sinusoid()
+        >>> qs.evaluate(learner, tasks.test, episodes=2, metrics=[worst], executor="loop").metric.name
+        'worst'
+        >>> worst.gain(first=0.5, other=2.0)
+        1.5
     """
 
     name: str
@@ -41,11 +50,11 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """What an axis calls it."""
+        """Its label on an axis."""
         return f"{LABELS.get(self.name, self.name.replace('_', ' '))}{' (%)' if self.percent else ''}"
 
     def axis(self, value: float) -> float:
-        """The value as an axis shows it, in per cent where it is written so."""
+        """The value as shown on an axis, in per cent if `percent`."""
         return 100 * value if self.percent else value
 
     def text(self, mean: float, ci95: float | None = None) -> str:
@@ -55,11 +64,11 @@ class Metric:
         return f"{mean:.4g}" if ci95 is None else f"{mean:.4g} ± {ci95:.2g}"
 
     def gain(self, first: float, other: float) -> float:
-        """By how much `first` is better than `other`: positive where it is."""
+        """By how much `first` is better than `other`; negative if it is worse."""
         return first - other if self.higher_is_better else other - first
 
     def chance(self, protocol: dict[str, Any]) -> float | None:
-        """The accuracy of a guess, 1 / ways; None where there is none."""
+        """The accuracy of a random guess, 1 / ways; None for other metrics."""
         ways = protocol.get("ways")
         return 1 / ways if self.name == "accuracy" and isinstance(ways, int) else None
 
@@ -69,7 +78,7 @@ LABELS |= {"nll": "negative log likelihood"}
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of this name, of an evaluation that was read from a file as well.
+    """The metric of this name, also for an evaluation read from a file.
 
     Raises:
         ArgumentError: there is none.
@@ -82,11 +91,11 @@ def metric_named(name: str) -> Metric:
 
 
 def chosen(metrics: Sequence[str | Metric] | None, target: Target) -> list[Metric]:
-    """The metrics asked for; those of the target where none are.
+    """The requested metrics, by default those of the target.
 
     Raises:
-        ArgumentError: one that does not exist.
-        UnsupportedError: one that does not serve this kind of target.
+        ArgumentError: `metrics` is not a list, repeats a name, or has a metric that does not exist.
+        UnsupportedError: a metric does not work for this kind of target.
     """
     if metrics is not None and (isinstance(metrics, str | Metric) or not metrics):
         raise ArgumentError("metrics", expected="a list of names or Metrics", got=repr(metrics), do="metrics=['accuracy'].")
@@ -108,7 +117,7 @@ def chosen(metrics: Sequence[str | Metric] | None, target: Target) -> list[Metri
 
 
 def serves(metric: Metric, target: Target) -> bool:
-    """Whether the metric says something of this kind of target."""
+    """Whether the metric works for this kind of target."""
     if metric.name == "nll" and isinstance(target, Values) and target.distribution is None:
         return False  # a value alone has no likelihood
     return metric.kinds is None or isinstance(target, metric.kinds)
@@ -128,11 +137,11 @@ def of_tasks(metrics: Sequence[Metric], predictions: Tensor, y: Tensor, target: 
     return found
 
 
-# ---- those there are ---------------------------------------------------------------------------------------------------
+# ---- the metrics -------------------------------------------------------------------------------------------------------
 
 
 def accuracy(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
-    """The share of right answers, among the entries that are known."""
+    """The share of right answers among the known entries."""
     right = (target.read(prediction) == y).to(prediction.dtype)
     if not isinstance(target, MultiLabel | TokenLabels):
         return right.mean()
@@ -141,7 +150,7 @@ def accuracy(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
 
 
 def nll(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
-    """The mean negative log likelihood: the loss of the kind."""
+    """The mean negative log likelihood: the loss of the kind of target."""
     return target.mean(prediction, y)
 
 
@@ -151,7 +160,7 @@ def mse(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
 
 
 def rmse(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
-    """Its root, in the units of y."""
+    """Root mean squared error, in the units of y."""
     return mse(prediction, y, target).sqrt()
 
 
@@ -161,21 +170,21 @@ def mae(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
 
 
 def macro_f1(prediction: Tensor, y: Tensor, target: Labels) -> Tensor:
-    """The mean over classes of F1."""
+    """The mean F1 over classes."""
     from torchmetrics.functional.classification import multiclass_f1_score
 
     return multiclass_f1_score(target.read(prediction), y, max(target.count, 2), average="macro")
 
 
 def roc_auc(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
-    """The area under the ROC curve; of several labels the mean over those that have both a yes and a no."""
+    """The area under the ROC curve; for several labels, the mean over those with both a yes and a no."""
     from torchmetrics.functional.classification import binary_auroc
 
     return _mean_of_columns(binary_auroc, prediction, y, target, lambda truth: bool(truth.any()) and not bool(truth.all()))
 
 
 def average_precision(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
-    """The area under precision against recall; of several labels the mean over those that have a yes."""
+    """The area under the precision-recall curve; for several labels, the mean over those with a yes."""
     from torchmetrics.functional.classification import binary_average_precision
 
     return _mean_of_columns(binary_average_precision, prediction, y, target, lambda truth: bool(truth.any()))

@@ -1,6 +1,6 @@
-"""Does a query belong to any class of the support at all? Scores that say so, a threshold, and how well the two are told apart.
+"""Out-of-distribution scores: does a query belong to any class of the support? With a threshold, and the AUROC of a score.
 
-A score is high for what is known; a query whose score is below the threshold is said to be unknown.
+A score is high for known queries; a query with a score below the threshold counts as unknown.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ class MaxProbability(Score):
     """The probability of the best class:  max_k softmax(l / T)_k.
 
     Source: Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", ICLR 2017.
+
+    Examples:
+        >>> score = qs.evaluation.MaxProbability()
+        >>> [round(p, 3) for p in score(torch.tensor([[2.0, 0.0], [5.0, 5.0]]), 1.0).tolist()]
+        [0.881, 0.5]
     """
 
     def __call__(self, logits: Tensor, temperature: float) -> Tensor:
@@ -37,10 +42,17 @@ class MaxProbability(Score):
 class Energy(Score):
     """The negative free energy:  T log sum_k exp(l_k / T).
 
-    A softmax sees only differences of logits, so a query far from every class may look sure; this sees how high they are. Where
-    logits are negative squared distances (Prototypical, CentredCentroid) it is the smooth distance to the nearest class.
+    A softmax sees only differences of logits, so a query far from every class may look certain; the energy sees their height. If
+    logits are negative squared distances (Prototypical, CentredCentroid), it is minus a smooth distance to the nearest class.
 
     Source: Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, eq. 4.
+
+    Examples:
+        >>> near_and_far = torch.tensor([[0.0, -4.0], [-96.0, -100.0]])
+        >>> qs.evaluation.MaxProbability()(near_and_far, 1.0).diff().tolist()
+        [0.0]
+        >>> qs.evaluation.Energy()(near_and_far, 1.0).round().tolist()
+        [0.0, -96.0]
     """
 
     def __call__(self, logits: Tensor, temperature: float) -> Tensor:
@@ -55,11 +67,11 @@ def threshold_keeping(scores: Tensor, keep: float) -> float:
 
         threshold  =  the k-th smallest score,     k = floor((n + 1)(1 - keep)),        P(s_new >= threshold)  >=  keep
 
-    by exchangeability: a new score is as likely to take each of the n + 1 places among them. It holds on average over tasks,
-    and for tasks drawn as these were. (Split conformal prediction: Vovk et al., "Algorithmic Learning in a Random World", 2005.)
+    by exchangeability: a new score is equally likely to take each of the n + 1 places among them. It holds on average over
+    tasks drawn like these. (Split conformal prediction: Vovk et al., "Algorithmic Learning in a Random World", 2005.)
 
     Raises:
-        ArgumentError: keep outside (0, 1); too few scores for so large a share.
+        ArgumentError: `keep` is outside (0, 1), or too high for this many scores.
     """
     if not 0 < keep < 1:
         raise ArgumentError("keep", expected="a share in (0, 1)", got=str(keep), do="Give for example keep=0.95.")
@@ -79,7 +91,7 @@ def auroc(known: Tensor, unknown: Tensor) -> float:
 
         AUROC  =  1/(n m) sum_{i, j} ( [s_i > u_j] + 1/2 [s_i = u_j] )          s: known (n,),   u: unknown (m,)
 
-    counted by sorting u: for each s_i how many u_j lie below it, and how many below or at it.
+    counted by sorting u: for each s_i, how many u_j are below it, and how many are below or at it.
     """
     u = unknown.sort().values
     below, below_or_at = torch.searchsorted(u, known), torch.searchsorted(u, known, right=True)

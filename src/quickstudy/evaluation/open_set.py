@@ -1,7 +1,7 @@
-"""Open episodes: tasks in which some classes have queries and no support, and what a learner answers to them.
+"""Open episodes: tasks in which some classes have queries but no support, and a learner's answers to them.
 
-ways + left_out classes are drawn; the support of the last `left_out` of them is taken away (classes are drawn in random
-order, so these are any). A query of the first `ways` is known, one of the others unknown.
+ways + left_out classes are drawn; the support of the last `left_out` of them is removed (classes are drawn in random order, so
+these are random). A query of the first `ways` is known, one of the others unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Answers:
 def answers(
     learner: Learner, tasks: TaskDistribution, episodes: int, seed: int, *, left_out: int = 1, progress: bool = False
 ) -> Answers:
-    """What the learner answers in `episodes` open episodes. Where tasks differ in ways, a missing class has the logit -inf."""
+    """The learner's answers in `episodes` open episodes. If tasks differ in ways, a missing class has the logit -inf."""
     opened = open_tasks(tasks, left_out)
     if episodes < 1:
         raise ArgumentError("episodes", expected="1 or more", got=str(episodes), do="200 are the default.")
@@ -68,12 +68,12 @@ def answers(
 
 
 def open_tasks(tasks: TaskDistribution, left_out: int) -> TaskDistribution:
-    """The same tasks with `left_out` classes more.
+    """The same tasks with `left_out` more classes.
 
     Raises:
-        ArgumentError: left_out below 1.
-        UnsupportedError: tasks with targets.
-        TaskError: fewer classes than that.
+        ArgumentError: `left_out` below 1.
+        UnsupportedError: the tasks have no classes.
+        TaskError: there are not enough classes.
     """
     if left_out < 1:
         raise ArgumentError("left_out", expected="1 or more", got=str(left_out), do="1 is the default.")
@@ -93,7 +93,7 @@ def open_tasks(tasks: TaskDistribution, left_out: int) -> TaskDistribution:
 
 
 def closed(episode: Episode, left_out: int) -> tuple[Examples, Examples, int]:
-    """The support without the examples of the last `left_out` classes, the query as it is, and the ways that are left."""
+    """The support without the examples of the last `left_out` classes, the unchanged query, and the remaining ways."""
     support = episode.support
     assert support.ways is not None
     ways = support.ways - left_out

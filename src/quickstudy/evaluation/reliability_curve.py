@@ -19,7 +19,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 
 @dataclass(frozen=True)
 class Bin:
-    """One bar of the diagram: `count` examples whose confidence lies in (low, high]."""
+    """One bar of the diagram: `count` examples with a confidence in (low, high]."""
 
     low: float
     high: float
@@ -30,7 +30,15 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """The bins that hold an example, from the least confident to the most."""
+    """A reliability diagram: the bins that hold an example, from the least confident to the most.
+
+    Examples:
+        >>> probabilities, y = torch.tensor([[0.75, 0.25]]).repeat(4, 1), torch.tensor([0, 0, 0, 1])
+        >>> qs.evaluation.reliability(probabilities, y).ece
+        0.0
+        >>> qs.evaluation.reliability(probabilities, 1 - y).ece
+        0.5
+    """
 
     bins: tuple[Bin, ...]
 
@@ -41,12 +49,12 @@ class Reliability:
         return sum(one.count * abs(one.accuracy - one.confidence) for one in self.bins) / total
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a dict for JSON."""
         return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
 
     @classmethod
     def from_dict(cls, spec: dict[str, Any]) -> Self:
-        """What `to_dict` gave."""
+        """The inverse of `to_dict`."""
         return cls(tuple(Bin(**one) for one in spec["bins"]))
 
 
@@ -54,12 +62,12 @@ def reliability(probabilities: Tensor, y: Tensor, bins: int = 15, *, equal: Lite
     """The reliability diagram of probabilities (examples, ways) against labels y (examples,).
 
     Args:
-        bins: how many.
+        bins: number of bins.
         equal: bins of equal "width" in confidence, or of equal "mass": as many examples in each.
 
     Raises:
-        ArgumentError: bins below 1; `equal` that is neither.
-        ShapeError: no example, or another number of labels than of rows.
+        ArgumentError: `bins` is below 1; `equal` is neither of the two.
+        ShapeError: there are no examples, or not one label for each row.
     """
     if bins < 1:
         raise ArgumentError("bins", expected="1 or more", got=str(bins), do="15 are the field's habit.")

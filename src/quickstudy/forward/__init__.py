@@ -1,4 +1,4 @@
-"""One forward pass: what a network is run with, where its norms take their statistics, which numbers it draws."""
+"""One forward pass: the tensors a network runs with, the statistics its norms use, the random numbers it draws."""
 
 from quickstudy.forward.blueprint import Blueprint as Blueprint
 from quickstudy.forward.blueprint import Hidden as Hidden

@@ -1,6 +1,6 @@
-"""Every private API of torch that a forward pass needs, in one file: what to look at first when torch changes.
+"""Every private API of torch that a forward pass needs, in one file: the first place to look when torch changes.
 
-Beside it the package uses `torch.utils._pytree` and `torch._foreach_*`, which are private by name and used by everyone.
+Beside it the package uses `torch.utils._pytree` and `torch._foreach_*`, which are private by name but in common use.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def transformed() -> bool:
 
 
 def unreadable(tensor: Tensor) -> bool:
-    """Whether a tensor's value cannot be read here: inside vmap, grad or compile, or where it has none."""
+    """Whether a tensor's value cannot be read here: inside vmap, grad or compile, or if it has none."""
     return torch.compiler.is_compiling() or tensor.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:
-    """Other tensors in the places of the module's own, by name, as `functional_call` has them; what compile can trace."""
+    """Replace the module's tensors by name, as `functional_call` does, but so that compile can trace it."""
     return _reparametrize_module(module, dict(tensors), tie_weights=True)
 
 
 def entered(function: Any) -> Callable:
-    """A copy of a composite Python function of torch that does not ask for function modes.
+    """A copy of a composite Python function of torch that skips the check for function modes.
 
-    A mode is off while it answers, so what such a function calls would go unseen. Its copy runs with the mode entered again.
+    A mode is off while it answers, so it would miss the calls that such a function makes. The copy runs with the mode on again.
     """
     unasked = {name: (lambda *_: False) for name in function.__globals__ if name.startswith("has_torch_function")}
     inner = FunctionType(function.__code__, {**function.__globals__, **unasked}, function.__name__, function.__defaults__)
@@ -59,7 +59,7 @@ def entered(function: Any) -> Callable:
 def open_checkpoints() -> list[Any]:
     """The frames of `torch.utils.checkpoint` (not reentrant) that are open now, the innermost first.
 
-    Their hooks on saved tensors stand on a stack of autograd's own; they are taken off to be looked at, and put back.
+    Their hooks on saved tensors are on autograd's own stack; they are popped, inspected and pushed back.
     """
     api, pairs = torch._C._autograd, []
     while (pair := api._top_saved_tensors_default_hooks(True)) is not None:

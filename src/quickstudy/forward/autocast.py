@@ -1,4 +1,4 @@
-"""The caller's autocast, taken along to where it does not reach by itself: into vmap, and into a backward pass."""
+"""Carry the caller's autocast into vmap and into a backward pass, which it does not reach by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def under_this_autocast(function: Callable) -> Callable:
-    """The function under the autocast state of now, whenever and wherever it runs."""
+    """The function, run under the current autocast state whenever and wherever it is called."""
     states = [
         torch.autocast(device, dtype=torch.get_autocast_dtype(device))
         for device in ("cpu", "cuda")

@@ -1,14 +1,14 @@
-"""Blueprint: a module with other tensors in the places of its own, as a copy of its structure that serves one call.
+"""Blueprint: copies of a module's structure with other tensors in place of its own, each for one call.
 
     copy  =  blueprint({"head.weight": theta, ...})
 
-The user's module is only ever read. Nothing is swapped in it, so threads may share it, and what runs again in the backward pass
-(torch.utils.checkpoint) finds the weights of its own call. Wherever the module holds one of its modules or tensors (a list such
-as `nn.GRU._flat_weights`, a bound method, a closure, an object), the copy holds what stands for it. Python state is copied,
-buffers are cloned. A blueprint is read anew for each scope (a batch, a call), so it is never stale.
+The user's module is only read. Nothing is swapped in it, so threads may share it, and a recomputation in the backward pass
+(torch.utils.checkpoint) finds the weights of its own call. Wherever the module refers to one of its modules or tensors (a list
+such as `nn.GRU._flat_weights`, a bound method, a closure, an object), the copy refers to its counterpart. Python state is copied,
+buffers are cloned. A blueprint is made again for each scope (a batch, a call), so it is never stale.
 
-Every float `eps` of a module carries the module's qualified name in the copy (`Named`): a norm hands its eps to torch, and so
-`Forward` learns which norm it answers. torch.compile accepts it too.
+Every float `eps` of a module carries the module's qualified name in the copy (`Named`): a norm passes its eps to torch, which
+tells `Forward` which norm it answers. torch.compile accepts it too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UnsupportedError
 
-# What copies may share, since it cannot change or is no state of a network.
+# Types that copies may share: immutable, or not part of a network's state.
 SHARED: set[type] = {int, float, complex, bool, str, bytes, type(None), type, range, types.BuiltinFunctionType, types.ModuleType}
 SHARED |= {torch.dtype, torch.device, torch.Size, torch.memory_format, torch.Generator, weakref.ref}
 SHARED |= {type(threading.Lock()), type(threading.RLock())}
@@ -39,7 +39,7 @@ OF_EVERY_MODULE = set(vars(nn.Module()))  # hooks and the like
 TABLES = {"_parameters", "_buffers", "_modules"}
 COUNTER = "num_batches_tracked"
 FLAT = (tuple, list, dict, set)
-OURS = (nn.Module, Tensor, types.MethodType, types.FunctionType)  # what a closure may hold of a module
+OURS = (nn.Module, Tensor, types.MethodType, types.FunctionType)  # the parts of a module that a closure may hold
 
 
 def share(kind: type) -> type:
@@ -49,7 +49,7 @@ def share(kind: type) -> type:
 
 
 class Named(float):
-    """A float that carries the qualified name of the module that it belongs to."""
+    """A float that carries the qualified name of its module."""
 
     __slots__ = ("module",)
     module: str
@@ -59,7 +59,7 @@ SHARED.add(Named)
 
 
 class Hidden:
-    """A module that is structure and not phi: no parameter of it is a parameter of the module that holds this."""
+    """A module that is structure and not phi: its parameters are not parameters of the module that holds it."""
 
     def __init__(self, module: nn.Module):
         self.module = module
@@ -70,30 +70,37 @@ class Blueprint:
 
     Args:
         module: any nn.Module.
-        training: the flag of every part of a copy; None: as it is in the module.
+        training: the training flag of every module in a copy; None: as in the original.
 
     Raises:
         UnsupportedError: a torch.jit module; at the call, an attribute that cannot be copied.
+
+    Examples:
+        >>> from quickstudy.forward import Blueprint
+        >>> network = torch.nn.Linear(2, 1)
+        >>> copy = Blueprint(network)({"weight": torch.zeros(1, 2), "bias": torch.ones(1)})
+        >>> copy(torch.randn(3, 2)).flatten().tolist()
+        [1.0, 1.0, 1.0]
     """
 
     def __init__(self, module: nn.Module, training: bool | None = None):
         self.module = module
         self.tensors: dict[str, Tensor] = {}  # by every qualified name, ties included
-        self.buffers: list[tuple[Tensor, str | None]] = []  # that a pass may write to, and the norm whose averages they are
-        self.shared: dict[int, Any] = {id(None): None}  # by id: what a copy holds unless it is given another
+        self.buffers: list[tuple[Tensor, str | None]] = []  # those that a pass may write to; for a running mean, its norm
+        self.shared: dict[int, Any] = {id(None): None}  # by id: what a copy holds unless the call replaces it
         parts: dict[nn.Module, str] = {}
         self._visit(module, "", parts, named=True)
         self.parts, self.paths = list(parts), list(parts.values())
-        self.fixed: list[dict[str, Any]] = []  # of each part: attributes that all copies share
+        self.fixed: list[dict[str, Any]] = []  # for each part: attributes that all copies share
         self.tables: list[tuple[int, str, list[tuple[str, int]]]] = []  # its parameters, buffers and modules: name and id
-        self.own: list[tuple[int, str, Any, Callable | None]] = []  # attributes that each copy has of its own; how they are made
+        self.own: list[tuple[int, str, Any, Callable | None]] = []  # attributes that each copy owns, and how to make them
         for index, (part, path) in enumerate(parts.items()):
             self._read(index, part, path, training)
         # Functions last: by then everything that a closure may share with an attribute is copied.
         self.own.sort(key=lambda one: isinstance(one[2], types.FunctionType) or one[1].endswith("_hooks"))
 
     def _visit(self, part: nn.Module, path: str, parts: dict[nn.Module, str], named: bool) -> None:
-        """Note every module, those in plain containers too, and every tensor."""
+        """Record every module, in plain containers too, and every tensor."""
         if part in parts:
             return
         if isinstance(part, torch.jit.ScriptModule):
@@ -129,7 +136,7 @@ class Blueprint:
                         self._visit(one, f"{dot}{key}[{i}]", parts, named=False)
 
     def _read(self, index: int, part: nn.Module, path: str, training: bool | None) -> None:
-        """Sort a part's attributes into those that copies share and those that each has of its own."""
+        """Sort a part's attributes into those that copies share and those that each copy owns."""
         fixed: dict[str, Any] = {}
         for key, value in part.__dict__.items():  # plain loops and early ends: this runs for every task
             kind = type(value)
@@ -160,7 +167,7 @@ class Blueprint:
         self.fixed.append(fixed)
 
     def __call__(self, tensors: Mapping[str, Tensor] = types.MappingProxyType({})) -> Any:
-        """A copy that holds `tensors`, by qualified name, in the places of the module's own."""
+        """A copy that holds `tensors`, by qualified name, in place of the module's own."""
         memo = dict(self.shared)  # id of what the module holds -> what the copy holds
         given = {id(self.tensors[name]): tensor for name, tensor in tensors.items()}
         for buffer, averages in self.buffers:
@@ -192,7 +199,7 @@ class Blueprint:
         return copies[0]
 
     def same_structure(self, other: Blueprint) -> bool:
-        """Whether a copy of the one stands for a copy of the other: all but the numbers in their tensors is the same."""
+        """Whether copies of the two are interchangeable: only the numbers in their tensors may differ."""
         held = lambda plan: [(index, key, value if kind else id(value)) for index, key, value, kind in plan.own]  # noqa: E731
         ids = lambda plan: [id(part) for part in plan.parts]  # noqa: E731
         return (
@@ -205,7 +212,7 @@ class Blueprint:
 
 
 class Snapshot:
-    """The attributes of a blueprint's parts at one time: a quick way to see that nothing but numbers in tensors has changed."""
+    """The attributes of a blueprint's parts at one time: a quick check that only numbers in tensors have changed since."""
 
     def __init__(self, plan: Blueprint):
         self.attributes = [(part.__dict__, dict(part.__dict__)) for part in plan.parts]
@@ -249,7 +256,7 @@ def _flat(values: Any) -> bool:
 
 
 def replica(value: Any, memo: dict[int, Any]) -> Any:
-    """The value as a copy holds it."""
+    """The value's counterpart in a copy."""
     if id(value) in memo:
         return memo[id(value)]
     if constant(value):
@@ -287,8 +294,8 @@ def _held(function: Any) -> list[Any]:
 
 
 def _function(function: Any, memo: dict[int, Any]) -> Any:
-    """A function with a module or tensor of ours in its closure or defaults gets the copy's there."""
-    memo[id(function)] = function  # where it holds itself
+    """A copy of the function that refers to the copy's modules and tensors in its closure and defaults."""
+    memo[id(function)] = function  # in case it holds itself
     held = [replica(one, memo) if isinstance(one, OURS) else memo.get(id(one), one) for one in _held(function)]
     n = len(function.__closure__ or ())
     cells, defaults = tuple(types.CellType(one) for one in held[:n]) or None, tuple(held[n:]) or None

@@ -1,10 +1,10 @@
-"""The one way to run a network: what goes in, which tensors it holds, what comes out.
+"""The one way to run a network: its input, its tensors, its output.
 
     apply(network, x)                       network(x), or network(**x) where x is a mapping
     call(network, tensors, x, forward)      network_tensors(x) under `forward`: other tensors, on a copy of its own
 
-An output that is a tensor is the answer. A tuple, a mapping or an object is read where someone says which part of it is meant:
-wrap the network as `quickstudy.models.Read(network, output="logits")`. Anything else is refused by name.
+The output must be a tensor. If it is a tuple, a mapping or an object, say which part is meant: wrap the network as
+`quickstudy.models.Read(network, output="logits")`. Any other output is refused by name.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ T = TypeVar("T")
 
 
 def apply(network: Any, x: Any) -> Tensor:
-    """The network's answer for x; a mapping is spread over its keyword arguments.
+    """The network's answer for x; a mapping is passed as keyword arguments.
 
     Raises:
-        UnsupportedError: an output that is no tensor.
+        UnsupportedError: the output is not a tensor.
     """
     return tensor_of(network(**x) if isinstance(x, Mapping) else network(x), network)
 
 
 def tensor_of(output: Any, network: Any) -> Tensor:
-    """The output itself.
+    """The output itself, if it is a tensor.
 
     Raises:
-        UnsupportedError: it is no tensor.
+        UnsupportedError: it is not.
     """
     if isinstance(output, Tensor):
         return output
@@ -58,7 +58,7 @@ def tensor_of(output: Any, network: Any) -> Tensor:
 
 
 def run(network: nn.Module, tensors: Mapping[str, Tensor], x: Any, training: bool, plan: Blueprint | None = None) -> Tensor:
-    """network_tensors(x) on a copy that serves this call; `plan` is the network's blueprint where the caller has one."""
+    """network_tensors(x) on a copy made for this call; `plan` is the network's blueprint if the caller has one."""
     if torch.compiler.is_compiling():  # it cannot trace the copies, and what it compiles is a private copy already
         args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else ((x,), {})
         return tensor_of(functional_call(network, dict(tensors), args, kwargs), network)
@@ -66,16 +66,22 @@ def run(network: nn.Module, tensors: Mapping[str, Tensor], x: Any, training: boo
 
 
 def call(network: nn.Module, tensors: Mapping[str, Tensor], x: Any, forward: Forward, plan: Blueprint | None = None) -> Tensor:
-    """Run `network` on x with `tensors` by name (its own where one is not named; buffers too), under `forward`.
+    """Run `network` on x under `forward`, with `tensors` (parameters or buffers, by name) in place of its own.
 
-    Nothing of the module is written to.
+    The module itself is not changed.
+
+    Examples:
+        >>> from quickstudy.forward import Context, Forward, call
+        >>> network = torch.nn.Linear(2, 1)
+        >>> call(network, {"weight": torch.zeros(1, 2)}, torch.randn(3, 2), Forward(Context())).shape
+        torch.Size([3, 1])
     """
     with forward:
         return run(network, tensors, x, forward.context.training, plan)
 
 
 def with_tensors(module: M, tensors: Mapping[str, Tensor], function: Callable[[M], T]) -> T:
-    """function(copy), where the copy holds `tensors` (parameters or buffers, by name) in the place of the module's own."""
+    """function(copy), where the copy holds `tensors` (parameters or buffers, by name) in place of the module's own."""
     if torch.compiler.is_compiling():
         with swapped(module, tensors):
             return function(module)
@@ -83,10 +89,10 @@ def with_tensors(module: M, tensors: Mapping[str, Tensor], function: Callable[[M
 
 
 def plain(argument: str, network: nn.Module) -> nn.Module:
-    """The network itself.
+    """The network itself, if it is a plain module.
 
     Raises:
-        UnsupportedError: it is compiled or wrapped, or no module.
+        UnsupportedError: it is compiled, wrapped or not an nn.Module.
     """
     wrapped = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
     name = type(network).__name__

@@ -1,14 +1,14 @@
-"""Batch norm of channels-last images by the statistics of the batch itself: what a CPU's fast layout needs.
+"""Batch norm of channels-last images by batch statistics, for the layout that is fast on a CPU.
 
     c = x - mean(x)        r = (mean(c^2) + eps)^(-1/2)        y = c r weight + bias                            (1)
 
     dx = r weight (dy - mean(dy)) - c r^3 weight mean(dy c)        dweight = r sum(dy c)        dbias = sum(dy)  (2)
 
-Convolutions and pooling on a CPU are fastest where the channels of a pixel lie side by side, but torch 2.13's own batch norm
-sums such float32 images naively there: on drawn characters its gradient was off by 1 %. Seen as a matrix (pixels, channels) the
-sums are over rows, which torch adds with care. The rows are taken in slabs that fit a core's cache, so that an image is read
-three times and written once whatever stands between. (2) asked for with a graph, in an inner step, is plain torch on the whole
-matrix, so second derivatives are exact: tests/exact/test_channels_last.py.
+Convolutions and pooling on a CPU are fastest if the channels of a pixel are adjacent in memory, but torch 2.13's own batch norm
+sums such float32 images naively: on drawn characters its gradient was off by 1 %. As a matrix (pixels, channels) the sums are
+over rows, which torch adds accurately. The rows are processed in slabs that fit a core's cache, so that an image is read three
+times and written once. With a graph, as in an inner step, (2) is plain torch on the whole matrix, so second derivatives are
+exact: tests/exact/test_channels_last.py.
 
 Source of (2): Ioffe & Szegedy, "Batch Normalization", ICML 2015, section 3.
 """
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 SLAB = 1 << 17  # values: half a megabyte of float32
-LARGE = 1 << 20  # values above which slabs pay for their Python
-EXACT = (torch.float32, torch.float64)  # half precision torch sums in float32, with care
+LARGE = 1 << 20  # values above which slabs are worth their Python overhead
+EXACT = (torch.float32, torch.float64)  # torch sums half precision in float32, accurately
 
 
 def serves(x: Tensor) -> bool:
-    """Whether x is a batch of images that lies channels last in a CPU's memory."""
+    """Whether x is a batch of channels-last images on a CPU."""
     return (
         x.ndim == 4
         and x.device.type == "cpu"
@@ -49,7 +49,7 @@ def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """(1) for x (rows, channels) in torch's own operations: quicker where the images fit a cache anyway."""
+    """(1) for x (rows, channels) in torch's own operations: faster if the images fit a cache."""
     c = x - x.mean(0)
     r = (c.square().mean(0) + eps).rsqrt()
     return torch.addcmul(bias, c, r * weight)

@@ -1,4 +1,4 @@
-"""Context: what a forward pass depends on beside its inputs; and the one function that says where a norm looks.
+"""Context: what a forward pass depends on besides its inputs; `source`: which statistics a norm uses.
 
     source(policy, moment, training)  ->  "batch" | "record" | "replay" | "running"
 
@@ -11,8 +11,8 @@
     "transductive"     batch     batch               batch         batch
     "frozen"           running   running             running       running
 
-"batch" takes the statistics of the norm's own input, "record" does so and keeps them, "replay" takes those that were kept of the
-support, "running" the module's averages. What training records under "running" the outer loop averages.
+"batch" uses the statistics of the norm's own input, "record" also keeps them, "replay" uses those recorded on the support, and
+"running" the module's averages. Under the policy "running", the outer loop averages what training records.
 """
 
 from __future__ import annotations
@@ -31,11 +31,19 @@ Source = Literal["batch", "record", "replay", "running"]
 
 
 class Context(NamedTuple):
-    """What a call depends on beside its inputs; handed on as an argument, never looked up.
+    """What a call depends on besides its inputs; always passed as an argument, never a global.
 
     Attributes:
-        training: whether this is meta-training: `self.training` of every module in the copy that is run.
-        seed: of all random numbers; an int, or an int64 scalar tensor (one for each task, inside vmap).
+        training: whether this is meta-training; becomes `self.training` of every module in the copy that runs.
+        seed: the seed of all random numbers: an int, or an int64 scalar tensor (one for each task, inside vmap).
+
+    Examples:
+        >>> from quickstudy.forward import Context, Forward, call
+        >>> dropout, x = torch.nn.Dropout(0.5), torch.ones(8)
+        >>> torch.equal(call(dropout, {}, x, Forward(Context())), x)
+        True
+        >>> torch.equal(call(dropout, {}, x, Forward(Context(training=True, seed=1))), x)
+        False
     """
 
     training: bool = False
@@ -43,7 +51,7 @@ class Context(NamedTuple):
 
 
 def source(policy: Normalisation, moment: Moment, training: bool) -> Source:
-    """Where a batch norm takes its statistics: see the table above."""
+    """Where a batch norm takes its statistics: see the table at the top of this module."""
     if policy == "support":
         sources: dict[Moment, Source] = {"inner": "batch", "support": "record", "query": "replay", "episode": "batch"}
         return sources[moment]
@@ -53,10 +61,10 @@ def source(policy: Normalisation, moment: Moment, training: bool) -> Source:
 
 
 def check_normalisation(normalisation: str) -> Normalisation:
-    """The policy itself.
+    """The policy itself, if it exists.
 
     Raises:
-        ArgumentError: there is no such policy.
+        ArgumentError: it does not.
     """
     if normalisation not in NORMALISATIONS:
         raise ArgumentError(

@@ -1,7 +1,7 @@
 """Derivatives taken within a forward pass: by plain autograd, or inside vmap and compile by torch.func.
 
-In plain autograd whatever torch can differentiate twice can be adapted; only inside a transform torch.func alone is right. Both
-give a graph where gradients are enabled, so that the outer derivative passes through, and none where they are not.
+Plain autograd handles everything that torch can differentiate twice; inside a transform only torch.func is correct. Both build a
+graph if gradients are enabled, so that the outer derivative passes through, and none otherwise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Random functions of torch, drawn statelessly: numbers are a hash of (seed, step, call, element) and of nothing else.
+"""Random functions of torch, drawn statelessly: numbers are a hash of (seed, step, call, element) only.
 
-torch's tag `nondeterministic_seeded` says which operators draw. What of them is visible from Python and not answered here is
-refused by name (`REFUSED`; tests/forward/test_draws.py compares the list with the tag).
+torch tags operators that draw with `nondeterministic_seeded`. Those visible from Python but not answered here are refused by name
+(`REFUSED`; tests/forward/test_draws.py compares the list with the tag).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 def dropout(
     forward: Forward, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, features: bool = False
 ) -> Tensor:
-    """Each unit, or each feature map, is 0 with probability p; what is kept is divided by 1 - p."""
+    """Each unit, or each feature map, is 0 with probability p; the others are divided by 1 - p."""
     if not _drops(forward, p, training):
         return input
     return input * forward.keep(input, p, features) * (1 / (1 - p)) if p < 1 else input * 0
 
 
 def feature_dropout(forward: Forward, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Whole channels."""
+    """Dropout of whole channels."""
     return dropout(forward, input, p, training, features=True)
 
 
@@ -56,14 +56,14 @@ def alpha_dropout(
 def feature_alpha_dropout(
     forward: Forward, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Whole channels."""
+    """Alpha dropout of whole channels."""
     return alpha_dropout(forward, input, p, training, features=True)
 
 
 def rrelu(
     forward: Forward, input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """A slope below 0 that is drawn in training, and its mean after it."""
+    """The slope below 0 is drawn in training; otherwise it is the mean."""
     if _drops(forward, 1.0, training):
         slope: Any = lower + (upper - lower) * forward.uniform(input.shape, input.dtype, input.device)
     else:
@@ -72,7 +72,7 @@ def rrelu(
 
 
 def _drops(forward: Forward, p: float, training: bool) -> bool:
-    # Compiled code runs one copy of the network in training and after it: there the context says which it is.
+    # Compiled code runs one copy of the network in training and after it, so the context decides.
     return training and p > 0 and (forward.context.training or not torch.compiler.is_compiling())
 
 
@@ -90,7 +90,7 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(q k' / sqrt d) v, in plain operations where something is dropped."""
+    """softmax(q k' / sqrt d) v, in plain operations if there is dropout."""
     if not _drops(forward, dropout_p, True):
         return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa)
     if enable_gqa:

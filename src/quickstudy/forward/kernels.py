@@ -1,4 +1,4 @@
-"""Kernels whose second derivative torch 2.13 gets wrong or lacks, in operations that have it."""
+"""Replacements for kernels with a wrong or missing second derivative in torch 2.13."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """F.embedding, but for max_norm=, which writes to the weight."""
+    """F.embedding without max_norm=, which writes to the weight."""
     if max_norm is not None:
         raise UnsupportedError(
             "network",

@@ -1,11 +1,11 @@
-"""Forward: one pass of whatever networks and plain functions of torch are called while it is entered.
+"""Forward: one pass through all networks and plain functions of torch that are called while it is entered.
 
-A norm must be told where its statistics come from, and every random function which numbers it draws. Both are arguments of the
-pass, so they are decided here and not by `train()`/`eval()` and a global generator. `Forward` is a `TorchFunctionMode`: it sees
-the calls made by any module, subclass or plain function, and answers those of `ANSWERS` itself. Statistics are keyed by the
-norm's name and its turn; random numbers are a hash of (seed, step, call, element), the same in a loop, in threads and under vmap.
+A norm needs to know where its statistics come from, and a random function which numbers to draw. Both are arguments of the pass,
+not left to `train()`/`eval()` and a global generator. `Forward` is a `TorchFunctionMode`: it sees the calls made by any module,
+subclass or plain function, and answers those in `ANSWERS` itself. Statistics are keyed by the norm's name and the number of its
+call; random numbers are a hash of (seed, step, call, element), the same in a loop, in threads and under vmap.
 
-What is answered stands in norms.py, kernels.py and draws.py. What draws and is not answered is refused by name.
+The answers are in norms.py, kernels.py and draws.py. Random functions without an answer are refused by name.
 """
 
 from __future__ import annotations
@@ -33,14 +33,22 @@ class Statistics(NamedTuple):
 
 
 class Forward(TorchFunctionMode):
-    """One pass; the innermost one that is entered answers.
+    """One forward pass; if several are entered, the innermost answers.
 
     Args:
         context: training and seed.
-        source: where batch norms take their statistics, as `quickstudy.forward.source` says.
-        step: which pass of the task this is; another step draws other numbers.
-        statistics: by norm, to replay: {"embed.1": (mean, variance)}. A norm's second call in a pass is "embed.1#1". "record"
-            fills it.
+        source: where batch norms take their statistics, as `quickstudy.forward.source` returns it.
+        step: the number of the pass within the task; each step draws other numbers.
+        statistics: those to replay, by norm: {"embed.1": (mean, variance)}; "embed.1#1" is a norm's second call in a pass. The
+            source "record" fills the attribute of this name.
+
+    Examples:
+        >>> from quickstudy.forward import Context, Forward
+        >>> with Forward(Context(training=True, seed=1)):
+        ...     first = torch.rand(2)
+        >>> with Forward(Context(training=True, seed=1)):
+        ...     torch.equal(first, torch.rand(2))
+        True
     """
 
     def __init__(
@@ -53,7 +61,7 @@ class Forward(TorchFunctionMode):
         super().__init__()
         self.context, self.source, self.step = context, source, step
         self.statistics: dict[str, Statistics] = {} if statistics is None else dict(statistics)
-        self.values: dict[str, int] = {}  # behind each statistic that was recorded
+        self.values: dict[str, int] = {}  # how many values each recorded statistic is over
         self.turns: dict[str | None, int] = {}
         self.calls = 0  # of random functions
         self.differentiates = torch.is_grad_enabled()
@@ -69,7 +77,7 @@ class Forward(TorchFunctionMode):
         return answer(self, *args, **(kwargs or {}))
 
     def as_of_now(self) -> Forward:
-        """A pass that goes on where this one is."""
+        """A copy of this pass that continues from where it is now."""
         new = copy.copy(self)
         new.turns, new.statistics, new.values = dict(self.turns), dict(self.statistics), dict(self.values)
         return new
@@ -77,14 +85,14 @@ class Forward(TorchFunctionMode):
     # ---- norms ----
 
     def key(self, name: str | None) -> str | None:
-        """The key of a norm's statistics at this call of it."""
+        """The key of a norm's statistics for this call."""
         turn = self.turns[name] = self.turns.get(name, -1) + 1
         return f"{name}#{turn}" if turn else name
 
     # ---- randomness ----
 
     def bits(self, shape: Any, device: Any = None) -> Tensor:
-        """32 random bits for each element, as int64; another call has others."""
+        """32 random bits for each element, as int64; every call draws others."""
         self.calls += 1
         return stateless_bits(self.context.seed, tuple(shape), 7919 * (self.step + 2) + 104729 * self.calls, device)
 
@@ -97,7 +105,7 @@ class Forward(TorchFunctionMode):
         return normal_of(self.bits(shape, device), self.bits(shape, device), dtype or torch.get_default_dtype())
 
     def keep(self, x: Tensor, p: float, features: bool = False) -> Tensor:
-        """True with probability 1 - p, for each unit, or each channel. Integers are compared, so the dtype of x has no say."""
+        """True with probability 1 - p, for each unit, or each channel. Integers are compared, so the dtype of x has no effect."""
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if features else x.shape
         return self.bits(shape, x.device) >= int(p * (1 << 32))
 
@@ -109,9 +117,9 @@ ANSWERS: dict[Any, Callable] = {**norms.ANSWERS, **kernels.ANSWERS, **draws.ANSW
 
 
 def _recompute_alike(forward: Forward) -> None:
-    """Inside torch.utils.checkpoint, nested or not: its recomputation, in the backward pass, runs under the mode as it is now.
+    """Make open torch.utils.checkpoints, nested or not, recompute under the mode as it is now.
 
-    No mode is entered in a backward pass; norms and draws would be torch's own there, and others than in the forward pass.
+    No mode is entered in a backward pass, so norms and draws would be torch's own there and differ from the forward pass.
     """
     for frame in _torch.open_checkpoints():
         if not hasattr(frame, "recompute_fn"):
@@ -135,9 +143,9 @@ def _under(forward: Forward, function: Callable) -> Callable:
 
 
 def _refuse_reentrant_checkpoint() -> None:
-    """Where gradients went off within the pass: raise if it was torch.utils.checkpoint(use_reentrant=True).
+    """Raise if torch.utils.checkpoint(use_reentrant=True) turned gradients off within the pass.
 
-    It hides the weights from torch.autograd.grad, which then answers 0 for them without a word.
+    It hides the weights from torch.autograd.grad, which then silently returns 0 for them.
     """
     frame = sys._getframe(2)
     while frame is not None:

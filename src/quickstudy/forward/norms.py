@@ -2,7 +2,7 @@
 
 Two facts of torch 2.13 shape this file (tests/exact/test_torch_faults.py shows them): under vmap the double backward of a fused
 norm with affine weights is silently wrong, so weight and bias are applied outside; on a CPU the fused batch norm of channels-last
-images sums float32 naively, so `channels_last.py` sums them with care.
+images sums float32 naively, so `channels_last.py` sums them accurately.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """F.batch_norm with the statistics of `forward.source`; no average is written to."""
+    """F.batch_norm with the statistics of `forward.source`; running averages are not updated."""
     name = getattr(eps, "module", None) or getattr(running_mean, "averages_of", None)
     key = forward.key(name)
     if forward.source == "running":
@@ -62,7 +62,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """F.instance_norm: an instance's statistics are its own, so every policy but running averages is the same."""
+    """F.instance_norm: each instance has its own statistics, so every source but "running" is the same."""
     name = getattr(eps, "module", None)
     if forward.source == "running" and running_mean is not None:
         y = whiten(input, *_running(name, running_mean, running_var), eps)
@@ -129,7 +129,7 @@ def _replayed(forward: Forward, key: str | None) -> tuple[Tensor, Tensor]:
 
 
 def _check_values(name: str | None, x: Tensor, values: int, of: str) -> None:
-    """Raise where a variance would be 0 by its count: the norm would divide by sqrt(eps)."""
+    """Raise if a variance is over a single value: it would be 0, and the norm would divide by sqrt(eps)."""
     if values == 1:
         raise ShapeError(
             name or "F.batch_norm",

@@ -25,19 +25,25 @@ class Choice(nn.Module):
         gumbel    one-hot(argmax(logits + G)), whose derivative is that of softmax((logits + G) / temperature)
         best      one-hot(argmax logits)
 
-    Samples are drawn in meta-training, one for each episode, the same at every call within it; everywhere else a choice that is
-    sampled is taken at its best.
+    In meta-training each episode draws one sample and shares it among all calls; everywhere else "sampled" and "gumbel" mean
+    "best".
 
     Args:
-        n: how many options.
-        use: how it is used.
-        temperature: of the softmax.
+        n: number of options.
+        use: one of the four above.
+        temperature: temperature of the softmax.
 
     Raises:
-        ArgumentError: no options; a use that does not exist; a temperature that is not above 0.
+        ArgumentError: `n` below 1; an unknown `use`; a temperature that is not above 0.
 
     Source: Liu et al., "DARTS", 2019, eq. 2; Williams, "REINFORCE", 1992; Jang et al., "Categorical Reparameterization with
     Gumbel-Softmax", ICLR 2017, eq. 1-2 (straight-through).
+
+    Examples:
+        >>> qs.models.Choice(4)().tolist()
+        [0.25, 0.25, 0.25, 0.25]
+        >>> qs.models.Choice(3, use="sampled")().tolist()
+        [1.0, 0.0, 0.0]
     """
 
     is_copy = False  # a part of a private copy, made for one call
@@ -52,7 +58,7 @@ class Choice(nn.Module):
             raise ArgumentError("temperature", expected="a number above 0", got=str(temperature), do="1 is the softmax itself.")
         self.n, self.use, self.temperature = n, use, temperature
         self.logits = nn.Parameter(torch.zeros(n))
-        self.weights: Tensor | None = None  # while an episode of meta-training has drawn it
+        self.weights: Tensor | None = None  # set while an episode of meta-training uses its draw
         self.log_probability: Tensor | None = None  # of that draw
 
     def forward(self) -> Tensor:
@@ -62,7 +68,7 @@ class Choice(nn.Module):
         return self._one_hot(self.logits.argmax(-1)) if self.weights is None else self.weights
 
     def draw(self, seed: Seed, stream: int) -> None:
-        """Draw anew: Gumbel's maximum, G = -ln(-ln u)."""
+        """Draw a sample by the Gumbel-max trick, G = -ln(-ln u)."""
         u = stateless_uniform(seed, (self.n,), stream=stream, dtype=self.logits.dtype, device=self.logits.device)
         noisy = self.logits - torch.log(-torch.log(u))
         drawn = self._one_hot(noisy.argmax(-1))
@@ -79,7 +85,7 @@ class Choice(nn.Module):
 
     @property
     def best(self) -> int:
-        """The option of the largest logit."""
+        """The option with the largest logit."""
         return int(self.logits.argmax())
 
     def _one_hot(self, index: Tensor) -> Tensor:
@@ -90,15 +96,15 @@ class Choice(nn.Module):
 
 
 def choices(module: nn.Module) -> list[Choice]:
-    """The choices of a module that are drawn, in order."""
+    """The "sampled" and "gumbel" choices of a module, in order."""
     return [part for part in module.modules() if isinstance(part, Choice) and part.use in ("sampled", "gumbel")]
 
 
 @contextmanager
 def drawn(module: nn.Module, seed: Seed | None) -> Iterator[list[Choice]]:
-    """Every choice of the module is drawn from the seed while this is entered.
+    """Draw every choice of the module from the seed inside this block.
 
-    In a private copy they stay drawn, for a backward pass that recomputes; compiled code has one copy for all tasks.
+    A private copy keeps its draws, for a backward pass that recomputes; compiled code has one copy for all tasks.
     """
     found = choices(module) if seed is not None else []
     for stream, choice in enumerate(found):

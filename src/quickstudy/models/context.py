@@ -1,9 +1,9 @@
-"""Context parameters: a few numbers, 0 at the start of every task, through which a network is told which task it is in.
+"""Context parameters: a few numbers, 0 at the start of every task, that tell a network which task it is in.
 
     f(x; c)  =  f([x, c])                                     concatenated to the input                                  (1)
     z_j      <-  (1 + gamma_j) z_j + beta_j,   (gamma, beta) = W c + b          feature-wise modulation (FiLM) of a layer    (2)
 
-c is a buffer and not a parameter: nothing of it is meta-learned. `CAVIA` (quickstudy.recipes) descends on it alone.
+c is a buffer, not a parameter, so it is not meta-learned. `CAVIA` (quickstudy.recipes) descends on it alone.
 
 Source: Zintgraf, Shiarlis, Kurin, Hofmann & Whiteson, "Fast Context Adaptation via Meta-Learning", ICML 2019, section 3; Perez
 et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, eq. 2.
@@ -20,11 +20,18 @@ from quickstudy.models.conv4 import Conv4
 
 
 class WithContext(nn.Module):
-    """A network whose input has c beside it: (examples, features) -> network of (examples, features + size).
+    """Concatenates c to the input of a network: (examples, features) -> network of (examples, features + size).
 
     Args:
-        network: of features + size inputs.
-        size: of c.
+        network: a network with features + size inputs.
+        size: length of c.
+
+    Examples:
+        >>> network = qs.models.WithContext(qs.models.mlp(1 + 5, 1), size=5)
+        >>> network(torch.randn(10, 1)).shape
+        torch.Size([10, 1])
+        >>> list(qs.CAVIA(network).initial())
+        ['context']
     """
 
     context: Tensor
@@ -40,7 +47,18 @@ class WithContext(nn.Module):
 
 
 class FiLM(nn.Module):
-    """Modulates the channels of z (examples, channels, ...) by c; to be put between the layers of a network of your own."""
+    """Modulates the channels of z (examples, channels, ...) by c; put it between the layers of your own network.
+
+    Args:
+        channels: channels of z.
+        size: length of c.
+
+    Examples:
+        >>> film = qs.models.FiLM(channels=8, size=5)
+        >>> network = torch.nn.Sequential(torch.nn.Linear(1, 8), film, torch.nn.ReLU(), torch.nn.Linear(8, 1))
+        >>> list(qs.CAVIA(network).initial())
+        ['1.context']
+    """
 
     context: Tensor
 
@@ -51,7 +69,7 @@ class FiLM(nn.Module):
         self.register_buffer("context", torch.zeros(size), persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(2); gamma counts from 1, so that W = 0, b = 0 changes nothing."""
+        """(2); the scale is 1 + gamma, so that W = 0, b = 0 changes nothing."""
         gamma, beta = self.linear(self.context).reshape(2, -1, *(1,) * (z.ndim - 2))
         return (1 + gamma) * z + beta
 
@@ -61,10 +79,15 @@ class ContextConv4(nn.Module):
 
     Args:
         ways: outputs of the head.
-        channels: of every block.
-        in_channels: of the image.
+        channels: channels of every block.
+        in_channels: channels of the image.
         size: height and width of the image in pixels.
-        context_size: of c.
+        context_size: length of c.
+
+    Examples:
+        >>> network = qs.models.ContextConv4(ways=5, channels=8)
+        >>> network(torch.randn(2, 1, 28, 28)).shape
+        torch.Size([2, 5])
     """
 
     def __init__(self, ways: int, channels: int = 64, in_channels: int = 1, size: int = 28, context_size: int = 100):

@@ -22,7 +22,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(examples, inputs, height, width) -> (examples, outputs, height // 2, width // 2)."""
         z = self.norm(self.conv(x))
-        return F.relu(F.max_pool2d(z, 2) if self.pool else z)  # pooled first: the same, on a quarter of the values
+        return F.relu(F.max_pool2d(z, 2) if self.pool else z)  # pooling first gives the same, on a quarter of the values
 
 
 class Conv4(nn.Module):
@@ -30,11 +30,17 @@ class Conv4(nn.Module):
 
     Args:
         ways: outputs of the head; None: no head, the network is an embedding.
-        channels: of every block.
-        in_channels: of the image, 1 for grey and 3 for colour.
+        channels: channels of every block.
+        in_channels: channels of the image, 1 for grey and 3 for colour.
         size: height and width of the image in pixels; the embedding has channels * (size // 2^pooled)^2 features.
-        pooled: how many of the blocks, from the first on, halve height and width.
-        maps: whether an embedding is its feature maps (channels, height, width), and not flattened.
+        pooled: how many blocks, counted from the first, halve height and width.
+        maps: whether an embedding keeps its feature maps (channels, height, width) instead of flattening them.
+
+    Examples:
+        >>> qs.models.Conv4(ways=5)(torch.randn(2, 1, 28, 28)).shape
+        torch.Size([2, 5])
+        >>> qs.models.Conv4(in_channels=3, size=32).features
+        256
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class Conv4(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(examples, in_channels, size, size) -> (examples, ways); without a head (examples, features), or its maps."""
-        if self.in_channels == 1:  # a grey image lies both ways; these strides say channels last
+        if self.in_channels == 1:  # a grey image fits both layouts; these strides say channels last
             x = x.reshape(-1, *x.shape[2:], 1).movedim(-1, 1)
         z = self.blocks(x)
         if self.head is not None:
@@ -68,5 +74,5 @@ class Conv4(nn.Module):
 def conv4(
     ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28, pooled: int = 4, maps: bool = False
 ) -> Conv4:
-    """Conv4 with a head of `ways` outputs, or as an embedding where `ways` is None."""
+    """Conv4 with a head of `ways` outputs, or as an embedding if `ways` is None."""
     return Conv4(ways, channels, in_channels, size, pooled, maps)

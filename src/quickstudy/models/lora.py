@@ -2,9 +2,9 @@
 
     W'  =  W + (scale / r) B A,          W (out, in),  B (out, r),  A (r, in)                                    (1)
 
-B begins at 0, so the wrapped network is at first the network itself. `Descent(LoRA(network), adapts="lora_*")` descends on A and
-B alone, from a learned start, with W a part of phi that stands still in the inner loop; so does it with any adapter of your own,
-by its parameters' names (adapts="adapter.*").
+B starts at 0, so the wrapped network starts as the network itself. `Descent(LoRA(network), adapts="lora_*")` descends on A and B
+alone, from a learned start; W is part of phi, but frozen in the inner loop. Any adapter of your own works the same way, by the
+names of its parameters (adapts="adapter.*").
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, eq. 3.
 """
@@ -24,17 +24,26 @@ from quickstudy.forward.call import plain, with_tensors
 
 
 class LoRA(nn.Module):
-    """A network with (1) at each weight that `targets` names.
+    """A network with (1) at each weight that matches `targets`. A starts at random, as torch draws a linear layer's weight.
 
     Args:
         network: any nn.Module, unmodified.
         rank: r.
-        targets: a glob or several over the names of the network's parameters; of what they match, the tensors of two axes or
-            more: a convolution's kernel (out, in, height, width) counts as (out, in * height * width).
-        scale: how much of the change counts; A alone is drawn at random, as torch draws a linear layer's weight.
+        targets: one or more globs over the names of the network's parameters. Parameters with fewer than two axes are skipped;
+            a convolution's kernel (out, in, height, width) counts as (out, in * height * width).
+        scale: factor of the change.
 
     Raises:
-        ArgumentError: `targets` that matches no such parameter; a rank below 1.
+        ArgumentError: `targets` matches no such parameter; `rank` is below 1.
+
+    Examples:
+        >>> network = qs.models.mlp(4, 3)
+        >>> adapted = qs.models.LoRA(network, rank=2, targets="head.*")
+        >>> x = torch.randn(5, 4)
+        >>> torch.equal(adapted(x), network(x))
+        True
+        >>> [tuple(tensor.shape) for tensor in qs.Descent(adapted, adapts="lora_*").initial().values()]
+        [(2, 40), (3, 2)]
     """
 
     def __init__(self, network: nn.Module, rank: int = 4, *, targets: str | Sequence[str] = "*", scale: float = 1.0):
@@ -60,7 +69,7 @@ class LoRA(nn.Module):
         return with_tensors(self.network, self.changed(), lambda network: network(*args, **kwargs))
 
     def changed(self) -> dict[str, Tensor]:
-        """W' by the network's names."""
+        """W', by the names of the network's parameters."""
         W = dict(self.network.named_parameters())
         changes = zip(self.names, self.lora_a, self.lora_b, strict=True)
         return {name: W[name] + (self.scale / self.rank) * torch.reshape(B @ A, W[name].shape) for name, A, B in changes}  # (1)

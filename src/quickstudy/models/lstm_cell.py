@@ -1,4 +1,4 @@
-"""An LSTM cell in plain operations, which vmap and a second derivative pass (torch's own has no vmap rule)."""
+"""An LSTM cell in plain operations, for vmap and second derivatives (torch's own has no vmap rule)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class LSTMCell(nn.Module):
         i, f, g, o  =  W x + b_W + U h + b_U,                 in four equal parts                       (1)
         c'  =  sigmoid(f) c + sigmoid(i) tanh(g),      h'  =  sigmoid(o) tanh(c')                       (2)
 
-    Parameters are named, shaped and first drawn as those of `torch.nn.LSTMCell`, whose state dict it reads.
+    Its parameters have the names, shapes and initialisation of `torch.nn.LSTMCell`, so it can load that module's state dict.
 
     Args:
-        inputs: of x.
-        hidden: of h and c.
+        inputs: features of x.
+        hidden: features of h and c.
 
     Source: Hochreiter & Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of Gers et al., 2000.
     """

@@ -15,17 +15,22 @@ class Mixed(nn.Module):
 
         o(x)  =  sum_k a_k o_k(x),      a = choice()                                                             (1)
 
-    Any network may hold some. Inside a `Descent` their logits are meta-parameters as any other; leave them out of the inner loop
-    with `adapts`, and an architecture is learned across tasks together with its initial weights.
+    Any network may contain several. Inside a `Descent` their logits are meta-parameters like any other; exclude them from the
+    inner loop with `adapts` to learn an architecture across tasks together with its initial weights.
 
     Args:
-        options: o_1, ..., o_n, whose outputs have one shape.
-        use: of the choice: "mixed", "sampled", "gumbel" or "best".
+        options: o_1, ..., o_n, with outputs of one shape.
+        use: how to choose, see `Choice`: "mixed", "sampled", "gumbel" or "best".
 
     Raises:
         ArgumentError: no options.
 
     Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, eq. 2.
+
+    Examples:
+        >>> edge = qs.models.Mixed([torch.nn.Identity(), torch.nn.ReLU()])
+        >>> edge(torch.tensor([[-2.0, 2.0]])).tolist()
+        [[-1.0, 2.0]]
     """
 
     def __init__(self, options: Sequence[nn.Module], use: Use = "mixed"):
@@ -36,5 +41,5 @@ class Mixed(nn.Module):
         self.choice = Choice(len(options), use)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The options' outputs, weighed."""
+        """The weighted sum of the options' outputs."""
         return sum(a * option(x) for a, option in zip(self.choice(), self.options, strict=True))  # (1)

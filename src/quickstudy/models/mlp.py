@@ -9,7 +9,17 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them: (examples, *feature) -> (examples, outputs)."""
+    """Linear layers with ReLU between them: (examples, *feature) -> (examples, outputs).
+
+    Args:
+        inputs: features of an example, flattened.
+        outputs: outputs of the head.
+        hidden: width of each hidden layer.
+
+    Examples:
+        >>> qs.models.MLP(4, 3, hidden=(8,))(torch.randn(5, 2, 2)).shape
+        torch.Size([5, 3])
+    """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (40, 40)):
         super().__init__()

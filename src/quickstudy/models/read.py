@@ -1,4 +1,4 @@
-"""Read: a network whose output is a tuple, a mapping or an object, as one whose output is a tensor."""
+"""Read: picks one tensor from the output of a network that returns a tuple, a mapping or an object."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from quickstudy.forward.call import plain, tensor_of
 
 
 class Read(nn.Module):
-    """The part of a network's output that is meant: `Read(transformer, output="logits")`, `Read(two_headed, output=0)`.
+    """Picks one part of a network's output: `Read(transformer, output="logits")`, `Read(two_headed, output=0)`.
 
     Args:
         network: any nn.Module.
-        output: the key of a mapping, the name of an object's attribute, or the place in a tuple.
+        output: the key of a mapping, the name of an object's attribute, or the index in a tuple.
 
     Raises:
-        UnsupportedError: a compiled or wrapped network; at the call, a part that is no tensor.
-        ArgumentError: at the call, an output that has no such part.
+        UnsupportedError: the network is compiled or wrapped; at the call, the part is not a tensor.
+        ArgumentError: at the call, the output has no such part.
+
+    Examples:
+        >>> gru = torch.nn.GRU(4, 8, batch_first=True)
+        >>> qs.models.Read(gru, output=0)(torch.randn(2, 5, 4)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(self, network: nn.Module, output: str | int):
@@ -28,7 +33,7 @@ class Read(nn.Module):
         self.network, self.output = plain("network", network), output
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """That part of the network's output."""
+        """The chosen part of the network's output."""
         whole = self.network(*args, **kwargs)
         try:
             part = whole[self.output] if isinstance(self.output, int) else _named(whole, self.output)

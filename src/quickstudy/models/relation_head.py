@@ -1,4 +1,4 @@
-"""The relation module: two feature maps, laid one upon the other, to one score."""
+"""The relation module: scores two feature maps, concatenated along their channels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ class RelationHead(nn.Module):
     """Two blocks of convolution, batch norm, ReLU and max-pooling, then two linear layers: a score before its sigmoid.
 
     Args:
-        channels: of each of the two maps, and of the blocks.
-        size: height and width of the maps, 4 or more, as the blocks halve them twice.
+        channels: channels of each of the two maps, and of the blocks.
+        size: height and width of the maps, 4 or more, because the blocks halve them twice.
         hidden: units between the linear layers.
 
     Raises:
-        ValueError: maps too small to be halved twice.
+        ValueError: `size` is below 4.
 
     Source: Sung et al., "Learning to Compare: Relation Network for Few-Shot Learning", CVPR 2018, section 3.4, figure 2.
+
+    Examples:
+        >>> maps = qs.models.conv4(pooled=2, maps=True)(torch.randn(3, 1, 28, 28))
+        >>> pairs = torch.cat([maps, maps.flip(0)], 1)
+        >>> qs.models.RelationHead()(pairs).shape
+        torch.Size([3, 1])
     """
 
     def __init__(self, channels: int = 64, size: int = 7, hidden: int = 8):
@@ -36,5 +42,5 @@ class RelationHead(nn.Module):
 
 
 def relation_head(channels: int = 64, size: int = 7, hidden: int = 8) -> RelationHead:
-    """The relation module of the paper; 64 channels of 7 x 7 are what `conv4(pooled=2, maps=True)` gives."""
+    """The relation module of the paper; the defaults fit `conv4(pooled=2, maps=True)`, with 64 channels of 7 x 7."""
     return RelationHead(channels, size, hidden)

@@ -1,7 +1,7 @@
 """ResNet-12, the field's larger image network.
 
 Source: Oreshkin, Rodriguez & Lacoste, "TADAM", NeurIPS 2018; widths as in Lee et al., "Meta-Learning with Differentiable
-Convex Optimization", CVPR 2019 (whose DropBlock is left out here; dropout stands before the pooling of each block).
+Convex Optimization", CVPR 2019 (without its DropBlock; each block has dropout before its pooling).
 """
 
 from __future__ import annotations
@@ -34,7 +34,19 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet12(nn.Module):
-    """Four residual blocks, global average pooling, then a linear head of `ways` outputs (none without `ways`)."""
+    """Four residual blocks, global average pooling, then a linear head of `ways` outputs (none without `ways`).
+
+    Args:
+        ways: outputs of the head; None: no head, the network is an embedding.
+        channels: channels of each block; the last is the size of the embedding.
+        in_channels: channels of the image.
+        dropout: probability of dropout in each block.
+
+    Examples:
+        >>> network = qs.models.ResNet12(ways=5, channels=(4, 8, 8, 16))
+        >>> network(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 5])
+    """
 
     def __init__(
         self,
@@ -63,5 +75,5 @@ def resnet12(
     in_channels: int = 3,
     dropout: float = 0.1,
 ) -> ResNet12:
-    """ResNet-12 with a head of `ways` outputs, or as an embedding where `ways` is None."""
+    """ResNet-12 with a head of `ways` outputs, or as an embedding if `ways` is None."""
     return ResNet12(ways, channels, in_channels, dropout)

@@ -1,4 +1,4 @@
-"""search_cell: a search space that is small enough for every architecture of it to be trained."""
+"""search_cell: a search space small enough to train every architecture in it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,21 @@ class SearchCell(nn.Module):
 
         h_0 = x,      h_j = sum_{i < j} o_{ij}(h_i),      j = 1, ..., nodes                                        (1)
 
-    with o_ij of every pair chosen from the same operations, and h_nodes the output: n^(nodes (nodes + 1) / 2) architectures.
+    with each o_ij chosen from the same n operations, and h_nodes the output: n^(nodes (nodes + 1) / 2) architectures.
 
     Args:
         width: features, or channels, of every node.
-        nodes: j.
-        operations: by name, functions of the width.
+        nodes: number of nodes after the input.
+        operations: by name, functions that make an operation of a width.
 
     Source: Liu et al., "DARTS", 2019, eq. 1.
+
+    Examples:
+        >>> cell = qs.models.SearchCell(width=8, nodes=2)
+        >>> cell(torch.randn(5, 8)).shape
+        torch.Size([5, 8])
+        >>> list(cell.edges)
+        ['01', '02', '12']
     """
 
     def __init__(self, width: int, nodes: int = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS):
@@ -67,7 +74,7 @@ class SearchCell(nn.Module):
 
 
 def search_cell(features: int, ways: int, width: int = 16, nodes: int = 2) -> nn.Sequential:
-    """A classifier of vectors with a cell in its middle: 64 architectures with two nodes."""
+    """A classifier of vectors with a cell in the middle: 64 architectures with two nodes."""
     return nn.Sequential(nn.Linear(features, width), SearchCell(width, nodes), nn.ReLU(), nn.Linear(width, ways))
 
 

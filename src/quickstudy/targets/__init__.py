@@ -1,4 +1,4 @@
-"""Kinds of target: what y is. The kind decides the loss, the scores, how an output is read, and which shapes fit.
+"""Kinds of target: what y is. The kind decides the loss, the scores, how to read an output, and which shapes fit.
 
     kind               y                                output             loss                      score
     Labels(ways)       int64 (n,)                       (n, ways)          cross-entropy             accuracy
@@ -8,9 +8,9 @@
     Binary()           0, 1 (n,)                        (n,) or (n, 2)     binary cross-entropy      roc_auc
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy
 
-A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. Where nobody says,
-integers are labels and floating-point numbers are values. Shapes of prediction and y are checked here and nowhere else, so that
-nothing broadcasts.
+A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,
+integers are labels and floating-point numbers are values. The shapes of prediction and y are checked only here, so that nothing
+broadcasts.
 """
 
 from quickstudy.targets.binary import Binary as Binary

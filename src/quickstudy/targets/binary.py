@@ -1,4 +1,4 @@
-"""Yes or no: once for each example, or for each of several labels."""
+"""Yes or no: one answer for each example, or for each of several labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from quickstudy.targets.target import Target
 
 @dataclass(frozen=True)
 class Binary(Target):
-    """Yes or no: y of 0 and 1 (n,); one logit (n,), or two (n, 2), no and yes."""
+    """Yes or no: y (n,) of 0 and 1; one logit (n,), or two (n, 2) for no and yes.
+
+    Examples:
+        >>> target = qs.targets.Binary()
+        >>> target.read(torch.tensor([-1.0, 2.0])).tolist()
+        [0, 1]
+        >>> target.probabilities(torch.tensor([[3.0, 3.0]])).tolist()
+        [0.5]
+    """
 
     scores = ("roc_auc", "average_precision")
     averaged = "binary"
@@ -29,7 +37,7 @@ class Binary(Target):
         return f"{tuple(y.shape)} or {(*y.shape, 2)}: one logit, or two"
 
     def logit(self, prediction: Tensor) -> Tensor:
-        """Of yes, (n,)."""
+        """The logit of yes, (n,)."""
         return prediction[..., 1] - prediction[..., 0] if prediction.ndim == 2 else prediction
 
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
@@ -44,12 +52,17 @@ class Binary(Target):
 
 @dataclass(frozen=True)
 class MultiLabel(Target):
-    """Several classes at once: y (n, classes) of 0, 1, and NaN where it is not known; one logit for each.
+    """Several classes at once: y (n, classes) of 0, 1, and NaN for unknown; one logit for each.
 
-    An entry that is not known counts in no loss and in no score.
+    Losses and scores leave unknown entries out.
 
     Args:
-        names: of the classes.
+        names: names of the classes.
+
+    Examples:
+        >>> y = torch.tensor([[1.0, 0.0, torch.nan]])
+        >>> round(float(qs.targets.MultiLabel().loss(torch.tensor([[0.0, 0.0, 9.0]]), y)), 4)
+        0.6931
     """
 
     names: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""Labels: one class for each example, or for each token of it."""
+"""Labels: one class for each example, or for each of its tokens."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from quickstudy.errors import ArgumentError, LabelError
 from quickstudy.targets.target import Target
 
-NONE = -100  # the label of a token that has none
+NONE = -100  # the label of a token without one
 
 
 @dataclass(frozen=True)
 class Classes(Target):
-    """What labels of examples and of tokens share: one of `count` classes, from logits along the last axis."""
+    """The base of `Labels` and `TokenLabels`: one of `count` classes, from logits along the last axis."""
 
     count: int
 
@@ -35,7 +35,7 @@ class Classes(Target):
         return f"{(*y.shape, self.count)}: one row of at least {self.count} logits for each {self.each_of}"
 
     def logits(self, prediction: Tensor) -> Tensor:
-        """Those of the task's own classes."""
+        """The logits of the task's own classes."""
         return prediction[..., : self.count]
 
     def read(self, prediction: Tensor) -> Tensor:
@@ -49,10 +49,20 @@ class Classes(Target):
 class Labels(Classes):
     """One of `count` classes: y int64 (n,) of 0..count-1, logits (n, count).
 
-    A network may have more outputs than the task has classes; those beyond are never an answer.
+    A network may have more outputs than the task has classes; the others are ignored.
+
+    Args:
+        count: number of classes.
 
     Raises:
-        ArgumentError: no class.
+        ArgumentError: `count` is negative.
+
+    Examples:
+        >>> target, logits = qs.targets.Labels(3), torch.zeros(2, 3)
+        >>> round(float(target.loss(logits, torch.tensor([0, 2]))), 4)
+        1.0986
+        >>> target.read(torch.tensor([[0.0, 2.0, 1.0, 9.0]])).tolist()
+        [1]
     """
 
     scores = ("accuracy",)
@@ -74,14 +84,21 @@ class Labels(Classes):
 
 @dataclass(frozen=True)
 class TokenLabels(Classes):
-    """A class for each token: y int64 (n, length), -100 where a token has none; logits (n, length, count).
+    """A class for each token: y int64 (n, length), -100 for a token without one; logits (n, length, count).
 
     Args:
-        count: how many classes.
-        names: of the classes.
+        count: number of classes.
+        names: names of the classes.
 
     Raises:
-        ArgumentError: no class, or another number of names.
+        ArgumentError: `count` is below 1, or the number of names is not `count`.
+
+    Examples:
+        >>> target, y = qs.targets.TokenLabels(4), torch.tensor([[2, 0, -100]])
+        >>> round(float(target.loss(torch.zeros(1, 3, 4), y)), 4)
+        1.3863
+        >>> target.read(torch.zeros(1, 3, 4)).shape
+        torch.Size([1, 3])
     """
 
     names: tuple[str, ...] | None = None
@@ -112,7 +129,7 @@ class TokenLabels(Classes):
 
 
 def check_integers(argument: str, y: Tensor, count: int, axes: tuple[int, ...], shape: str, none: bool = False) -> None:
-    """Raise where y is not int64 of so many axes with values 0..count-1, or -100 where that is allowed."""
+    """Raise if y is not int64 with one of these numbers of axes and values 0..count-1 (or -100 if `none`)."""
     if y.dtype != torch.int64 or y.ndim not in axes:
         raise LabelError(
             argument,

@@ -13,12 +13,23 @@ from quickstudy.errors import ShapeError, UnsupportedError
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """The base of every kind.
+    """The base class of every kind of target.
 
     Attributes:
-        scores: names of the metrics that `evaluate` takes where none are given, the score first.
-        averaged: what an ensemble averages: probabilities, "softmax" or "sigmoid" ("binary": the one or the other, by the number
-            of outputs), or "values".
+        scores: names of the metrics that `evaluate` computes by default, the main score first.
+        averaged: what an ensemble averages: "softmax" or "sigmoid" probabilities ("binary": one of the two, by the number of
+            outputs), or "values".
+
+    Examples:
+        >>> class Counts(qs.targets.Target):
+        ...     def check(self, argument, y): assert bool((y >= 0).all())
+        ...     def fits(self, prediction, y): return prediction.shape == y.shape
+        ...     def outputs(self, y): return f"{tuple(y.shape)}: the logarithm of each rate"
+        ...     def each(self, prediction, y): return torch.nn.functional.poisson_nll_loss(prediction, y, reduction="none")
+        ...     def read(self, prediction): return prediction.exp()
+        >>> examples = qs.Examples(torch.randn(2, 3), torch.tensor([0.0, 2.0]), target=Counts())
+        >>> float(examples.target.loss(torch.zeros(2), examples.y))
+        1.0
     """
 
     scores: ClassVar[tuple[str, ...]] = ()
@@ -31,14 +42,14 @@ class Target(ABC):
 
     @abstractmethod
     def check(self, argument: str, y: Tensor) -> None:
-        """Raise where y, of one task or of a batch of tasks, is not of this kind.
+        """Raise if y, of one task or of a batch of tasks, is not of this kind.
 
         Raises:
-            LabelError: another dtype, another number of axes, or values that are no target of this kind.
+            LabelError: y has another dtype, another number of axes, or values that this kind does not allow.
         """
 
     def missing(self, y: Tensor) -> Tensor | None:
-        """Which entries of y stand for "not known"; None for a kind that has no such entries."""
+        """Which entries of y are unknown; None for a kind without such entries."""
         return None
 
     @abstractmethod
@@ -47,31 +58,31 @@ class Target(ABC):
 
     @abstractmethod
     def outputs(self, y: Tensor) -> str:
-        """In words, the shapes that a prediction for y may have."""
+        """The shapes that a prediction for y may have, in words."""
 
     @abstractmethod
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
-        """The loss of every example (n,), of shapes that fit."""
+        """The loss of every example (n,), for shapes that fit."""
 
     def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
-        """The loss of all examples, a scalar, of shapes that fit."""
+        """The loss of all examples, a scalar, for shapes that fit."""
         return self.each(prediction, y).mean()
 
     def loss(self, prediction: Tensor, y: Tensor) -> Tensor:
         """The loss of all examples, a scalar.
 
         Raises:
-            ShapeError: a prediction of another shape than y asks for.
+            ShapeError: the shape of the prediction does not fit y.
         """
         check_fit(self, prediction, y)
         return self.mean(prediction, y)
 
     @abstractmethod
     def read(self, prediction: Tensor) -> Tensor:
-        """The prediction as y is written."""
+        """The prediction in the format of y."""
 
     def probabilities(self, prediction: Tensor) -> Tensor:
-        """The probabilities that the prediction stands for.
+        """The predicted probabilities.
 
         Raises:
             UnsupportedError: the kind has none.
@@ -82,10 +93,10 @@ class Target(ABC):
 
 
 def check_fit(target: Target, prediction: Tensor, y: Tensor) -> None:
-    """Raise where a prediction has not the shape that y asks for.
+    """Check that the shape of a prediction fits y.
 
     Raises:
-        ShapeError: so it is.
+        ShapeError: it does not.
     """
     if not target.fits(prediction, y):
         raise ShapeError(
@@ -105,12 +116,12 @@ def _advice(target: Target, prediction: Tensor, y: Tensor) -> str:
 
 
 def check_fit_of_own(target: Target, prediction: Tensor, y: Tensor) -> None:
-    """The same for a loss of one's own, which may ask for other outputs, as the parameters of a distribution.
+    """The same for a custom loss, which may need other outputs, such as the parameters of a distribution.
 
-    What never fits: fewer logits than classes, and as many numbers as y has in another shape, which would broadcast.
+    Two cases never fit: fewer logits than classes, and as many numbers as y in another shape, which would broadcast.
 
     Raises:
-        ShapeError: so it is.
+        ShapeError: one of these two.
     """
     if target.ways is not None or (prediction.shape != y.shape and prediction.numel() == y.numel()):
         check_fit(target, prediction, y)

@@ -1,4 +1,4 @@
-"""Values: numbers, as they are or under a normal distribution."""
+"""Values: numbers, predicted directly or by a normal distribution."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ class Values(Target):
     Args:
         distribution: None: the output is the value. "normal": the output (n, *target, 2) is the mean and the logarithm of the
             variance of a normal distribution.
+
+    Examples:
+        >>> y = torch.tensor([[0.0], [2.0]])
+        >>> float(qs.targets.Values().loss(torch.zeros(2, 1), y))
+        2.0
+        >>> round(float(qs.targets.Values("normal").loss(torch.zeros(2, 1, 2), y)), 4)
+        1.9189
     """
 
     distribution: Literal["normal"] | None = None
