@@ -1,9 +1,9 @@
-"""Checkpoint: the whole state of a run in one file, from which a killed run goes on to exactly the numbers of an unbroken one.
+"""Checkpoint: the whole state of a run in one file. A killed run resumes from it with exactly the numbers of an unbroken one.
 
     step-00001200.safetensors     the tensors; in its header, as JSON, everything else and where each tensor belongs
 
-A file is written beside its place and renamed, so it is whole or not there at all; the two newest are kept. Nothing in it can
-run code.
+A file is written under a temporary name and then renamed, so it is either whole or absent; the two newest are kept. Nothing in
+it can run code.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError, DataError
 
 FORMAT = 1
-KEEP = 2  # checkpoints that stay
+KEEP = 2  # checkpoints to keep
 PATTERN = "step-*.safetensors"
 
 
 def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
-    """Write `state`, a tree of dicts, lists, tuples, tensors and plain values, and drop all but the newest `KEEP`.
+    """Write `state`, a tree of dicts, lists, tuples, tensors and plain values, and delete all but the newest `KEEP`.
 
     Raises:
-        DataError: no room, or no right, to write; the checkpoints before it stay.
+        DataError: no space or no permission to write; earlier checkpoints stay.
     """
     folder = Path(folder)
     path = folder / f"step-{step:08d}.safetensors"
@@ -58,10 +58,10 @@ def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
 
 
 def load_checkpoint(folder: str | Path) -> tuple[int, Any, list[str]]:
-    """The newest checkpoint that reads: its step, its state, and a line for each newer one that was passed over.
+    """The newest readable checkpoint: its step, its state, and a line for each newer one that was passed over.
 
     Raises:
-        CheckpointError: none reads; the reasons are listed.
+        CheckpointError: no checkpoint can be read; the reasons are listed.
     """
     passed_over: list[str] = []
     for path in checkpoints(folder):
@@ -78,7 +78,7 @@ def load_checkpoint(folder: str | Path) -> tuple[int, Any, list[str]]:
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
-    """The checkpoints of a folder, the newest first. Files that are still being written do not count."""
+    """The checkpoints of a folder, newest first, without files that are still being written."""
     return sorted((path for path in Path(folder).glob(PATTERN) if path.stem[5:].isdigit()), key=_step, reverse=True)
 
 
@@ -113,7 +113,7 @@ def _read(path: Path) -> tuple[int, Any]:
         ) from error
 
 
-# ---- a tree as JSON: tensors by name, dicts as pairs (an optimizer's keys are numbers), tuples told from lists -----------------
+# ---- a tree as JSON: tensors by name, dicts as pairs (an optimizer's keys are numbers), tuples apart from lists ---------------
 
 
 def _encode(tree: Any, tensors: dict[str, Tensor]) -> Any:
