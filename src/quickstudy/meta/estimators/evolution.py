@@ -47,7 +47,7 @@ class Evolution(Estimator):
         together: members evaluated at once, which bounds memory; None: all.
 
     Raises:
-        ArgumentError: a population that is not even and above 0, a sigma that is not above 0.
+        ArgumentError: a population below 2 or odd, a sigma that is not above 0.
 
     Source: Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", 2017, algorithm 1 and
     section 2.1; for meta-learning Song et al., "ES-MAML", ICLR 2020.

@@ -44,7 +44,7 @@ class FixedPoint(Estimator):
         >>> from quickstudy.learners.bilevel import LearnedTraining, WeightDecay
         >>> from quickstudy.linear_solvers import Exact
         >>> from quickstudy.meta.estimators import FixedPoint
-        >>> learner = LearnedTraining(torch.nn.Linear(2, 1, bias=False), steps=60, inner_lr=0.3, decay=WeightDecay(0.3))
+        >>> learner = LearnedTraining(torch.nn.Linear(2, 1, bias=False), steps=20, inner_lr=1.0, decay=WeightDecay(0.3))
         >>> batch = qs.tasks.Quadratic(dim=2).train.sample(2)
         >>> _, implicit = qs.meta_gradient(learner, batch, estimator=FixedPoint(Exact()))
         >>> _, unrolled = qs.meta_gradient(learner, batch, estimator=qs.Backprop())
