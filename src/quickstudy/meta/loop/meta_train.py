@@ -84,7 +84,7 @@ def meta_train(
         out: the run's folder: `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl` and
             `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the current step, with
             a checkpoint.
-        resume: continue from the newest checkpoint in `out`, with exactly the numbers of a run without a stop (on a CPU).
+        resume: continue from the newest checkpoint in `out`, with exactly the numbers of an unbroken run (on a CPU).
         track: called with each record and its step: see `quickstudy.artifacts.tracking.tracker`.
         progress: show a progress bar on stderr.
 

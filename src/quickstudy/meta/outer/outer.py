@@ -53,7 +53,7 @@ class Gradient(Outer):
 
     Raises:
         ArgumentError, UnsupportedError: here, or before the first step: an optimizer or scheduler that is built already or that
-            torch does not build; `SparseAdam`, since gradients are dense; a closure beside an estimator that does not
+            torch does not build; `SparseAdam`, since gradients are dense; a closure with an estimator that does not
             differentiate; a scheduler that raises at one of the run's steps (`OneCycleLR` with too few); a `ReduceLROnPlateau`
             without a validation, or with another `mode` than the metric's ("max" for accuracy, "min" for mean squared error).
 
