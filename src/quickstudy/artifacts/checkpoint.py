@@ -1,4 +1,4 @@
-"""Checkpoint: the whole state of a run in one file, from which a killed run goes on to exactly the numbers of an unbroken one.
+"""Checkpoint: the whole state of a run in one file. A killed run resumes from it with exactly the numbers of an unbroken one.
 
     step-00001200.safetensors     the tensors; in its header, as JSON, everything else and where each tensor belongs
 
@@ -27,10 +27,10 @@ PATTERN = "step-*.safetensors"
 
 
 def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
-    """Write `state`, a tree of dicts, lists, tuples, tensors and plain values, and drop all but the newest `KEEP`.
+    """Write `state`, a tree of dicts, lists, tuples, tensors and plain values, and delete all but the newest `KEEP`.
 
     Raises:
-        DataError: no room, or no right, to write; the checkpoints before it stay.
+        DataError: no space or no permission to write; earlier checkpoints stay.
     """
     folder = Path(folder)
     path = folder / f"step-{step:08d}.safetensors"
@@ -47,10 +47,10 @@ def save_checkpoint(folder: str | Path, step: int, state: Any) -> Path:
 
 
 def load_checkpoint(folder: str | Path) -> tuple[int, Any, list[str]]:
-    """The newest checkpoint that reads: its step, its state, and a line for each newer one that was passed over.
+    """The newest readable checkpoint: its step, its state, and a line for each newer one that was passed over.
 
     Raises:
-        CheckpointError: none reads; the reasons are listed.
+        CheckpointError: no checkpoint can be read; the reasons are listed.
     """
     passed_over: list[str] = []
     for path in checkpoints(folder):
@@ -67,7 +67,7 @@ def load_checkpoint(folder: str | Path) -> tuple[int, Any, list[str]]:
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
-    """The checkpoints of a folder, the newest first. Files that are still being written do not count."""
+    """The checkpoints of a folder, newest first, without files that are still being written."""
     return sorted((path for path in Path(folder).glob(PATTERN) if path.stem[5:].isdigit()), key=_step, reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""config.yaml: what a run was made of, as plain data. The command line writes it; `Run` reads it."""
+"""config.yaml: the settings of a run as plain data. The command line writes it; `Run` reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """The config of a file.
 
     Raises:
-        ArgumentError: no such file, no YAML, or sections that are not there.
+        ArgumentError: the file is missing, is not YAML, or has an unknown section.
     """
     import yaml
 
@@ -45,13 +45,13 @@ def build_tasks(config: dict[str, Any]) -> Any:
     """The task family of a config.
 
     Raises:
-        ArgumentError: a name that no domain has.
+        ArgumentError: no domain has tasks of this name.
     """
     arguments = dict(config.get("tasks", {}))
     return named("tasks", arguments.pop("name", None), sources())(**arguments)
 
 
 def nearest(word: str, known: Any) -> str:
-    """What to do about an unknown word: the known one that is nearest, or all of them."""
+    """Advice on an unknown word: the closest known one, or all of them."""
     close = difflib.get_close_matches(word, list(known), 1, 0.5)
     return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."

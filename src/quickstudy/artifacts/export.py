@@ -3,7 +3,7 @@
 torch.export   a program of torch (.pt2):   torch.export.load(path).module()(x)
 onnx           a graph for ONNX Runtime (.onnx), the extra [onnx]
 
-Both take any number of examples. The state is in the file as constants: what was learned from the support is fixed.
+Both take any number of examples. The file holds the adapted state as constants.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ SUFFIXES = {"torch.export": ".pt2", "onnx": ".onnx"}
 
 
 def export(predictor: Predictor, path: str | Path, x: Tensor, format: str = "torch.export") -> float:
-    """Write `predictor` as one file, run that file on other numbers of examples, and compare.
+    """Write `predictor` as one file, run that file on other numbers of examples, and compare their answers.
 
     Args:
-        path: the file.
-        x: examples as the predictor takes them, two or more, (examples, *feature): what the file is traced and checked with.
+        predictor: the adapted learner.
+        path: the file to write.
+        x: two or more examples as the predictor takes them, (examples, *feature), to trace and check the file with.
         format: "torch.export" or "onnx".
 
     Returns:
-        The largest difference between the file's answers and the predictor's, as a part of the largest answer.
+        The largest difference between the file's answers and the predictor's, relative to the largest answer.
 
     Raises:
-        ArgumentError: another format, or fewer than two examples.
+        ArgumentError: an unknown format, or fewer than two examples.
         MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
-        UnsupportedError: a network that torch cannot trace.
-        ConvergenceError: the file answers otherwise than the predictor; it is removed.
+        UnsupportedError: torch cannot trace the network.
+        ConvergenceError: the file's answers differ from the predictor's; the file is removed.
     """
     if format not in SUFFIXES:
         raise ArgumentError("format", expected="'torch.export' or 'onnx'", got=repr(format), do="Take one of them.")
@@ -97,7 +98,7 @@ def _write_onnx(module: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor], 
 
 @contextmanager
 def _refused(format: str) -> Iterator[None]:
-    """Torch's refusal in our four parts; its notes on packages that an export does not need stay unsaid."""
+    """Turn torch's refusal into an UnsupportedError, and silence its notes on packages that an export does not need."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

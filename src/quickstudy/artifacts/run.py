@@ -1,11 +1,11 @@
 """Run: a run's folder in Python.
 
-RUN/config.yaml         everything needed to repeat the run, resolved (of the command line)
+RUN/config.yaml         everything needed to repeat the run, resolved (command line only)
 RUN/splits.json         the classes of meta-training, meta-validation and meta-test
 RUN/learner/            the best learner
-RUN/ensemble/           the best few together, where more than one was to be kept
-RUN/metrics.jsonl       one record a meta-step
-RUN/checkpoints/        the whole state, now and then
+RUN/ensemble/           the best few together, with `keep` above 1
+RUN/metrics.jsonl       one record per meta-step
+RUN/checkpoints/        the whole state, at intervals
 RUN/preprocessing.json  how an image file becomes what the learner sees
 RUN/calibration.json    temperature, and the threshold of "unknown"
 RUN/evaluation.json     the score on meta-test tasks
@@ -40,15 +40,22 @@ EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "sp
 class Run:
     """A run's folder: `Run.open("runs/maml")`.
 
-    Everything is read when it is asked for. A folder that the command line wrote has a config, so that `tasks` can be made again;
-    one of `meta_train(out=)` has learner, metrics and checkpoints.
+    Files are read on access. A folder written by the command line has a config, from which `tasks` are rebuilt; one written by
+    `meta_train(out=)` has learner, metrics and checkpoints.
 
     Args:
         path: the folder.
-        tasks: its task family, where it is at hand; it is made anew otherwise, which may take a while.
+        tasks: its task family, if you have it; otherwise rebuilt from the config, which may take a while.
 
     Raises:
         CheckpointError: the folder is not a run's.
+
+    Examples:
+        >>> learner, tasks = qs.Prototypical(qs.models.mlp(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> _ = qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, validation_episodes=5, out="run", progress=False)
+        >>> run = qs.Run.open("run")
+        >>> type(run.learner).__name__, len(run.metrics), run.state
+        ('Prototypical', 2, 'resumable from step 2')
     """
 
     def __init__(self, path: str | Path, tasks: Any = None):
@@ -68,7 +75,7 @@ class Run:
         """config.yaml: the sections learner, tasks, network and train.
 
         Raises:
-            CheckpointError: a folder that `meta_train` wrote, without the command line.
+            CheckpointError: the folder was written by `meta_train`, not by the command line.
         """
         if not (self.path / CONFIG).is_file():
             raise _no_run(self.path, f"a run of `quickstudy train`, with {CONFIG}")
@@ -88,11 +95,11 @@ class Run:
 
     @property
     def learner(self) -> Learner:
-        """The best learner. One with parts of your own is read by `load`."""
+        """The best learner. Use `load` if it has parts of your own."""
         return self.load()
 
     def load(self, network: nn.Module | None = None, **foreign: Any) -> Learner:
-        """The best learner, with what it was built of handed in: see `quickstudy.load`."""
+        """The best learner, given the parts of your own that it was built with: see `quickstudy.load`."""
         found = load(self.path / "learner", network, **foreign)
         if not isinstance(found, Learner):
             raise _no_run(self.path, "a run folder, whose learner/ holds a learner")
@@ -100,13 +107,13 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The score on meta-test tasks; None where the run has not come so far."""
+        """The score on meta-test tasks; None until the run is evaluated."""
         path = self.path / EVALUATION
         return _read(path) if path.is_file() else None
 
     @property
     def splits(self) -> dict[str, list[str]]:
-        """The class names of meta-training, meta-validation and meta-test; empty where the run has none."""
+        """The class names of meta-training, meta-validation and meta-test; empty if the run has none."""
         path = self.path / SPLITS
         found = _read(path) if path.is_file() else {}
         if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()):
@@ -122,7 +129,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """finished; resumable, with the step of the newest checkpoint; or empty."""
+        """'finished', 'resumable from step N' (the newest checkpoint), or 'empty'."""
         if self.evaluation is not None:
             return "finished"
         found = checkpoints(self.path / "checkpoints")
@@ -130,7 +137,7 @@ class Run:
 
 
 def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | None]:
-    """The learner of a run that was trained on images, or of the one that comes along; how it reads them; its calibration.
+    """The learner of a run on images, or the bundled one, with its preprocessing and its calibration.
 
     Raises:
         CheckpointError: no such run.

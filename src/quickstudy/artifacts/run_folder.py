@@ -1,9 +1,9 @@
 """A run's folder, as the outer loop writes it. One process at a time.
 
 RUN/learner/          the best learner so far
-RUN/ensemble/         the best few together, where more than one was to be kept
-RUN/metrics.jsonl     one record a meta-step
-RUN/checkpoints/      the whole state, now and then
+RUN/ensemble/         the best few together, with `keep` above 1
+RUN/metrics.jsonl     one record per meta-step
+RUN/checkpoints/      the whole state, at intervals
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class RunFolder:
     """The folder `path`, locked while entered.
 
     Args:
-        path: where; made where it is not there.
-        resume: go on with the run that lies in it.
+        path: the folder; created if missing.
+        resume: continue the run in it.
 
     Raises:
-        CheckpointError: on entering, where another process writes this run.
-        ArgumentError: on entering, where a run lies in it and `resume` was not asked for.
+        CheckpointError: on entering, if another process is writing this run.
+        ArgumentError: on entering, if the folder holds a run and `resume` is False.
     """
 
     def __init__(self, path: str | Path, resume: bool = False):
@@ -38,17 +38,17 @@ class RunFolder:
 
     @property
     def learner(self) -> Path:
-        """Where the best learner lies."""
+        """The folder of the best learner."""
         return self.path / "learner"
 
     @property
     def ensemble(self) -> Path:
-        """Where the ensemble of the best lies."""
+        """The folder of the ensemble of the best."""
         return self.path / "ensemble"
 
     @property
     def metrics(self) -> Path:
-        """One JSON record a meta-step."""
+        """The file with one JSON record per meta-step."""
         return self.path / "metrics.jsonl"
 
     def __enter__(self) -> Self:
@@ -76,28 +76,28 @@ class RunFolder:
         self._lock.release()
 
     def save(self, step: int, state: Any) -> None:
-        """A checkpoint."""
+        """Save a checkpoint."""
         save_checkpoint(self.path / "checkpoints", step, state)
 
     def load(self) -> tuple[int, Any, list[str]] | None:
-        """The newest checkpoint that reads (step, state, what was passed over); None where there is none yet."""
+        """The newest readable checkpoint: step, state and notes on those passed over; None without `resume` or a checkpoint."""
         folder = self.path / "checkpoints"
         return load_checkpoint(folder) if self.resume and checkpoints(folder) else None
 
     def append(self, record: dict[str, Any]) -> None:
-        """One record at the end of the metrics."""
+        """Append a record to the metrics."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def history(self, until: int) -> list[dict[str, Any]]:
-        """The records up to step `until`; what a killed run had written past it, or half of, is cut off."""
+        """The records up to step `until`; later or incomplete ones, left by a killed run, are removed from the file."""
         kept = [record for record in read_metrics(self.metrics) if record["step"] <= until]
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics file; a last line that was cut short does not count."""
+    """The records of a metrics file; a truncated last line is ignored."""
     records: list[dict[str, Any]] = []
     if not path.is_file():
         return records

@@ -1,4 +1,4 @@
-"""A saved learner is a folder: config.json (what it is) and weights.safetensors (what it has learned).
+"""A saved learner is a folder: config.json (how it is built) and weights.safetensors (its tensors).
 
     config.json   {"format": 3, "library": "0.1.0", "kind": "learner", "learner": {"class": "Descent", "arguments": {...}},
                    "strides": {...},         how tensors lay that did not lie row by row
@@ -6,9 +6,8 @@
 
 Nothing in it can run code. config.json names only classes of quickstudy, and losses, optimizers and schedulers of torch, looked
 up in a table; every other name is refused, and nothing is imported because a file says so. A learner, a network or a function of
-the user's own is written by its name and handed in when loading (a learner's class that is defined already is found). An
-across-task method (`outer`) with such a part is left out, since a loaded learner adapts without: meta-training it further asks
-for the method.
+the user's own is saved by name and passed in when loading (a learner class that is already defined is found). An across-task
+method (`outer`) with such a part is left out, since a loaded learner adapts without it; further meta-training asks for one.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ from quickstudy.weights import is_layout, laid_out, load_unlisted, load_weights,
 FORMAT = 3
 BEFORE = {1: "bf473dd", 2: "ebd19db"}  # the last commit that reads a format: before kinds of target, before hashes
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
-STATE, HIDDEN = "state.", "buffer."  # prefixes: leaves of a predictor's state, buffers that no state dict has
+STATE, HIDDEN = "state.", "buffer."  # prefixes: leaves of a predictor's state, buffers outside the state dict
 FUNCTIONS: dict[str, Callable] = {
     **{name: getattr(F, name) for name in ("cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")},
 }
-SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a functools.partial
+SETTINGS: dict[str, Callable] = {  # of an outer method: the callables allowed in a functools.partial
     one.__name__: one
     for space, kind in ((torch.optim, Optimizer), (lr_scheduler, LRScheduler))
     for one in vars(space).values()
@@ -58,17 +57,17 @@ SETTINGS: dict[str, Callable] = {  # of an outer method: what may stand in a fun
 ROOMS = tuple(
     f"quickstudy.{room}" for room in ("models", "targets", "linear_solvers", "learners", "meta", "evaluation", "domains")
 )
-PRETRAINED = Path(__file__).parents[1] / "pretrained"  # learners that come along
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # bundled learners
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib")
 
 
 def save(learner: Learner, path: str | Path) -> None:
-    """Save a learner. Files are written beside and renamed, so that a cut never leaves half of one."""
+    """Save a learner. Files are written under temporary names and renamed, so an interruption never leaves half of one."""
     _write(Path(path), {"kind": "learner", "learner": _encode_learner(learner)}, _tensors(learner))
 
 
 def save_predictor(predictor: Predictor, path: str | Path) -> None:
-    """Save an adapted learner: the learner and the state that it read from its support."""
+    """Save an adapted learner: the learner and the state that it learned from its support."""
     leaves: list[Tensor] = []
     structure = flattened(predictor.state, leaves)
     config = {
@@ -84,23 +83,25 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
 
 
 def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> Learner | Predictor:
-    """Read a learner, or a predictor, back from its folder; of a run's folder its best learner.
+    """Load a learner or a predictor from its folder, or the best learner from a run's folder.
 
-    `load("strokes")` is the learner that comes along: Prototypical, meta-trained on drawn characters.
+    `load("strokes")` loads the bundled learner: Prototypical, meta-trained on drawn characters.
 
     Args:
+        path: the folder, or the name of a bundled learner.
         network: the module for a learner that was built on a network of your own.
         foreign: any other argument of your own that the learner was built with, by its name (`loss=`); `learner=`, the class
-            of a learner of your own. It need not be given where it is defined already.
+            of a learner of your own, unless it is already defined.
 
     Raises:
-        CheckpointError: not such a folder, cut short, of a newer format, or one that names what is not quickstudy's.
+        CheckpointError: the folder holds no saved learner, is truncated or of another format, or names a part of your own that
+            was not given.
     """
     path = _learner_in(Path(path))
     config, tensors = _read(path)
     if network is not None:
         foreign["network"] = network
-    with seeded(0):  # the first weights of its networks, which those that were saved replace
+    with seeded(0):  # initial weights, which the saved ones replace
         learner = _decode(config.get("learner"), path, foreign)
     if not isinstance(learner, Learner):
         raise _refused(path, f"a {type(learner).__name__}", "a learner")
@@ -108,7 +109,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     state, hidden = _taken(tensors, STATE), _taken(tensors, HIDDEN)
     dtypes = {tensor.dtype for tensor in (*tensors.values(), *hidden.values()) if tensor.is_floating_point()}
     if len(dtypes) == 1:
-        learner.to(dtypes.pop())  # what it holds beside its tensors too: a student that is drawn anew, buffers that are not saved
+        learner.to(dtypes.pop())  # also its unsaved tensors: a student with random weights, some buffers
     try:
         load_weights(learner, tensors, strides)
         load_unlisted(learner, hidden)
@@ -141,7 +142,7 @@ def _encode_learner(learner: Learner) -> dict[str, Any]:
 
 
 def _foreign(spec: Any) -> str | None:
-    """The first part of an encoded value that cannot be written down."""
+    """The first part of an encoded value that cannot be saved."""
     if isinstance(spec, dict):
         parts = [spec.get("left_out"), spec.get("foreign"), *map(_foreign, spec.values())]
         return next((str(part) for part in parts if part), None)
@@ -180,7 +181,7 @@ def _encode(value: Any) -> Any:
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """The state dict, and what else the answers depend on: our buffers that it leaves out."""
+    """The state dict, and our buffers outside it, on which the answers depend as well."""
     hidden = {f"{HIDDEN}{name}": buffer for name, buffer, ours in unlisted_buffers(learner) if ours}
     return {**learner.state_dict(), **hidden}
 
@@ -199,7 +200,7 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 
 
 def run_folder(path: str | Path) -> Path:
-    """The path itself, or, for the name of a learner that comes along ("strokes"), its folder within the package."""
+    """The path itself, or, for the name of a bundled learner ("strokes"), its folder within the package."""
     path = Path(path)
     own = PRETRAINED / path.name
     return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
@@ -231,7 +232,7 @@ def class_in(path: str | Path) -> str:
 
 
 def _learner_in(path: Path) -> Path:
-    """The learner of a run's folder; any other path as it is."""
+    """The learner's folder within a run's folder; any other path unchanged."""
     path = run_folder(path)
     return path / "learner" if not (path / CONFIG).is_file() and (path / "learner" / CONFIG).is_file() else path
 
@@ -343,7 +344,7 @@ def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner
 
 
 def _decode_own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name: str) -> Any:
-    """A learner of a class of the user's own: handed in, as class or built, or defined already. It is never imported."""
+    """A learner of the user's own class: passed in, as class or instance, or already defined. It is never imported."""
     given = foreign.get(name, foreign.get("learner"))
     cls = given if isinstance(given, type) else LEARNERS.get(str(spec["own"]))
     named = str(spec["own"]).rpartition(".")[2]
@@ -367,19 +368,19 @@ def _decode_own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name:
 
 
 def _classes() -> dict[str, type]:
-    """Every class that a config may name: the networks, learners, and their parts that quickstudy's packages hand on."""
+    """Every class that a config may name: the networks, learners, and their parts that quickstudy's packages export."""
     packages = [module for name, module in sys.modules.copy().items() if name.startswith(ROOMS) and hasattr(module, "__path__")]
     handed_on = [cls for package in packages for cls in vars(package).values() if isinstance(cls, type)]
     return {cls.__name__: cls for cls in handed_on if issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls)}
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, taken out, by what follows."""
+    """Pop the tensors with names that start with `prefix`; keyed by the rest of the name."""
     return {name.removeprefix(prefix): tensors.pop(name) for name in [name for name in tensors if name.startswith(prefix)]}
 
 
 def _strides(config: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> dict[str, list[int]] | None:
-    """How the tensors lay, by name; None in a folder of before that was written down."""
+    """The strides of the saved tensors by name; None for a folder that predates them."""
     strides = config.get("strides")
     if strides is None:
         return None

@@ -1,8 +1,8 @@
-"""The structure of a learned state as plain JSON, so that a file of it names no class that is looked up.
+"""The structure of a learned state as plain JSON, so that a file of it names no class to look up.
 
-    {"prototypes": tensor}  ->  {"dict": {"prototypes": 0}}        a number is the place of a tensor among the leaves
+    {"prototypes": tensor}  ->  {"dict": {"prototypes": 0}}        a number is a tensor's index among the leaves
 
-What a state is made of: tensors, dicts with text as keys, lists, tuples, and states of other learners.
+A state consists of tensors, dicts with text as keys, lists, tuples, and states of other learners.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from quickstudy.learners.outcome import State
 
 
 def flattened(value: Any, leaves: list[Tensor], where: str = "state") -> Any:
-    """The structure of `value`, its tensors appended to `leaves`.
+    """Return the structure of `value` and append its tensors to `leaves`.
 
     Raises:
         UnsupportedError: something that is neither a tensor nor one of these containers.
@@ -39,10 +39,10 @@ def flattened(value: Any, leaves: list[Tensor], where: str = "state") -> Any:
 
 
 def rebuilt(structure: Any, leaves: list[Tensor]) -> Any:
-    """The value of a structure that `flattened` gave.
+    """Rebuild a value from its structure and leaves: the inverse of `flattened`.
 
     Raises:
-        ValueError: what it never gave.
+        ValueError: not a structure that `flattened` returns.
     """
     if type(structure) is int and 0 <= structure < len(leaves):
         return leaves[structure]

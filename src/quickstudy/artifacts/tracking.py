@@ -3,7 +3,7 @@
     with tracker("tensorboard", "runs/a", config) as track:
         qs.meta_train(learner, tasks, ..., out="runs/a", track=track)
 
-Every number of a record goes under its name, at its meta-step. A run that is resumed goes on in the same place.
+Every number of a record is logged under its name, at its meta-step. A resumed run continues the same log.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Track = Callable[[dict[str, Any], int], None]
 
 @contextmanager
 def tracker(name: str, folder: str | Path, config: Mapping[str, Any] | None = None) -> Iterator[Track]:
-    """What `meta_train` takes as `track`; the service is told of the end when the block is left.
+    """Open a tracker: yields the `track` argument of `meta_train`, and closes the service's run on exit.
 
     Args:
         name: "tensorboard" (event files in FOLDER/tensorboard), "wandb" (the project "quickstudy"; its WANDB_ variables
-            are obeyed), or "mlflow" (where MLFLOW_TRACKING_URI says, else FOLDER/mlflow.db).
+            apply), or "mlflow" (at MLFLOW_TRACKING_URI, else in FOLDER/mlflow.db).
         folder: the run's folder; its name names the run.
-        config: the resolved config, kept beside the numbers.
+        config: the resolved config, logged with the numbers.
 
     Raises:
-        ArgumentError: another name.
+        ArgumentError: an unknown name.
         MissingPackageError: the service's library is not installed.
     """
     if name not in TRACKERS:
@@ -98,7 +98,7 @@ def _library(name: str) -> Any:
 
 
 def _numbers(record: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a record but its step."""
+    """The numbers of a record except its step."""
     return {key: float(value) for key, value in record.items() if key != "step" and isinstance(value, int | float)}
 
 

@@ -1,9 +1,9 @@
 """Carried runs: the states of training runs, kept from one outer step to the next and cut between windows.
 
-    carry_0      =  init(task, seed)                          when a run is young, or has reached its length             (1)
+    carry_0      =  init(task, seed)                          for a new run, and where one has reached its length        (1)
     loss, carry' =  follow(phi, carry, batches of a window)    1/W sum_k objective(s_k),  s_{k+1} = step(s_k, batch_k)  (2)
 
-What is carried is the estimator's own: states for backpropagation, states of every perturbed copy and their sums for
+The estimator defines what is carried: states for backpropagation, states of every perturbed copy and their sums for
 persistent evolution, tangents for forward mode. Each leaf has the leading axis `tasks`; the carry is checkpointed with the run.
 """
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """What an estimator sees of a carried run: one task's, or with a leading axis `tasks`."""
+    """One window of a carried run, as an estimator sees it: of one task, or with a leading axis `tasks`."""
 
     carry: Any
-    age: Tensor  # inner steps that it has taken
-    run: Tensor  # its number, which seeds its beginning
+    age: Tensor  # inner steps taken so far
+    run: Tensor  # its number, which seeds its initial state
     episode: Episode  # batches with the leading axis `window`
 
 
 def carries(learner: Learner, tasks: Any) -> bool:
-    """Whether these tasks are the windows of runs, and the learner one that can be carried."""
+    """Whether `tasks` samples windows of runs and the learner can be carried."""
     return isinstance(learner, TrainingRun) and hasattr(tasks, "window")
 
 
@@ -52,7 +52,7 @@ def follow(run: TrainingRun, window: Window, criterion: Loss | None, state: Any 
 
 
 def begun(run: TrainingRun, window: Window, state: Any = None) -> Any:
-    """The carried state; where phi acts through `init` and the run is new, the beginning itself, to be differentiated."""
+    """The carried state; for a new run with a learned start the initial state itself, so that it is differentiated."""
     state = window.carry if state is None else state
     if not run.learned_start:
         return state
@@ -73,11 +73,11 @@ def step(examples: Examples, k: int) -> Examples:
 
 
 class CarriedRuns:
-    """The runs of a meta-training.
+    """The carried runs of a meta-training.
 
     Args:
-        n: how many at once.
-        seed: of their beginnings.
+        n: number of runs at once.
+        seed: seeds their initial states.
     """
 
     def __init__(self, estimator: Estimator, learner: TrainingRun, tasks: TaskDistribution, n: int, seed: int):
@@ -89,7 +89,7 @@ class CarriedRuns:
         self.structure: pytree.TreeSpec | None = None
 
     def draw(self, generator: torch.Generator) -> Window:
-        """The next window of every run, begun anew where it has come to its end. Leaves the carry as it is."""
+        """The next window of every run; a run at its end starts again. The carry of the others is unchanged."""
         over = [t for t in range(self.n) if self.age[t] < 0 or self.age[t] >= self.learner.steps]
         for t in over:
             self.run[t], self.age[t] = int(torch.randint(2**31, (), generator=self.generator)), 0
@@ -111,7 +111,7 @@ class CarriedRuns:
         return Window(pytree.tree_unflatten(self.leaves, self.structure), self.age.to(device), self.run.to(device), episode)
 
     def take(self, answer: Answer) -> Answer:
-        """Take the carries that an answer hands back; a run that left the finite numbers begins anew."""
+        """Store the carries of an answer; a run with NaN or infinity in its carry starts again."""
         self.leaves = pytree.tree_leaves(answer.carry)
         finite = torch.ones(self.n, dtype=torch.bool)
         for leaf in self.leaves:

@@ -1,6 +1,6 @@
-"""Estimators: what scalar of an episode is differentiated, and so which direction phi is moved in.
+"""Estimators: which scalar of an episode is differentiated, and so in which direction phi moves.
 
-An estimator says what to draw from the tasks and what to lower on it; an executor differentiates that with respect to phi.
+An estimator defines what to draw from the tasks and which loss to lower on it; an executor differentiates that loss in phi.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ class Estimator(ABC):
     """The interface of an estimator of the across-task gradient.
 
     One that takes a derivative defines `objective`, whose gradient an executor takes; one that needs values only
-    (`differentiates` is False) defines `estimate`. For carried training runs (`meta/carried.py`) it says what is carried.
+    (`differentiates` is False) defines `estimate`. For training runs (`meta/carried.py`), `init` defines what is carried.
     """
 
     differentiates = True  # whether its answer is the derivative of its objective
 
     def draw(self, tasks: TaskDistribution, n: int, generator: torch.Generator) -> Any:
-        """What one outer step learns from, with a leading axis `tasks` of length n."""
+        """The batch of one outer step, with a leading axis `tasks` of length n."""
         return tasks.sample(n, generator=generator)
 
     @abstractmethod
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:
-        """The scalar of one task that is differentiated with respect to phi, and what else comes of the task.
+        """The scalar of one task to differentiate in phi, with the task's log, statistics and carry.
 
-        `learner` is a private copy, for this call alone, which holds phi.
+        `learner` is a private copy for this call; its parameters are phi.
         """
 
     def estimate(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        """The answer of an estimator that does not differentiate, over the tasks of a batch."""
+        """The answer over a batch, for an estimator that does not differentiate."""
         raise NotImplementedError(f"{type(self).__name__} differentiates its objective")
 
     def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
-        """What is carried of a training run, at its beginning: a tree of tensors."""
+        """The initial carry of a training run: a tree of tensors."""
         return run.init(task, seed)
 
     def check(self, learner: Learner) -> None:

@@ -40,11 +40,11 @@ def meta_gradient(
         learner: F_phi.
         episodes: a batch with a leading axis `tasks`, or a list of episodes of one structure.
         loss: the outer criterion; None: the learner's own.
-        estimator: what is differentiated; None: `Backprop()`.
+        estimator: how the gradient is estimated; None: `Backprop()`.
         executor: "loop" (the reference), "threads", "vmap" or "compiled"; "auto": the loop, unless that takes half a second or
             more and another is likely faster.
-        chunk: tasks that are differentiated at once; memory is bounded by it.
-        seed: of the dropout masks.
+        chunk: tasks differentiated at once, which bounds memory; None: all.
+        seed: seeds the dropout masks.
 
     Returns:
         The mean loss, detached, and gradients keyed as `learner.named_parameters()`: zeros where the loss does not depend on a
@@ -53,6 +53,12 @@ def meta_gradient(
     Raises:
         NotFiniteError: a loss or gradient that is NaN or infinite; the task, the inner step and the parameter are named.
         UnsupportedError: an estimator or executor that cannot serve this learner.
+
+    Examples:
+        >>> learner, tasks = qs.Prototypical(torch.nn.Linear(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> loss, gradient = qs.meta_gradient(learner, tasks.train.sample(5))
+        >>> {name: tuple(one.shape) for name, one in gradient.items()}
+        {'embed.weight': (8, 4), 'embed.bias': (8,)}
     """
     estimator = estimator or Backprop()
     estimator.check(learner)
@@ -98,7 +104,7 @@ def episode_seeds(n: int, generator: torch.Generator, problem: Problem) -> Tenso
 def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tensor) -> None:
     """Raise NotFiniteError where the answer holds NaN or infinity.
 
-    No executor raises from inside a transform, so the tasks are run again in the loop, one by one, to say which it was.
+    No executor raises from inside a transform, so the tasks are run again in the loop, one by one, to name the one that failed.
     """
     if not problem.estimator.differentiates:
         return  # a candidate that diverged is scored as such; the estimator raises where all of them did
@@ -126,7 +132,7 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
 
 
 def check_dependence(problem: Problem, episodes: Any, seeds: Tensor) -> None:
-    """Raise ArgumentError where nothing that is lowered depends on phi, or, of a training run, on one of its parameters."""
+    """Raise ArgumentError where the outer loss does not depend on phi, or, for a training run, on one of its parameters."""
     if not problem.estimator.differentiates or not problem.learner.meta_learns:
         return
     phi = problem.phi()

@@ -1,8 +1,8 @@
-"""Problem: the scalar of one task as a pure function of phi. What every executor differentiates, and maps over tasks.
+"""Problem: the scalar of one task as a pure function of phi, which every executor differentiates and maps over tasks.
 
     f(phi, buffers, episode, seed) -> Outcome(loss, log, statistics, carry)
 
-`phi` are the learner's trainable parameters by name; `seed` is the episode's, of all that is drawn.
+`phi` are the learner's trainable parameters by name; `seed` seeds all draws of the episode.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Function = Callable[[Parameters, Parameters, Any, Any], Outcome]
 
 
 class Answer(NamedTuple):
-    """What an executor returns of a batch.
+    """What an executor returns for a batch.
 
     Attributes:
-        losses: (tasks,).
+        losses: the loss of each task, (tasks,).
         log: scalars by name, each (tasks,).
         gradient: the mean over tasks, by parameter name.
-        statistics: by norm, each with a leading axis `tasks`.
-        carry: of training runs, each leaf with a leading axis `tasks`; () for episodes.
+        statistics: batch statistics by norm layer, each with a leading axis `tasks`.
+        carry: what training runs carry on, each leaf with a leading axis `tasks`; () for episodes.
     """
 
     losses: Tensor
@@ -51,9 +51,9 @@ class Problem:
 
     Args:
         learner: F_phi.
-        estimator: which scalar of a task is differentiated.
-        criterion: the outer loss; None: the learner's own. Its parameters are no part of phi.
-        precision: of an autocast for forwards; None: the caller's own.
+        estimator: defines the scalar of a task to differentiate.
+        criterion: the outer loss; None: the learner's own. Its parameters are not part of phi.
+        precision: autocast dtype of forward passes; None: the caller's own setting.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Problem:
         self.draws = bool(choices(learner))
 
     def outcome(self, learner: Learner, episode: Any, seed: Any) -> Outcome:
-        """Of one task, by a private copy of the learner."""
+        """The outcome of one task, computed by a private copy of the learner."""
         context = Context(True, seed)
         with self._autocast(), drawn(learner, seed) if self.draws else nullcontext():
             return self.estimator.objective(learner, episode, self.criterion, context)
@@ -85,7 +85,7 @@ class Problem:
     def traceable(self) -> Function:
         """The same for torch.compile, which cannot trace the copies: one private copy, in which tensors are swapped."""
         copy = Blueprint(self.learner, training=True)()
-        held = {name for name, _ in copy.named_buffers()}  # not what a norm counts its batches in
+        held = {name for name, _ in copy.named_buffers()}  # without the norms' batch counters
 
         def f(phi: Parameters, buffers: Parameters, episode: Any, seed: Any) -> Outcome:
             clones = {name: buffer.clone() for name, buffer in buffers.items() if name in held}
@@ -108,7 +108,7 @@ class Problem:
 
     @property
     def device(self) -> torch.device:
-        """Where the learner lies."""
+        """The learner's device."""
         return self.learner.device
 
 

@@ -22,6 +22,12 @@ class Backprop(Estimator):
 
     How it passes through an inner loop is the learner's `hypergradient`. Over the windows of a carried run the state is cut
     between windows: truncated backpropagation through time, exact where one window is the whole run.
+
+    Examples:
+        >>> learner, tasks = qs.MAML(qs.models.mlp(4, 3, hidden=(8,))), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> loss, gradient = qs.meta_gradient(learner, tasks.train.sample(2), estimator=qs.Backprop())
+        >>> gradient.keys() == dict(learner.named_parameters()).keys()
+        True
     """
 
     def objective(self, learner: Learner, episode: Any, criterion: Loss | None, context: Context) -> Outcome:

@@ -36,21 +36,29 @@ if TYPE_CHECKING:
 class Evolution(Estimator):
     """Antithetic Gaussian evolution strategies.
 
-    Over the windows of a carried run every member starts from the same carried state, which goes on under phi itself; this is
-    truncated, as backpropagation over a window is. `PersistentEvolution` is not.
+    Over the windows of a carried run every member starts from the same carried state, which advances under phi itself. The
+    gradient is then truncated, as in backpropagation over a window; that of `PersistentEvolution` is not.
 
     Args:
         population: members, an even number: n = population / 2 directions, each with both signs.
         sigma: standard deviation of the perturbations.
         ranks: replace the values in (1) by their centred ranks, -1/2 the best to 1/2 the worst: then only the order of the
             members counts, and (1) is no longer the gradient of L_sigma.
-        together: members evaluated at once; memory is bounded by it. None: all.
+        together: members evaluated at once, which bounds memory; None: all.
 
     Raises:
-        ArgumentError: a population that is 0 or odd, a sigma that is not above 0.
+        ArgumentError: a population below 2 or odd, a sigma that is not above 0.
 
     Source: Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", 2017, algorithm 1 and
     section 2.1; for meta-learning Song et al., "ES-MAML", ICLR 2020.
+
+    Examples:
+        >>> learner, batch = qs.MAML(torch.nn.Linear(2, 1, bias=False)), qs.tasks.Quadratic(dim=2).train.sample(2)
+        >>> estimator = qs.Evolution(population=1000, ranks=False)
+        >>> _, estimated = qs.meta_gradient(learner, batch, estimator=estimator, executor="vmap")
+        >>> _, exact = qs.meta_gradient(learner, batch)
+        >>> bool(torch.cosine_similarity(estimated["network.weight"], exact["network.weight"]) > 0.9)
+        True
     """
 
     population: int = 64
@@ -85,19 +93,30 @@ class Evolution(Estimator):
 
 @dataclass(frozen=True)
 class PersistentEvolution(Estimator):
-    """Evolution over the windows of a training run, unbiased though the run is cut: every member goes its own way.
+    """Evolution over the windows of a training run, without truncation bias: every member carries a run of its own.
 
-        xi_i  <-  xi_i + sigma e_i                                               the sum of its perturbations so far
+        xi_i  <-  xi_i + sigma e_i                                           the sum of member i's perturbations so far
         g     =   1/(2 sigma^2 n) sum_i ( L(s_i^+, phi + sigma e_i) - L(s_i^-, phi - sigma e_i) ) xi_i            (2)
 
     The states s_i^+, s_i^- of every member are carried, so memory grows with the population. Unbiased for the smoothed objective
-    of the whole run at fixed phi. On plain episodes, which are whole runs, it is `Evolution(ranks=False)`.
+    of the whole run at fixed phi. On plain episodes, which are whole runs, it equals `Evolution(ranks=False)`.
 
     Args:
-        population, sigma, together: as of `Evolution`.
+        population, sigma, together: as for `Evolution`.
 
     Source: Vicol, Metz & Sohl-Dickstein, "Unbiased Gradient Estimation in Unrolled Computation Graphs with Persistent Evolution
     Strategies", ICML 2021, algorithm 2.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedTraining, WeightDecay
+        >>> from quickstudy.meta.estimators import PersistentEvolution
+        >>> x = torch.randn(60, 4)
+        >>> tasks = qs.tasks.Streams(x, x.sum(1, keepdim=True), batch=8, window=2)
+        >>> learner = LearnedTraining(torch.nn.Linear(4, 1), decay=WeightDecay(0.1))
+        >>> outer = qs.Gradient(PersistentEvolution(population=4))
+        >>> run = qs.meta_train(learner, tasks.train, steps=8, tasks_per_step=1, outer=outer, executor="vmap", progress=False)
+        >>> run.history[-1]["loss"] < run.history[0]["loss"]  # the students train on from window to window
+        True
     """
 
     population: int = 64
@@ -140,7 +159,7 @@ class PersistentEvolution(Estimator):
         return Answer(scores.mean(0), log, gradient, {}, {"states": swapped(outcome.carry), "sums": sums})
 
 
-# ---- what searches share with them -------------------------------------------------------------------------------------
+# ---- helpers that searches share ------------------------------------------------------------------------------------------
 
 
 def perturbations(phi: Parameters, n: int, seeds: Tensor) -> Parameters:
@@ -173,7 +192,7 @@ def evaluated(
 
 
 def answer_of(outcome: Outcome, member: int, gradient: Parameters) -> Answer:
-    """What one member of a population found, as the answer of the batch."""
+    """The outcome of one member of a population, as the answer for the batch."""
     losses, log, statistics, carry = pytree.tree_map(lambda leaf: leaf[member], outcome)
     return Answer(losses, log, gradient, statistics, carry)
 
@@ -193,7 +212,7 @@ def scored(losses: Tensor) -> Tensor:
             do="Start from a smaller inner_lr, or perturb less: a smaller sigma.",
         )
     worst = torch.where(finite, losses, torch.full_like(losses, -torch.inf)).amax(0)
-    worst = torch.where(torch.isfinite(worst), worst, torch.zeros_like(worst))  # nobody came through: the task says nothing
+    worst = torch.where(torch.isfinite(worst), worst, torch.zeros_like(worst))  # all diverged: the task decides nothing
     return torch.where(finite, losses, worst)
 
 
@@ -215,7 +234,7 @@ def swapped(tree: Any) -> Any:
 
 
 def check_population(population: int) -> None:
-    """Raise where a population cannot be halved into both signs."""
+    """Raise where a population does not split into pairs of both signs."""
     if population < 2 or population % 2:
         raise ArgumentError(
             "population",
@@ -226,6 +245,6 @@ def check_population(population: int) -> None:
 
 
 def check_sigma(sigma: float) -> None:
-    """Raise where nothing would be perturbed."""
+    """Raise where sigma is not above 0."""
     if not sigma > 0:
         raise ArgumentError("sigma", expected="a standard deviation above 0", got=str(sigma), do="0.01 to 0.1 are common.")

@@ -1,4 +1,4 @@
-"""Implicit gradients of a training run at rest, through `step` alone."""
+"""Implicit gradients of a training run at its fixed point, through `step` alone."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from quickstudy.meta.estimator import Estimator
 
 @dataclass(frozen=True)
 class FixedPoint(Estimator):
-    """The derivative of the resting point s* = step(s*, batch; phi), however it was reached.
+    """The derivative of the fixed point s* = step(s*, batch; phi), however it was reached.
 
         d s*/d phi  =  (I - J)^{-1}  d step/d phi,       J = d step/d s                                    (1)
         dL/dphi  =  dL/dphi |_s  +  u' d step/d phi,     (I - J') u = dL/ds                                   (2)
 
-    Memory does not grow with the number of steps. Exact where the run rests on this batch and the solver has converged; with
+    Memory does not grow with the number of steps. Exact where the run and the solver have converged on this batch; with
     `Identity(1.0)` it is T1-T2, the derivative through the last step alone. The window's steps are taken without a graph, and
-    (2) is taken at its last batches. I - J' is symmetric, as `ConjugateGradient` needs, where `step` is plain gradient
+    (2) is evaluated at its last batches. I - J' is symmetric, as `ConjugateGradient` needs, where `step` is plain gradient
     descent; `Neumann` and `Exact` serve every rule.
 
     Args:
@@ -39,6 +39,17 @@ class FixedPoint(Estimator):
 
     Source: Lorraine, Vicol & Duvenaud, "Optimizing Millions of Hyperparameters by Implicit Differentiation", AISTATS 2020, eq. 2
     and theorem 1; T1-T2: Luketina et al., ICML 2016.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedTraining, WeightDecay
+        >>> from quickstudy.linear_solvers import Exact
+        >>> from quickstudy.meta.estimators import FixedPoint
+        >>> learner = LearnedTraining(torch.nn.Linear(2, 1, bias=False), steps=20, inner_lr=1.0, decay=WeightDecay(0.3))
+        >>> batch = qs.tasks.Quadratic(dim=2).train.sample(2)
+        >>> _, implicit = qs.meta_gradient(learner, batch, estimator=FixedPoint(Exact()))
+        >>> _, unrolled = qs.meta_gradient(learner, batch, estimator=qs.Backprop())
+        >>> all(torch.allclose(implicit[name], unrolled[name], atol=1e-3) for name in unrolled)
+        True
     """
 
     solver: Solver = Neumann(terms=20)

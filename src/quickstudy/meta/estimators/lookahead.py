@@ -1,4 +1,4 @@
-"""Lookahead: the gradient of one step ahead, for a phi that is trained beside its student."""
+"""Lookahead: the gradient of one step ahead, for a phi trained alongside its student."""
 
 from __future__ import annotations
 
@@ -28,13 +28,23 @@ class Lookahead(Estimator):
         phi  <-  phi - b g,     then     s  <-  step(s, batch; phi)                                          (3)
 
     First order sees only how phi acts directly on the outer loss, as an architecture does. The stream's window is 1; the real
-    step (3) of a state is taken when the next gradient is asked for.
+    step (3) of a state is taken when the next gradient is computed.
 
     Args:
         order: 1 or 2.
 
     Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019, eq. 6-7 (2) and algorithm 1; Shu et al.,
     "Meta-Weight-Net", NeurIPS 2019, eq. 3-5. DARTS approximates the second order by finite differences; here it is exact.
+
+    Examples:
+        >>> from quickstudy.learners.bilevel import LearnedTraining, WeightDecay
+        >>> from quickstudy.meta.estimators import Lookahead
+        >>> x = torch.randn(60, 4)
+        >>> tasks = qs.tasks.Streams(x, x.sum(1, keepdim=True), batch=8, window=1)
+        >>> learner, outer = LearnedTraining(torch.nn.Linear(4, 1), decay=WeightDecay(0.1)), qs.Gradient(Lookahead())
+        >>> run = qs.meta_train(learner, tasks.train, steps=15, tasks_per_step=1, outer=outer, executor="loop", progress=False)
+        >>> run.history[-1]["loss"] < run.history[0]["loss"]  # the student takes a step beside each step of phi
+        True
     """
 
     order: Literal[1, 2] = 2

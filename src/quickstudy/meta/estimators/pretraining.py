@@ -1,10 +1,10 @@
-"""Estimators of the baselines: what is lowered where no task is learned from a support set.
+"""Estimators of the baselines: losses that do not adapt to a support set.
 
     Joint         L( f_phi(query) )                           every task at phi itself, before any inner step
     Supervised    CE( h(f(x)), y )                            all meta-training classes at once
-    Contrastive   NT-Xent( h(f(x')), h(f(x'')) )              two looks x', x'' at an image, without labels
+    Contrastive   NT-Xent( h(f(x')), h(f(x'')) )              two views x', x'' of an image, without labels
 
-f is the embedding that a `Pretrained` learner has, h the pretext head that stands on it.
+f is the embedding of a `Pretrained` learner, h its pretext head.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ class Joint(Estimator):
     """The query loss at phi itself, without an inner step: the limit of MAML as the inner rate goes to 0.
 
     Source: Finn, Abbeel & Levine, "Model-Agnostic Meta-Learning", ICML 2017, section 5.1 ("pretraining on all of the tasks").
+
+    Examples:
+        >>> from quickstudy.meta.estimators import Joint
+        >>> batch, network = qs.tasks.Sinusoid().train.sample(2), qs.models.mlp(1, 1)
+        >>> joint, _ = qs.meta_gradient(qs.MAML(network, inner_steps=5), batch, estimator=Joint())
+        >>> unadapted, _ = qs.meta_gradient(qs.MAML(network, inner_steps=0), batch)
+        >>> torch.allclose(joint, unadapted)
+        True
     """
 
     def objective(self, learner: Learner, episode: Episode, criterion: Loss | None, context: Context) -> Outcome:
@@ -55,9 +63,25 @@ class Joint(Estimator):
 
 @dataclass(frozen=True)
 class Supervised(Estimator):
-    """Cross-entropy over all meta-training classes at once, on one minibatch of `batch_size` examples a step.
+    """Cross-entropy over all meta-training classes at once, on one minibatch per step.
 
-    The number of tasks in a step does not matter here.
+    It ignores the number of tasks in a step.
+
+    Args:
+        batch_size: examples of a minibatch.
+
+    Raises:
+        ArgumentError: a batch_size below 2.
+
+    Examples:
+        >>> from quickstudy.meta.estimators import Supervised
+        >>> tasks = qs.tasks.LabelledTasks(torch.randn(120, 4), torch.arange(120) % 6, ways=3)
+        >>> batch = Supervised(batch_size=16).draw(tasks, 1, torch.Generator().manual_seed(0))
+        >>> batch.x.shape, batch.ways  # all six classes, though an episode has three
+        (torch.Size([1, 16, 4]), 6)
+        >>> learner = qs.PretrainFineTune(qs.models.mlp(4, 8), outer=qs.Gradient(Supervised(batch_size=16)))
+        >>> len(qs.meta_train(learner, tasks, steps=2, tasks_per_step=1, progress=False).history)
+        2
     """
 
     batch_size: int = 128
@@ -79,7 +103,7 @@ class Supervised(Estimator):
 
 
 def pretext(learner: Pretrained, x: Any, context: Context) -> tuple[Tensor, dict[str, Statistics]]:
-    """h(f(x)), and what the norms of f recorded for their averages."""
+    """h(f(x)), and the batch statistics that the norms of f recorded."""
     scope = learner.scope(context)
     with scope:
         output = learner.pretext_output(x)
@@ -93,7 +117,7 @@ def check_batch(size: int) -> None:
 
 
 def check_pretext(estimator: Estimator, learner: Learner, head: type[Pretext]) -> None:
-    """Raise UnsupportedError where the learner has not this pretext head, or has not built it for the classes of its tasks."""
+    """Raise UnsupportedError unless the learner has this pretext head, built for the classes of its tasks."""
     name = type(estimator).__name__
     if not isinstance(learner, Pretrained) or not isinstance(learner.pretext, head):
         raise UnsupportedError(

@@ -26,6 +26,14 @@ class ReptileDirection(Estimator):
 
     Source: Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms", 2018, algorithm 1. An outer SGD with rate
     epsilon then moves phi <- phi + epsilon (theta_K - phi).
+
+    Examples:
+        >>> from quickstudy.meta.estimators import Joint, ReptileDirection
+        >>> learner, batch = qs.MAML(qs.models.mlp(1, 1), inner_lr=0.1, inner_steps=1), qs.tasks.Sinusoid().train.sample(2)
+        >>> _, direction = qs.meta_gradient(learner, batch, estimator=ReptileDirection())
+        >>> _, slope = qs.meta_gradient(learner, qs.Episode(batch.support, batch.support), estimator=Joint())
+        >>> all(torch.allclose(direction[name], 0.1 * slope[name], atol=1e-5) for name in slope)  # after one inner step
+        True
     """
 
     all_examples: bool = False

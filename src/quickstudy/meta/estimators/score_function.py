@@ -25,11 +25,11 @@ class ScoreFunction(Estimator):
 
         d/dphi E_{c ~ p_phi} [ L(c, phi) ]  =  E [ (L - b) d log p_phi(c)/dphi  +  dL(c, phi)/dphi ]             (1)
 
-    The second term is there for what else phi holds. L is measured on the whole episode. The baseline b of a draw is the mean
+    The second term is the gradient of the rest of phi. L is the loss of the whole episode. The baseline b of a draw is the mean
     loss of the other draws on the same episode, so (1) stays unbiased.
 
     Args:
-        draws: on each episode.
+        draws: draws of the choices per episode.
         baseline: False: b = 0, the plain and noisy form.
 
     Raises:
@@ -37,6 +37,14 @@ class ScoreFunction(Estimator):
 
     Source: Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning", 1992, eq. 6;
     baseline of the others: Kool, van Hoof & Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", 2019, eq. 8.
+
+    Examples:
+        >>> from quickstudy.meta.estimators import ScoreFunction
+        >>> learner = qs.Architecture(qs.models.search_cell(4, 3, width=4), steps=2, use="sampled")
+        >>> batch = qs.tasks.GaussianClasses(ways=3, dim=4).train.sample(2)
+        >>> _, gradient = qs.meta_gradient(learner, batch, estimator=ScoreFunction(draws=4))
+        >>> {name: tuple(one.shape) for name, one in gradient.items()}
+        {'choices.0.logits': (4,), 'choices.1.logits': (4,), 'choices.2.logits': (4,)}
     """
 
     draws: int = 4

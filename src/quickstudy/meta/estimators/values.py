@@ -1,4 +1,4 @@
-"""Values: what a search sees of the objective."""
+"""Values: the outer loss without a gradient, for searches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Values(Estimator):
     """The outer loss of every task, and no gradient.
 
     Args:
-        members: copies of a training run that are carried, each going its own way; None: the run itself.
+        members: copies of a training run to carry, each with a state of its own; None: the run itself.
     """
 
     members: int | None = None

@@ -14,7 +14,7 @@ EXECUTORS: dict[str, type[Executor]] = {"loop": Loop, "threads": Threads, "vmap"
 
 
 def executor_named(executor: str | Executor, problem: Problem) -> Executor:
-    """The executor itself, or one made by its name, that serves the problem. "auto" is no name of one: see `auto`.
+    """The executor itself, or a new one of this name, checked to serve the problem. "auto" is not among them: see `auto`.
 
     Raises:
         ArgumentError: there is no such executor.

@@ -5,7 +5,7 @@
    (threads run the loop's own function, task by task, and need no such check).
 3. `compiled` is tried only where its estimated compilation fits into the time that may be spent: 5 % of the planned run.
 
-A single gradient is not worth that: `choose_for_one` goes by what one task takes in the loop.
+For a single gradient, `choose_for_one` only times one task in the loop.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from quickstudy.meta.executors.threads import Threads
 from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Problem, task, tasks_of
 
-SHARE = 0.05  # of the planned run that the choice may cost
-LEAST = 0.5  # seconds that it may cost even so: a run of a few steps should not be timed for nothing
+SHARE = 0.05  # of the planned run's time that the choice may take
+LEAST = 0.5  # minimum time budget for the choice, in seconds
 SECONDS_PER_OPERATION = 0.02  # of compilation, for each operator that the loop dispatches for one task: a rough guess
-CHECKED = 8  # tasks of a single gradient from which vmap is worth its comparison with the loop, which costs about six
+CHECKED = 8  # least tasks of a single gradient for which vmap is worth its comparison with the loop, which costs about six
 TOLERANCE = 1e-8  # of a gradient in float64, relative to the loop's largest entry
-ROUGH = 1e-3  # the same where float64 is not to be had
+ROUGH = 1e-3  # the same where float64 fails
 
-REFUSALS = (RuntimeError, NotImplementedError, TypeError, ValueError)  # torch has many words for 'not supported'
+REFUSALS = (RuntimeError, NotImplementedError, TypeError, ValueError)  # torch's errors for 'not supported'
 
 
 @dataclass
@@ -99,7 +99,7 @@ def choose(
 def choose_for_one(problem: Problem, episodes: Any, seeds: Tensor) -> Chosen:
     """The executor for a single gradient: the loop where that takes no time, else by rule.
 
-    Threads where the networks convolve on a CPU, vmap elsewhere, where its gradient of two tasks equals the loop's.
+    Threads for convolutions on a CPU; otherwise vmap, if its gradient of two tasks equals the loop's.
     """
     if not problem.estimator.differentiates:
         return choose_by_values(problem, episodes, seeds, 1)
@@ -154,13 +154,13 @@ def choose_by_values(
 
 
 def _likely(problem: Problem) -> list[Executor]:
-    """The quickest first, as a rule."""
+    """The candidates, usually fastest first."""
     convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.learner.modules())
     return [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
 
 
 def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> float:
-    """The least seconds of a call, after one to warm up: what it takes when nothing else runs."""
+    """The minimum time of a call in seconds, after a warm-up call."""
     function()
     taken: list[float] = []
     while len(taken) < min(2, most) or (len(taken) < most and sum(taken) < patience):
@@ -173,7 +173,7 @@ def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> flo
 
 
 def difference_from_loop(problem: Problem, candidate: Executor, episodes: Any, seeds: Tensor | None = None) -> str | None:
-    """How the candidate's gradient of two tasks differs from the loop's in float64, or why it fails; None where it equals.
+    """How the candidate's gradient of two tasks differs from the loop's in float64, or why it fails; None if they are equal.
 
     A learner that cannot run in float64 (one that writes `.float()`) is compared in its own precision, to 1e-3.
     """

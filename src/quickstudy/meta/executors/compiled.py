@@ -1,14 +1,13 @@
 """The whole meta-gradient as one compiled function: compile(grad_and_value(vmap(f))).
 
-Only here does the outer derivative go inside, because torch.compile cannot be differentiated twice from outside. Each new
+Only here is the outer derivative taken inside, because torch.compile cannot be differentiated twice from outside. Each new
 structure (task count, shots, shapes) is a new graph that takes seconds to minutes, so after `structures` of them the rest
 go to vmap.
 
 Torch has a limit of its own. Dynamo keeps graphs on the *code object* of a function, `torch._dynamo.config.recompile_limit` of
-them (8), and then raises. All functions that one `def` makes have one code object. So learners of one structure share a graph, in
-sweeps and from call to call; but of learners that differ, the ninth of a process would find it full. It takes a copy of the code
-object for itself, and its limit is then its own: what reaches it again is a learner whose structure changes so often, and goes to
-vmap too.
+them (8), and then raises. All functions that one `def` makes share one code object. So learners of one structure share a graph,
+in sweeps and from call to call; but the ninth different learner of a process would reach the limit. It gets a copy of the code
+object, with a limit of its own. Only a learner that changes its structure this often reaches that limit too, and goes to vmap.
 """
 
 from __future__ import annotations
@@ -38,7 +37,15 @@ class Compiled(Executor):
     """vmap and both derivatives, compiled.
 
     Args:
-        structures: how many structures it compiles at most; episodes of a further one are served by vmap.
+        structures: largest number of structures to compile; vmap serves episodes of any further one.
+
+    Examples:
+        >>> from quickstudy.meta.executors import Compiled
+        >>> learner, tasks = qs.MAML(qs.models.mlp(4, 3)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> executor = Compiled(structures=2)
+        >>> run = qs.meta_train(learner, tasks, steps=1000, tasks_per_step=16, executor=executor)  # doctest: +SKIP
+        >>> executor.overflow  # batches of a third structure, which vmap served
+        0
     """
 
     name = "compiled"
@@ -66,9 +73,9 @@ class Compiled(Executor):
         return Answer(outcome.loss, outcome.log, found, outcome.statistics, outcome.carry)
 
     def _graph(self, problem: Problem, key: Any) -> Graph | None:
-        """The graph of this structure; a learner may change otherwise than in its numbers: another phase, another graph.
+        """The graph of this structure; None where there are `structures` graphs already.
 
-        None where as many are there as may be.
+        A learner may change more than its numbers: another phase takes another graph.
         """
         alike = [one for one in self._graphs if one.key == key]
         if graph := next((one for one in alike if one.snapshot.holds()), None):
@@ -100,9 +107,9 @@ class Compiled(Executor):
 
 
 class Graph:
-    """The compiled gradient of one structure. Called, it answers None once torch's limit of recompilations is reached."""
+    """The compiled gradient of one structure. A call returns None once torch's limit of recompilations is reached."""
 
-    code: ClassVar[types.CodeType | None] = None  # what new ones share, after that of their `def` is full
+    code: ClassVar[types.CodeType | None] = None  # shared by new graphs once that of their `def` is full
 
     def __init__(self, problem: Problem, key: Any, plan: Blueprint):
         self.problem, self.key, self.plan, self.snapshot = problem, key, plan, Snapshot(plan)
@@ -146,18 +153,18 @@ def _gradient(problem: Problem, structure: pytree.TreeSpec) -> MeanLoss:
 
 
 def _compile(gradient: MeanLoss) -> MeanLoss:
-    return torch.compile(gradient, fullgraph=True, dynamic=False)  # one structure a graph
+    return torch.compile(gradient, fullgraph=True, dynamic=False)  # one structure per graph
 
 
 def _with_code(function: Any, code: types.CodeType | None) -> Any:
-    """The same function with another code object; itself where none is given."""
+    """The same function with another code object; the function itself for None."""
     if code is None:
         return function
     return types.FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
 
 
 def _reads_training(learner: Learner) -> str | None:
-    """A module of a student, not torch's own, whose forward reads `self.training`; torch's are answered by the context."""
+    """The class of a student's module with a forward that reads `self.training`; torch's own follow the context instead."""
     held = [getattr(part, "student", None) for part in learner.modules()]
     students = [one.module for one in held if isinstance(one, Hidden)]
     for module in (one for student in students for one in student.modules()):

@@ -1,4 +1,4 @@
-"""Executor: how the scalar of one task becomes the gradient over many. All give the loop's numbers, at different speed."""
+"""Executor: computes the gradient over many tasks from the scalar of one. All give the loop's numbers, at different speeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Executor(ABC):
 
     @abstractmethod
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        """Losses, what else the tasks of a batch return, and the mean gradient over them."""
+        """Losses, logs, statistics and carries of the tasks of a batch, and the mean gradient over them."""
 
     @abstractmethod
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
@@ -35,11 +35,11 @@ class Executor(ABC):
     def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
         """The outcome of every task under every member of a population, leaves (members, tasks, ...); without a graph.
 
-        Here one after another; a task that fails in its inner loop has the loss NaN.
+        This default runs one after another; a task that fails in its inner loop has the loss NaN.
 
         Args:
             members: values of phi by name, each with a leading axis `members`.
-            own: what each member carries of each task, (members, tasks, ...), in the place of the windows' carry.
+            own: each member's carry of each task, (members, tasks, ...), in place of the windows' carry.
         """
         f, buffers, rows, n = problem.function(), problem.buffers(), [], tasks_of(episodes)
         with torch.no_grad(), differentiable_kernels(problem.learner):
@@ -55,7 +55,7 @@ class Executor(ABC):
         return pytree.tree_map(lambda *leaves: torch.stack(leaves).unflatten(0, (-1, n)), *filled)
 
     def refusal(self, problem: Problem) -> str | None:
-        """Why this executor cannot serve the problem; None where it can be tried."""
+        """Why this executor cannot serve the problem; None if it can be tried."""
         return None
 
 
@@ -79,7 +79,7 @@ def differentiable_kernels(learner: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_cudnn() -> Iterator[None]:
-    """cuDNN off, and none of its other settings touched: `cudnn.flags` would set those that it is not told, tf32 on."""
+    """Turn cuDNN off and leave its other settings alone: `cudnn.flags` would reset those it is not given, tf32 to on."""
     enabled = torch.backends.cudnn.enabled
     torch.backends.cudnn.enabled = False
     try:

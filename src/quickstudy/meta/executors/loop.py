@@ -17,7 +17,16 @@ from quickstudy.meta.problem import Answer, Function, Problem, gradient, task, t
 
 
 class Loop(Executor):
-    """One task after another, each with a backward of its own, so that memory holds one task's graph."""
+    """One task after another, each with a backward of its own, so that memory holds one task's graph.
+
+    Examples:
+        >>> from quickstudy.meta.executors import Loop
+        >>> learner, tasks = qs.Prototypical(qs.models.mlp(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> one, two = (tasks.train.sample(1).map(lambda leaf: leaf[0]) for _ in range(2))
+        >>> loss, first, second = (qs.meta_gradient(learner, some, executor=Loop())[0] for some in ([one, two], [one], [two]))
+        >>> torch.allclose(loss, (first + second) / 2)
+        True
+    """
 
     name = "loop"
 

@@ -1,4 +1,4 @@
-"""Tasks spread over threads, one intra-op thread each: what convolutions on a CPU want."""
+"""Tasks spread over threads, one intra-op thread each: fastest for convolutions on a CPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,20 @@ T = TypeVar("T")
 
 
 class Threads(Executor):
-    """A loop over tasks in `threads` threads (as many as torch has intra-op threads where not given).
+    """A loop over tasks, spread over several threads.
 
     Every call runs on a copy of its own, so the threads share the learner and only read it.
+
+    Args:
+        threads: number of threads; None: as many as torch has intra-op threads.
+
+    Examples:
+        >>> from quickstudy.meta.executors import Threads
+        >>> learner, tasks = qs.Prototypical(qs.models.mlp(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> batch = tasks.train.sample(4)
+        >>> (_, found), (_, want) = (qs.meta_gradient(learner, batch, executor=one) for one in (Threads(2), "loop"))
+        >>> all(torch.allclose(found[name], want[name], atol=1e-6) for name in want)
+        True
     """
 
     name = "threads"

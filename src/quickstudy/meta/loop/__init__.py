@@ -1,3 +1,3 @@
-"""The outer loop: meta_train, what it keeps, the outer methods that take gradients."""
+"""The outer loop: meta_train, its state and result, model selection."""
 
 from quickstudy.meta.loop.result import TrainingResult as TrainingResult

@@ -1,4 +1,4 @@
-"""Model selection: the learner is scored on meta-validation tasks now and then, and its best weights are kept."""
+"""Model selection: the learner is scored on meta-validation tasks at intervals, and its best weights are kept."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class KeptCheckpoint:
 class CheckpointSelector:
     """Scores the learner on meta-validation tasks, keeps the weights of the `keep` best, and puts the best back at the end.
 
-    Ranked by `select_by`, else by the score of the kind of target. Values that a loss of one's own reads (`loss`, or the
-    learner's criterion) are ranked by that loss: the squared error of its outputs may say nothing.
+    Ranked by `select_by`, else by the score of the kind of target. Values with a custom loss (`loss`, or the learner's
+    criterion) are ranked by that loss, since the squared error of the outputs may be meaningless.
 
     Raises:
-        ArgumentError: several to be kept, and nothing that ranks them.
+        ArgumentError: `keep` above 1, or `select_by`, without validation tasks.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class CheckpointSelector:
         self.executor = "loop"
 
     def scored_by(self, executor: str) -> None:
-        """Score with the run's own executor, so that a resumed run rounds as an unbroken one; "compiled" trains only."""
+        """Score with the run's own executor, so that a resumed run rounds as an unbroken one; "compiled" only trains."""
         self.executor = executor if executor in ("threads", "vmap") else "vmap" if executor == "compiled" else "loop"
 
     def _metric(self, select_by: str | Metric | None) -> Metric | None:
-        """What ranks the checkpoints; None where nothing validates."""
+        """The metric that ranks the checkpoints; None without validation tasks."""
         if self.validation is None:
             if select_by is not None:
                 raise ArgumentError(
@@ -85,11 +85,11 @@ class CheckpointSelector:
         return chosen(None if select_by is None else [select_by], query.target)[0]
 
     def higher_is_better(self) -> bool | None:
-        """Whether the higher of two validation scores is the better one; None where nothing validates."""
+        """Whether a higher validation score is better; None without validation tasks."""
         return None if self.metric is None else self.metric.higher_is_better
 
     def validate(self, record: dict[str, Any]) -> None:
-        """Score now, and keep the weights where they are among the best so far (finite ones, where nothing scores them)."""
+        """Score now, and keep the weights if they are finite and among the best so far (without validation tasks: the latest)."""
         score, place = 0.0, 0
         if self.validation is not None and self.metric is not None:
             result = evaluate(

@@ -11,9 +11,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """While entered, a first SIGINT or SIGTERM only sets `asked`; a second one acts as it did before.
+    """While entered, a first SIGINT or SIGTERM only sets `asked`; a second one acts as usual.
 
-    Signals reach the main thread alone; elsewhere, and where `active` is False, nothing is changed.
+    Only the main thread receives signals; in another thread, or with `active` False, nothing is changed.
     """
 
     def __init__(self, active: bool = True):

@@ -1,6 +1,6 @@
 """meta_train: the outer loop,  phi* = argmin_phi E_tasks [ L(F_phi(support), query) ].
 
-Each meta-step draws tasks, takes the gradient of their losses in phi, and steps; now and then the learner is scored on
+Each meta-step draws tasks, takes the gradient of their losses in phi, and steps; at intervals the learner is scored on
 meta-validation tasks, and the best is kept. Meta-test is never read here.
 """
 
@@ -60,7 +60,8 @@ def meta_train(
     """Meta-train a learner in place; it is left with its best weights.
 
     Args:
-        tasks: a family (its `.train` is trained on, its `.validation` selects), or one distribution (then nothing selects).
+        learner: F_phi.
+        tasks: a family (`.train` trains, `.validation` selects the best), or one distribution (then nothing selects).
         steps: meta-steps.
         tasks_per_step: tasks in each.
         outer: the across-task method; None: the learner's own default, else Adam on the backpropagated gradient.
@@ -68,31 +69,37 @@ def meta_train(
         executor: "auto" measures and takes the fastest, or "loop", "threads", "vmap", "compiled".
 
     Other Args:
-        device: where learner and data go.
+        device: moves learner and data there; None: leaves them.
         precision: "bf16" runs forwards under autocast; parameters and updates stay in float32.
-        chunk: tasks differentiated at once; memory is bounded by it.
+        chunk: tasks differentiated at once, which bounds memory; None: all.
         clip: largest global norm of a meta-gradient.
-        validate_every: steps between validations; None: ten times in the run.
+        validate_every: steps between validations; None: a tenth of `steps`.
         validation_episodes: tasks of each validation.
         patience: validations without a better score after which the run stops.
         select_by: the metric that ranks checkpoints, as `evaluate(metrics=)` takes them, or "loss". None: the score of the kind
             of target; "loss" for values where `loss` or the learner has a loss of its own.
-        keep: checkpoints whose weights stay in `run.kept`, the best by validation first: `Ensemble.of(learner, run.kept)`.
+        keep: number of best checkpoints by validation whose weights stay in the result, for `Ensemble.of(learner, result.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
-        seed: of tasks and dropout.
+        seed: seeds tasks and dropout.
         out: the run's folder: `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl` and
-            `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the step at hand, with a
-            checkpoint.
-        resume: go on from the newest checkpoint in `out`, to exactly the numbers of a run that was never stopped (on a CPU).
-        track: called with each record and its step, such as `quickstudy.artifacts.tracking`'s.
+            `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the current step, with
+            a checkpoint.
+        resume: continue from the newest checkpoint in `out`, with exactly the numbers of an unbroken run (on a CPU).
+        track: called with each record and its step: see `quickstudy.artifacts.tracking.tracker`.
         progress: show a progress bar on stderr.
 
     Raises:
         NotFiniteError: a meta-gradient that is NaN or infinite; the learner is left with its best weights so far.
-        ArgumentError, UnsupportedError: arguments that cannot work, before the first step; a run in `out` and no `resume`.
+        ArgumentError, UnsupportedError: before the first step: arguments that cannot work; a run in `out` without `resume`.
         CheckpointError: another process writes `out`; a checkpoint of another learner or of other settings.
-        DataError: no room for a checkpoint; the one before it stays.
+        DataError: no space for a checkpoint; the previous one stays.
         KeyboardInterrupt: Ctrl-C; the run can be resumed where `out` was given.
+
+    Examples:
+        >>> learner, tasks = qs.Prototypical(torch.nn.Linear(8, 8)), qs.tasks.GaussianClasses(ways=3, dim=8)
+        >>> run = qs.meta_train(learner, tasks, steps=5, tasks_per_step=4, validation_episodes=5, progress=False)
+        >>> len(run.history), sorted(run.best)
+        (5, ['ci95', 'metric', 'score', 'step'])
     """
     _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every, keep=keep)
     if resume and out is None:
@@ -135,7 +142,7 @@ def meta_train(
     return training.result
 
 
-EARLY = ("patience", "seconds")  # ends of a run before its last step
+EARLY = ("patience", "seconds")  # reasons to stop before the last step
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ class Limits:
 
 
 class OuterLoop:
-    """The steps of a run with what is done between them: validation, the record, the checkpoint, the end."""
+    """The steps of a run, with validation, records, checkpoints and early stopping in between."""
 
     def __init__(self, training: MetaTraining, selector: CheckpointSelector, folder: RunFolder | None, limits: Limits):
         self.training, self.selector, self.folder, self.limits = training, selector, folder, limits
@@ -157,7 +164,7 @@ class OuterLoop:
         self.began = self.saved = time.perf_counter()
 
     def start(self, executor: str | Executor) -> int:
-        """Choose the executor, or take up the newest checkpoint; the number of steps that are done."""
+        """Choose the executor, or resume from the newest checkpoint; returns the number of steps already done."""
         found = None if self.folder is None else self.folder.load()
         if found is None:
             self.training.take_executor(executor, self.limits.steps, self.limits.seconds)
@@ -177,7 +184,7 @@ class OuterLoop:
         return self.done
 
     def step(self, step: int) -> dict[str, Any]:
-        """One meta-step and what is due after it."""
+        """Take one meta-step; validate and checkpoint if due."""
         record = self.training.step(step)
         late = self.limits.seconds is not None and self.seconds() > self.limits.seconds
         due = step % self.limits.validate_every == 0 or step == self.limits.steps or late
@@ -195,11 +202,11 @@ class OuterLoop:
         return record
 
     def seconds(self) -> float:
-        """Wall time of the run, of the parts before a resume too."""
+        """Wall time of the run, including the parts before a resume."""
         return self.before + time.perf_counter() - self.began
 
     def save(self, step: int) -> None:
-        """A checkpoint of the state after `step`."""
+        """Save a checkpoint of the state after `step`."""
         assert self.folder is not None
         state = {
             "training": self.training.state_dict(),

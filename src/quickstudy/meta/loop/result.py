@@ -1,4 +1,4 @@
-"""TrainingResult: what meta-training leaves behind beside the learner itself."""
+"""TrainingResult: the record of a meta-training."""
 
 from __future__ import annotations
 
@@ -10,17 +10,26 @@ from torch import Tensor
 
 @dataclass
 class TrainingResult:
-    """The story of one meta-training.
+    """The record of one meta-training.
 
     Attributes:
-        history: one record a step: step, loss, seconds, further measures; with validation scores where one was taken.
-        best: the record of the best validation: step and score; None where none was taken.
-        kept: the weights of the best checkpoints by validation, the best first: as many as `keep` said.
-        executor: which executor served, and why.
+        history: one record per step: step, loss, seconds, further measures, and the score where validation was due.
+        best: step, score, ci95 and metric of the best validation; None without validation.
+        kept: the weights of the `keep` best checkpoints by validation, best first.
+        executor: the name of the executor.
+        why: why it was chosen, or why nothing was trained.
         seconds: wall time.
         stopped: why it ended: "steps", "patience" or "seconds".
         protocol: everything needed to repeat it.
-        passed_over: after a resume, a line for each checkpoint that did not read, where an older one was taken.
+        passed_over: after a resume, a line for each unreadable checkpoint for which an older one was taken.
+
+    Examples:
+        >>> learner, tasks = qs.Prototypical(qs.models.mlp(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> run = qs.meta_train(learner, tasks, steps=4, tasks_per_step=2, validation_episodes=5, progress=False)
+        >>> len(run.history), run.stopped, run.best["metric"]
+        (4, 'steps', 'accuracy')
+        >>> sorted(run.history[-1])
+        ['loss', 'seconds', 'step', 'validation', 'validation_ci95']
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)

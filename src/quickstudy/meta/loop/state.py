@@ -22,7 +22,7 @@ from quickstudy.tasks import TaskDistribution
 
 
 class MetaTraining:
-    """What one meta-step needs; `state_dict` is all of it that changes."""
+    """The parts of a meta-step; `state_dict` holds all that changes."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class MetaTraining:
         self.result = TrainingResult(protocol={**train.protocol, "tasks_per_step": tasks_per_step, "seed": seed, "clip": clip})
 
     def take_executor(self, executor: str | Executor, steps: int, seconds: float | None) -> None:
-        """The executor asked for, or the fastest on a first batch that is drawn for this alone."""
+        """Take the given executor, or for "auto" the fastest on a batch that is drawn for this alone."""
         if executor == "auto":
             generator = torch.Generator().manual_seed(self.seed)
             episodes = self._draw(generator)
@@ -61,15 +61,15 @@ class MetaTraining:
         self.result.executor = self.executor.name
 
     def step(self, step: int) -> dict[str, Any]:
-        """One meta-step; its record."""
+        """Take one meta-step; returns its record."""
         began = time.perf_counter()
-        if self.learner.at(step):  # another problem, so that no thread's copy and no graph of the one before it serves on
+        if self.learner.at(step):  # a new problem, so that no copy or graph of the old one is used again
             self.problem = Problem(self.learner, self.estimator, self.problem.criterion, self.problem.precision)
         episodes = self._draw(self.generator)
         seeds = episode_seeds(_length(episodes), self.generator, self.problem)
         if not self.result.history:
             check_dependence(self.problem, episodes, seeds)
-        drawn = torch.get_rng_state()  # what a network of the user's own draws from: each evaluation of a step draws the same
+        drawn = torch.get_rng_state()  # for draws of the user's own network: each evaluation of a step draws the same
         answer = self._answer(episodes, seeds)
         if self.runs is not None:
             answer = self.runs.take(answer)
@@ -130,18 +130,18 @@ class MetaTraining:
         self.result.executor = name
 
     def _settings(self) -> dict[str, Any]:
-        """What must not change within a run, as plain values."""
+        """The settings that must not change within a run, as plain values."""
         sizes = {name: list(size) if isinstance(size, tuple) else size for name, size in self.train.protocol.items()}
         return {**sizes, "tasks_per_step": self.tasks_per_step, "seed": self.seed, "clip": self.clip}
 
     def _draw(self, generator: torch.Generator) -> Any:
-        """What the next step learns from: fresh tasks, or the next window of the runs that are carried."""
+        """The batch of the next step: fresh tasks, or the next window of the carried runs."""
         if self.runs is not None:
             return self.runs.draw(generator)
         return self.estimator.draw(self.train, self.tasks_per_step, generator)
 
     def _answer(self, episodes: Any, seeds: Tensor) -> Answer:
-        """The answer at the present phi: finite, its gradient dense (an `nn.Embedding(sparse=True)` has another) and clipped."""
+        """The answer at the current phi, checked to be finite; its gradient is made dense and clipped."""
         search = self.running if isinstance(self.running, RunningSearch) else None
         answer = (
             self._send(self.executor, episodes, seeds)

@@ -1,4 +1,4 @@
-"""The optimizers and schedulers of torch as outer ones: what each asks for, how its tensors lie, what is refused in time."""
+"""Torch's optimizers and schedulers in the outer loop: early checks, closures, memory layout, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
 from quickstudy.meta.estimator import Estimator
 
 T = TypeVar("T", Optimizer, LRScheduler)
-FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)  # by which torch refuses
+FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)  # raised when torch refuses
 
 # ---- construction --------------------------------------------------------------------------------------------------------
 
 
 def check_function(argument: str, make: Any, of: str, kind: type[Optimizer] | type[LRScheduler]) -> None:
-    """Raise where `make` is no function that builds one."""
+    """Raise unless `make` is a function or None."""
     if make is None or callable(make):
         return
     what = f"{type(make).__module__.removesuffix('.' + type(make).__name__.lower())}.{type(make).__name__}"
@@ -39,10 +39,10 @@ def check_function(argument: str, make: Any, of: str, kind: type[Optimizer] | ty
 
 
 def built(argument: str, make: Callable[[Any], T], over: Any, kind: type[T], other: str) -> T:
-    """make(over), which is a `kind`.
+    """Return make(over), checked to be a `kind`.
 
     Raises:
-        ArgumentError: what torch says against its arguments; something else than a `kind`.
+        ArgumentError: torch refuses the arguments, or the result is not a `kind`.
     """
     try:
         made = make(over)
@@ -66,13 +66,13 @@ def built(argument: str, make: Callable[[Any], T], over: Any, kind: type[T], oth
 
 
 def own_rates(optimizer: Optimizer) -> None:
-    """Tensors among the settings become the optimizer's own: a scheduler moves a rate that is a tensor in place."""
+    """Clone the tensors among the settings, since a scheduler updates a tensor rate in place."""
     for group in optimizer.param_groups:
         group.update({name: value.clone() for name, value in group.items() if isinstance(value, Tensor)})
 
 
 def asked(method: Callable) -> list[str]:
-    """The arguments that a method cannot be called without; `method` is the class's, `type(optimizer).step`."""
+    """The required arguments of a method of a class, such as `type(optimizer).step`."""
     parameters = list(inspect.signature(method).parameters.values())[1:]
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind not in variadic]
@@ -84,7 +84,7 @@ def asks_for_closure(optimizer: Optimizer) -> bool:
 
 
 def check_optimizer(optimizer: Optimizer, estimator: Estimator) -> None:
-    """Raise where no step of the optimizer could be taken, or taken rightly."""
+    """Raise where the optimizer could not take a correct step."""
     name = type(optimizer).__name__
 
     def refused(expected: str, got: str, do: str) -> UnsupportedError:
@@ -114,7 +114,7 @@ def check_optimizer(optimizer: Optimizer, estimator: Estimator) -> None:
 
 
 def check_scheduler(scheduler: LRScheduler, optimizer: Optimizer) -> None:
-    """Raise where the scheduler is another optimizer's, or its step asks for what the outer loop does not have."""
+    """Raise where the scheduler belongs to another optimizer, or its step needs arguments that the outer loop cannot give."""
     name, asks = type(scheduler).__name__, asked(type(scheduler).step)
     if scheduler.optimizer is not optimizer:
         raise ArgumentError(
@@ -134,7 +134,7 @@ def check_scheduler(scheduler: LRScheduler, optimizer: Optimizer) -> None:
 
 @contextmanager
 def nothing_to_search(optimizer: Optimizer) -> Iterator[None]:
-    """Without its line search where the rate is 0, as at the start of a warm-up: LBFGS divides the search by the rate."""
+    """Turn the line search off where the rate is 0, as at the start of a warm-up: LBFGS divides by the rate."""
     still = [group for group in optimizer.param_groups if group.get("line_search_fn") and group["lr"] == 0]
     searches = [group["line_search_fn"] for group in still]
     for group in still:
@@ -147,7 +147,7 @@ def nothing_to_search(optimizer: Optimizer) -> Iterator[None]:
 
 
 def _shown(make: Any) -> str:
-    """A function as it is typed."""
+    """A function as source text."""
     if isinstance(make, partial):
         given = [*map(_shown, make.args), *(f"{name}={_shown(value)}" for name, value in make.keywords.items())]
         return f"functools.partial({', '.join([_shown(make.func), *given])})"
@@ -177,7 +177,7 @@ def check_schedule(scheduler: LRScheduler, steps: int, done: int) -> None:
 
 
 def check_plateau(scheduler: ReduceLROnPlateau, higher_is_better: bool | None) -> None:
-    """Raise where there is no validation score to watch (None), or the scheduler takes the better for the worse."""
+    """Raise where there is no validation score to watch (None), or the scheduler's mode is the wrong one for it."""
     name = type(scheduler).__name__
     if higher_is_better is None:
         raise UnsupportedError(
@@ -200,7 +200,7 @@ def check_plateau(scheduler: ReduceLROnPlateau, higher_is_better: bool | None) -
 def _refusal(scheduler: LRScheduler, steps: int) -> tuple[int, str] | None:
     """The first of the next `steps` at which a scheduler of torch raises, and what it says; None where it does not.
 
-    A copy is stepped over a stand-in for the optimizer. Functions of the user's own are not called, and classes not tried.
+    A copy is stepped on a stand-in for the optimizer. The user's own functions are not called, and own classes not tried.
     """
     parts = list(_parts(scheduler))
     if isinstance(scheduler, ReduceLROnPlateau) or any(type(part).__module__ != LRScheduler.__module__ for part in parts):
@@ -223,14 +223,14 @@ def _refusal(scheduler: LRScheduler, steps: int) -> tuple[int, str] | None:
 
 
 def _parts(scheduler: LRScheduler) -> Iterator[LRScheduler]:
-    """The scheduler and those that it is made of."""
+    """The scheduler and the schedulers it contains."""
     yield scheduler
     for part in getattr(scheduler, "_schedulers", ()):
         yield from _parts(part)
 
 
 def _over(scheduler: LRScheduler, optimizer: Optimizer) -> LRScheduler:
-    """A copy of the scheduler, over another optimizer, in which every function of the user's own is constant."""
+    """A copy of the scheduler for another optimizer, with the user's own functions replaced by a constant."""
     twin = copy.copy(scheduler)
     own: dict[str, Any] = twin.__dict__
     own["optimizer"] = optimizer
@@ -256,17 +256,17 @@ def has_gaps(parameter: Tensor) -> bool:
 
 
 def laid_as(value: Tensor, parameter: Tensor) -> Tensor:
-    """The value in the memory order of the parameter, which a fused optimizer takes for granted: it ignores strides."""
+    """The value in the memory order of the parameter, which a fused optimizer assumes: it ignores strides."""
     if value.shape != parameter.shape or value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load a state dict to the last bit.
+    """Load a state dict exactly.
 
-    torch casts what an optimizer remembers to the parameter's dtype (NAdam's products are float32 beside float64), and leaves
-    it in the plain order of a checkpoint.
+    torch casts an optimizer's state to the parameter's dtype (NAdam's products are float32 beside float64), and leaves it in the
+    contiguous order of a checkpoint.
     """
     optimizer.load_state_dict(state)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -278,7 +278,7 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def recounted(state: Any, own: Any) -> Any:
-    """A scheduler's state from a checkpoint, whose plain dicts are the Counters that its own are: MultiStepLR's milestones."""
+    """A scheduler's state from a checkpoint, with Counters for plain dicts where `own` has them: MultiStepLR's milestones."""
     if isinstance(state, dict) and isinstance(own, dict):
         found = {name: recounted(value, own.get(name)) for name, value in state.items()}
         return Counter(found) if isinstance(own, Counter) else found

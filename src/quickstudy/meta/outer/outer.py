@@ -1,4 +1,4 @@
-"""The across-task method: how phi is improved. Given to the outer loop as one object.
+"""The across-task method: how phi is improved. It is passed to the outer loop as one object.
 
 phi  <-  optimizer( phi,  estimate of  d/dphi E_tasks [ L(F_phi(support), query) ] )
 """
@@ -33,7 +33,7 @@ class Outer(ABC):
 
     @abstractmethod
     def start(self, parameters: dict[str, nn.Parameter]) -> RunningOptimizer | RunningSearch:
-        """The method at work on these parameters."""
+        """Start the method on these parameters."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Gradient(Outer):
     """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.
 
     An optimizer whose step asks for a closure (`LBFGS`) gets one: the loss and the clipped gradient of the step's own tasks and
-    seeds at the present phi. What a step records, carries and averages is that of its first evaluation. `ReduceLROnPlateau` gets
+    seeds at the current phi. A step records, carries and averages what its first evaluation returns. `ReduceLROnPlateau` gets
     the validation score at each validation; every other scheduler is stepped after each outer step.
 
     Args:
@@ -53,9 +53,17 @@ class Gradient(Outer):
 
     Raises:
         ArgumentError, UnsupportedError: here, or before the first step: an optimizer or scheduler that is built already or that
-            torch does not build; `SparseAdam`, since gradients are dense; a closure beside an estimator that does not
+            torch does not build; `SparseAdam`, since gradients are dense; a closure with an estimator that does not
             differentiate; a scheduler that raises at one of the run's steps (`OneCycleLR` with too few); a `ReduceLROnPlateau`
-            without a validation, or whose `mode` is not the metric's ("max" for accuracy, "min" for mean squared error).
+            without a validation, or with another `mode` than the metric's ("max" for accuracy, "min" for mean squared error).
+
+    Examples:
+        >>> from functools import partial
+        >>> from torch.optim.lr_scheduler import CosineAnnealingLR
+        >>> outer = qs.Gradient(qs.Backprop(), partial(torch.optim.SGD, lr=0.1), partial(CosineAnnealingLR, T_max=2))
+        >>> learner, tasks = qs.Prototypical(qs.models.mlp(4, 8)), qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> len(qs.meta_train(learner, tasks.train, steps=2, tasks_per_step=2, outer=outer, progress=False).history)
+        2
     """
 
     estimator: Estimator = Backprop()
@@ -80,10 +88,10 @@ class Gradient(Outer):
 
 
 class LeftOut(Outer):
-    """In a loaded learner the place of an across-task method that its folder could not hold: meta-training asks for it.
+    """A placeholder in a loaded learner for an across-task method that could not be saved: meta-training asks for it.
 
     Args:
-        what: the part that could not be written down.
+        what: the part that could not be saved.
     """
 
     def __init__(self, what: str):
@@ -91,7 +99,7 @@ class LeftOut(Outer):
 
     @property
     def estimator(self) -> Estimator:  # type: ignore[override]
-        """None is known."""
+        """Raises an ArgumentError: the method was not saved."""
         raise ArgumentError(
             "outer",
             expected=f"the across-task method of this learner, which was saved without it: {self.what} cannot be written down",
@@ -100,7 +108,7 @@ class LeftOut(Outer):
         )
 
     def start(self, parameters: dict[str, nn.Parameter]) -> RunningOptimizer:
-        """Nothing starts: see `estimator`."""
+        """Raises an ArgumentError: see `estimator`."""
         return Gradient(self.estimator).start(parameters)
 
 
@@ -110,14 +118,14 @@ def cosine(step: int, steps: int, final: float) -> float:
 
 
 class RunningOptimizer:
-    """A `Gradient` at work: holds optimizer and scheduler, takes steps."""
+    """A running `Gradient`: holds optimizer and scheduler, takes steps."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, scheduler: LRScheduler | None):
         self.parameters, self.optimizer, self.scheduler = parameters, optimizer, scheduler
         self.asks = optimizers.asks_for_closure(optimizer)
 
     def check(self, steps: int, higher_is_better: Callable[[], bool | None], done: int = 0) -> None:
-        """Raise where the scheduler cannot go through the steps after `done`, or not be told how validations come out."""
+        """Raise where the scheduler cannot take the steps after `done`, or lacks the validation score that it watches."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             optimizers.check_plateau(self.scheduler, higher_is_better())
         elif self.scheduler is not None:
@@ -127,8 +135,8 @@ class RunningOptimizer:
         """One step of the optimizer along the answer's gradient.
 
         Args:
-            answer: at the present phi.
-            again: the answer of the same tasks and seeds at the phi of its call, for an optimizer that looks elsewhere.
+            answer: the answer at the current phi.
+            again: computes the answer of the same tasks and seeds at the phi of its call, for an optimizer that moves in between.
         """
         self._point_along(answer.gradient)
         if self.asks:
@@ -140,12 +148,12 @@ class RunningOptimizer:
             self.scheduler.step()
 
     def validated(self, score: float) -> None:
-        """Hear the score of a validation, as the metric has it."""
+        """Pass a validation score on to `ReduceLROnPlateau`, with the metric's own sign."""
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(score)
 
     def _closure(self, answer: Answer, again: Callable[[], Answer]) -> Callable[[], Tensor]:
-        """Sets the gradients of the present phi and returns its loss; where phi has not moved, those of `answer`."""
+        """A closure that sets the gradients at the current phi and returns the loss; `answer` serves while phi has not moved."""
         here = [parameter.detach().clone() for parameter in self.parameters.values()]
 
         def closure() -> Tensor:
@@ -179,20 +187,20 @@ class RunningOptimizer:
 
 
 class RunningSearch(ABC):
-    """A search at work: proposes values of phi, scores them, moves; it estimates no gradient."""
+    """A running search: proposes values of phi, scores them and moves phi, without a gradient."""
 
     @abstractmethod
     def search(self, executor: Executor, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         """Score candidates on a batch and move phi; the answer holds the losses of phi, and an empty gradient."""
 
     def check(self, steps: int, higher_is_better: Callable[[], bool | None], done: int = 0) -> None:
-        """Nothing: a search has no schedule."""
+        """Does nothing: a search has no schedule."""
 
     def step(self, answer: Answer, again: Callable[[], Answer]) -> None:
-        """Nothing: `search` has moved phi."""
+        """Does nothing: `search` has moved phi."""
 
     def validated(self, score: float) -> None:
-        """Nothing: a search scores candidates itself."""
+        """Does nothing: a search scores candidates itself."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -204,7 +212,7 @@ class RunningSearch(ABC):
 
 
 def check_outer(outer: Outer, clip: float | None, chunk: int | None) -> None:
-    """Raise where the outer loop is asked for what this method does not do."""
+    """Raise where `clip` or `chunk` is given for a method that does not serve it."""
     if clip is not None and not isinstance(outer, Gradient):
         raise UnsupportedError(
             "clip",

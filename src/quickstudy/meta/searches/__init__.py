@@ -1,4 +1,4 @@
-"""Outer methods that take values alone."""
+"""Outer methods that search by loss values, without gradients."""
 
 from quickstudy.meta.searches.cmaes import CMAES as CMAES
 from quickstudy.meta.searches.population_based import PopulationBased as PopulationBased

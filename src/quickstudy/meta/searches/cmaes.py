@@ -28,10 +28,10 @@ class CMAES(Outer):
 
     Args:
         sigma: standard deviation of the first proposals.
-        population: candidates of a step; None: 4 + floor(3 ln n).
+        population: candidates per step; None: 4 + floor(3 ln n).
         together: candidates evaluated at once; None: all.
         seed: of the proposals.
-        most: meta-parameters that it serves.
+        most: largest number of meta-parameters.
 
     Raises:
         ArgumentError: a population below 2, a sigma that is not above 0.
@@ -39,6 +39,15 @@ class CMAES(Outer):
         UnsupportedError: more meta-parameters than `most`, or only one.
 
     Source: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016, eq. 38-47; the package `cmaes` (Nomura & Shibata, 2024).
+
+    Examples:
+        >>> from quickstudy.meta.searches import CMAES
+        >>> learner, tasks = qs.MAML(torch.nn.Linear(2, 1, bias=False)), qs.tasks.Quadratic(dim=2)
+        >>> _ = torch.nn.init.constant_(learner.network.weight, 5.0)  # the best weights over all tasks are 0
+        >>> outer = CMAES(sigma=0.5)
+        >>> run = qs.meta_train(learner, tasks.train, steps=15, tasks_per_step=4, outer=outer, executor="vmap", progress=False)
+        >>> bool(learner.network.weight.norm() < 3)
+        True
     """
 
     sigma: float = 0.5
@@ -72,7 +81,7 @@ class CMAES(Outer):
 
 
 class _RunningSearch(RunningSearch):
-    """A `CMAES` at work."""
+    """A running `CMAES`."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], method: CMAES):
         try:

@@ -1,4 +1,4 @@
-"""Population-based training: many runs at once, the worse of which take over the state and phi of the better."""
+"""Population-based training: many runs at once; the worse ones copy the state and phi of the better."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ class PopulationBased(Outer):
         explore   phi_i  <-  phi_i + sigma_i e,   ln sigma_i  <-  ln sigma_j + spread e'                          (3)
 
     On carried runs every member trains a student of its own, and the better student is copied along with its phi, as in the
-    paper. On plain episodes, which end, it is a search over phi alone. phi is the best member of the last exchange. Without a
-    gradient.
+    paper. On plain episodes it is a search over phi alone. phi is the best member of the last exchange. It takes no gradient.
 
     Args:
         population: members.
         every: steps between exchanges.
-        share: of the population that is replaced.
-        sigma: of the first members around phi, and of the first exploration.
+        share: share of the population to replace.
+        sigma: standard deviation of the first members around phi, and of the first exploration.
         spread: by how much the members' own sigma varies (3).
         together: members evaluated at once; None: all.
-        seed: of the perturbations.
+        seed: seeds the perturbations.
 
     Raises:
         ArgumentError: fewer than 2 members, a share that replaces none or more than half, every below 1.
@@ -46,6 +45,15 @@ class PopulationBased(Outer):
     Source: Jaderberg et al., "Population Based Training of Neural Networks", 2017, algorithm 1, truncation selection. The paper
     multiplies hyperparameters by 0.8 or 1.2; here phi may be any real vector, so it is shifted, and the size of the shift is
     inherited (self-adaptation, Schwefel 1977).
+
+    Examples:
+        >>> from quickstudy.meta.searches import PopulationBased
+        >>> learner, tasks = qs.MAML(torch.nn.Linear(2, 1, bias=False)), qs.tasks.Quadratic(dim=2)
+        >>> _ = torch.nn.init.constant_(learner.network.weight, 5.0)  # the best weights over all tasks are 0
+        >>> outer = PopulationBased(population=16, sigma=0.5)
+        >>> run = qs.meta_train(learner, tasks.train, steps=15, tasks_per_step=4, outer=outer, executor="vmap", progress=False)
+        >>> bool(learner.network.weight.norm() < 5)
+        True
     """
 
     population: int = 16
@@ -81,7 +89,7 @@ class PopulationBased(Outer):
 
 
 class _RunningSearch(RunningSearch):
-    """A `PopulationBased` at work."""
+    """A running `PopulationBased`."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], method: PopulationBased):
         self.parameters, self.method = parameters, method
@@ -108,7 +116,7 @@ class _RunningSearch(RunningSearch):
         return Answer(outcome.loss[best], log, {}, {}, swapped(carry))
 
     def _exchange(self) -> Tensor:
-        """(2) and (3); which member each one now stands on."""
+        """(2) and (3); returns for each member the one that it now continues."""
         order = self.scores.argsort(stable=True)
         n = int(self.method.share * self.method.population)
         best, worst = order[:n], order[-n:]

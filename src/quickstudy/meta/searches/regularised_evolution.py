@@ -1,4 +1,4 @@
-"""Searches over choices: regularised evolution, and random search beside it."""
+"""Searches over choices: regularised evolution and random search."""
 
 from __future__ import annotations
 
@@ -22,26 +22,34 @@ Setting = tuple[int, ...]
 
 @dataclass(frozen=True)
 class RegularisedEvolution(Outer):
-    """A population in which the oldest dies: each child is a mutation of the best of a few that were picked at random.
+    """A population in which the oldest dies: each child mutates the best of a few members picked at random.
 
         parent   =  the best of `sample` members picked at random                                                 (1)
-        child    =  parent with one choice drawn anew;   scored;   put in as the youngest                         (2)
+        child    =  parent with one choice drawn again;   scored;   added as the youngest                         (2)
         the oldest member is removed, however good                                                                (3)
 
-    phi holds `Choice`s and nothing else: a setting is written as logits that make their softmax one-hot. `children` of them
-    are scored at each outer step, all on the same tasks. phi is left at the best setting that was seen, by its mean score.
+    phi holds `Choice`s and nothing else: a setting is written as logits with a one-hot softmax. Each outer step scores `children`
+    settings, all on the same tasks. phi is left at the best setting so far, by its mean score.
 
     Args:
         population: members. The first ones are drawn at random.
-        sample: of (1). As large as the population: greedy; 1: no selection.
+        sample: members picked in (1). As many as the population: greedy; 1: no selection.
         children: settings scored in an outer step.
-        seed: of every draw.
+        seed: seeds every draw.
 
     Raises:
-        ArgumentError: a population of 0, a sample larger than it, no children.
-        UnsupportedError: a phi with other parameters than the logits of choices.
+        ArgumentError: a population below 1, a sample below 1 or above the population, children below 1.
+        UnsupportedError: phi has other parameters than the logits of choices, or none.
 
     Source: Real, Aggarwal, Huang & Le, "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019, algorithm 1.
+
+    Examples:
+        >>> from quickstudy.meta.searches import RegularisedEvolution
+        >>> network = qs.models.Mixed([torch.nn.Linear(4, 1), torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.ReLU())])
+        >>> learner, tasks, outer = qs.Architecture(network, steps=10), qs.tasks.Quadratic(), RegularisedEvolution()
+        >>> run = qs.meta_train(learner, tasks.train, steps=3, tasks_per_step=2, outer=outer, executor="vmap", progress=False)
+        >>> learner.architecture  # the tasks are linear: option 0, without the ReLU
+        (0,)
     """
 
     population: int = 16
@@ -72,17 +80,25 @@ class RegularisedEvolution(Outer):
 
 @dataclass(frozen=True)
 class RandomSearch(Outer):
-    """Settings drawn at random; the best is kept. What every search over choices must beat.
+    """Draw settings at random and keep the best: the baseline that every search over choices must beat.
 
     Args:
         children: settings scored in an outer step.
-        seed: of the draws.
+        seed: seeds the draws.
 
     Raises:
-        ArgumentError: no children.
-        UnsupportedError: a phi with other parameters than the logits of choices.
+        ArgumentError: children below 1.
+        UnsupportedError: phi has other parameters than the logits of choices, or none.
 
     Source: Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
+
+    Examples:
+        >>> from quickstudy.meta.searches import RandomSearch
+        >>> network = qs.models.Mixed([torch.nn.Linear(4, 1), torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.ReLU())])
+        >>> learner, tasks, outer = qs.Architecture(network, steps=10), qs.tasks.Quadratic(), RandomSearch()
+        >>> run = qs.meta_train(learner, tasks.train, steps=3, tasks_per_step=2, outer=outer, executor="vmap", progress=False)
+        >>> learner.architecture  # the tasks are linear: option 0, without the ReLU
+        (0,)
     """
 
     children: int = 4
@@ -102,7 +118,7 @@ class RandomSearch(Outer):
 
 
 class _RunningSearch(RunningSearch):
-    """A `RandomSearch` at work."""
+    """A running `RandomSearch`."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int):
         other = [name for name in parameters if name.split(".")[-1] != "logits"]
@@ -141,7 +157,7 @@ class _RunningSearch(RunningSearch):
         return tuple(int(torch.randint(n, (), generator=self.generator)) for n in self.sizes)
 
     def told(self, setting: Setting, score: float) -> None:
-        """What a setting scored."""
+        """Take note of a setting's score."""
 
     def state_dict(self) -> dict[str, Any]:
         seen = [[list(setting), scores] for setting, scores in self.seen.items()]
@@ -153,7 +169,7 @@ class _RunningSearch(RunningSearch):
 
 
 class _Evolving(_RunningSearch):
-    """A `RegularisedEvolution` at work."""
+    """A running `RegularisedEvolution`."""
 
     def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int, population: int, sample: int):
         super().__init__(parameters, children, seed)
@@ -182,5 +198,5 @@ class _Evolving(_RunningSearch):
 
 
 def logits(option: int, like: Tensor) -> Tensor:
-    """Logits (n,) that say `option` for certain."""
+    """Logits (n,) with a softmax that is one-hot at `option`."""
     return torch.where(torch.arange(like.numel(), device=like.device) == option, CERTAIN, 0.0).to(like)
