@@ -1,4 +1,4 @@
-"""quickstudy evaluate RUN: score a saved run on its meta-test tasks. quickstudy compare RUN RUN ...: several on the same tasks."""
+"""quickstudy evaluate RUN: score a run on its meta-test tasks. quickstudy compare RUN RUN ...: several on the same tasks."""
 
 from __future__ import annotations
 
