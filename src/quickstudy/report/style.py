@@ -1,6 +1,6 @@
 """Style: the colours of a report, light and dark, and matplotlib figures that take their colours from the page.
 
-A figure is drawn in placeholder colours, one for each role. In the SVG each placeholder becomes a CSS variable of the page, so
+A figure is drawn in stand-in colours, one for each role. In the SVG each stand-in becomes a CSS variable of the page, so
 that one figure serves light and dark. The hues are those of Okabe & Ito, "Color Universal Design", 2008: readers with any of the
 common colour vision deficiencies can distinguish them, and colour is never the only sign of a difference.
 """
