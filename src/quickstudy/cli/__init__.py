@@ -1,4 +1,4 @@
-"""The command line: results to stdout, progress and logs to stderr; exit code 0 it worked, 1 the answer is no, 2 it broke."""
+"""The command line: results to stdout, progress and logs to stderr; exit code 0 success, 1 negative answer, 2 error."""
 
 from __future__ import annotations
 

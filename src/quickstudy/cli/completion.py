@@ -2,7 +2,7 @@
 
     source <(quickstudy completion bash)
 
-The words are read off the same tables and signatures as the commands themselves, when the script is made.
+The words come from the same tables and signatures as the commands, at the time the script is made.
 """
 
 from __future__ import annotations

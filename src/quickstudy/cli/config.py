@@ -1,12 +1,12 @@
-"""config.yaml: a run as plain data, from flags and files to objects.
+"""config.yaml: a run as plain data; flags and files become objects.
 
     learner: {name: maml, inner_lr: 0.4, ...}     the recipe's own arguments
     tasks:   {name: omniglot, root: ..., ...}     the task family's
     network: {name: conv4, channels: 64, ...}     the network's
     train:   {steps: 2000, ...}                   meta_train's
 
-Every key is a flag too (--inner_lr, --tasks.root, --network.channels, --train.steps), and both come from the signatures: a new
-learner needs no code here. A flag beats the file, the file beats the default.
+Every key is also a flag (--inner_lr, --tasks.root, --network.channels, --train.steps). Both come from the signatures: a new
+learner needs no code here. A flag overrides the file, the file overrides the default.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from quickstudy.errors import ArgumentError
 from quickstudy.randomness import seeded
 from quickstudy.tasks.distribution.size import largest
 
-FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks decide
+FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks determine
 EASY = "easy"  # the controls that need no training
-SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # of a learner, which the tasks decide
+SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # arguments of a learner that the tasks determine
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
 ENDS = ("out", "episodes", "tracking", "controls")  # options of the command itself
 NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
@@ -56,7 +56,7 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
 
 
 def add_ends(made: ArgumentParser) -> None:
-    """What `train` and `resume` do beside the training itself, and when it is over: options that no config holds."""
+    """Options of `train` and `resume` that are not part of the config: what to do beside and after the training."""
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
     made.add_argument("--tracking", choices=list(TRACKERS), default=None, help="send the numbers of each step there as well")
     add_controls(made)
@@ -74,10 +74,10 @@ def add_controls(made: ArgumentParser) -> None:
 
 
 def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str, Any], Namespace]:
-    """The resolved config of a command line (with `--tasks NAME`, `--network NAME` in it) over a config file; and the options.
+    """The resolved config of a command line (including `--tasks NAME`, `--network NAME`) over a config file, and the options.
 
     Raises:
-        ArgumentError: an unknown key or flag (the nearest known one is named), or a value of a wrong type.
+        ArgumentError: an unknown key or flag (the error names the nearest known one); a value of a wrong type.
     """
     config = {} if file is None else read_config(file)
     given = {section: dict(config.get(section, {})) for section in SECTIONS}
@@ -104,7 +104,7 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
 
 
 def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) -> dict[str, Any]:
-    """The options as plain data: what config.yaml holds."""
+    """The options as plain data, the content of config.yaml."""
     plain = json.loads(json.dumps(options.as_dict(), default=str))
     learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", *ENDS)}
     return {
@@ -117,7 +117,7 @@ def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) 
 
 
 def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
-    """Tasks and learner from a resolved config; the initial weights are those of its seed."""
+    """Tasks and learner from a resolved config, with initial weights drawn from its seed."""
     tasks = build_tasks(config)
     arguments, network_arguments = dict(config["learner"]), dict(config["network"])
     recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
@@ -129,7 +129,7 @@ def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
 
 
 def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -> dict[str, int]:
-    """What of a learner's shape the tasks and its embedding decide."""
+    """The shape arguments of a learner that the tasks and its embedding determine."""
     if not SHAPE & set(takes):
         return {}
     episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
@@ -145,7 +145,7 @@ def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -
 
 
 def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any]:
-    """What of a network's shape the tasks decide: its outputs (none for an embedding), and the images that it takes."""
+    """The shape arguments of a network that the tasks determine: outputs (none for an embedding), channels and size of images."""
     ways, reads = tasks.train.protocol["ways"], tasks.preprocessing
     shape = {"ways": None if embedding or ways is None else largest(ways)}
     if reads is not None:
@@ -172,7 +172,7 @@ def _check_keys(plain: dict[str, Any], known: list[str], argument: str) -> None:
 
 
 def _check_empty(plain: dict[str, Any], defaults: Namespace, functions: Mapping[str, Callable], argument: str) -> None:
-    """`key:` without a value is None, which serves only where None is the default."""
+    """Raise for a `key:` without a value (None), unless None is the default."""
     required = {
         f"{prefix}{name}"
         for prefix, function in functions.items()
@@ -189,7 +189,7 @@ def _check_empty(plain: dict[str, Any], defaults: Namespace, functions: Mapping[
 
 
 def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentError:
-    """jsonargparse's refusal in our four parts."""
+    """jsonargparse's error as one of ours, in four parts."""
     text = " ".join(str(error).split())
     unknown = re.search(r"nrecognized arguments: (\S+)", text)
     if unknown is not None:
@@ -201,7 +201,7 @@ def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentErr
 
 
 def _skipped(learner: Callable) -> set[str | int]:
-    """Arguments that the command line does not take: what the tasks decide, networks, functions, and objects."""
+    """Arguments that the command line does not take: those the tasks determine, networks, functions and objects."""
     function: Any = inspect.unwrap(getattr(learner, "__init__") if isinstance(learner, type) else learner)  # noqa: B009 (mypy)
     spaces = function.__globals__
     return SHAPE | {
@@ -210,17 +210,17 @@ def _skipped(learner: Callable) -> set[str | int]:
 
 
 def _resolved(annotation: Any, spaces: dict[str, Any]) -> Any:
-    """A type that was written as text; an object where the module itself does not know it at run time."""
+    """The type behind an annotation written as text; `object` if its module does not import the type at run time."""
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, spaces)  # the library's own source
+        return eval(annotation, spaces)  # safe: the library's own source
     except NameError:
         return object
 
 
 def _is_plain(kind: Any) -> bool:
-    """Whether a value of the type, or of one part of a union, can be typed: a number, text, a flag, or several of them."""
+    """Whether a user can type a value of this type, or of one part of a union: a number, text, a flag, or a sequence of them."""
     if get_origin(kind) in (Union, UnionType):
         return any(_is_plain(part) for part in get_args(kind) if part is not type(None))
     if get_origin(kind) in (Sequence, tuple):

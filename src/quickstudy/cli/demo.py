@@ -1,4 +1,4 @@
-"""quickstudy demo: the main job on characters that quickstudy draws itself, beside the controls that it must beat."""
+"""quickstudy demo: meta-training on characters that quickstudy draws, compared with the controls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quickstudy.evaluation import Evaluation
 from quickstudy.randomness import seeded
 from quickstudy.tasks import TaskFamily
 
-CHANNELS = 32  # of Conv4: half of the usual, so that a minute of meta-training on two cores goes far
+CHANNELS = 32  # of Conv4: half of the usual, so that a minute of meta-training on two cores is enough
 ADAM = partial(torch.optim.Adam, lr=2e-3, fused=True)
 
 

@@ -1,4 +1,4 @@
-"""quickstudy doctor: what is installed, what works here, and whether a meta-gradient is right on this machine."""
+"""quickstudy doctor: installed versions, working executors, and a check of the meta-gradient on this machine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from quickstudy.randomness import seeded
 
 EXTRAS = ("sklearn", "datasets", "onnx", "onnxruntime", "tensorboard", "wandb", "mlflow")
 STEP = 1e-6  # of the finite differences
-TOLERANCE = 1e-6  # of a directional derivative in float64, relative
+TOLERANCE = 1e-6  # relative, of a directional derivative in float64
 
 
 def doctor(argv: list[str]) -> int:
-    """The command; 1 where an executor gives a wrong gradient."""
+    """The command; 1 if an executor gives a wrong gradient."""
     made = ArgumentParser(prog="quickstudy doctor", description="Versions, devices, executors, and a check of a meta-gradient.")
     made.parse_args(argv)
     for name, value in versions().items():
@@ -45,7 +45,7 @@ def doctor(argv: list[str]) -> int:
 
 
 def versions() -> dict[str, str]:
-    """What is installed, and on what it runs."""
+    """Installed versions and hardware."""
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     found = [name for name in EXTRAS if importlib.util.find_spec(name) is not None]
     return {
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 
 def self_check(executor: str) -> float:
-    """The relative gap between <gradient, v> by `executor` and the same by central differences, for a random direction v."""
+    """The relative gap between <gradient, v> computed by `executor` and by central differences, for a random direction v."""
     generator = torch.Generator().manual_seed(0)
     with seeded(0):
         learner = qs.MAML(qs.models.mlp(1, 1, hidden=(8, 8)).double(), inner_lr=0.1, inner_steps=2)

@@ -1,4 +1,4 @@
-"""quickstudy evaluate RUN: score a saved run on its meta-test tasks. quickstudy compare RUN RUN ...: several, on the same."""
+"""quickstudy evaluate RUN: score a run on its meta-test tasks. quickstudy compare RUN RUN ...: several on the same tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METRICS = "names with commas between them, the score first: accuracy,nll or rmse
 
 
 def evaluate(argv: list[str]) -> int:
-    """The command `evaluate`; 1 where the score is below --at_least."""
+    """The command `evaluate`; 1 if the score is below --at_least."""
     made = ArgumentParser(prog="quickstudy evaluate", description="Score a run on its meta-test tasks.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
@@ -44,7 +44,7 @@ def evaluate(argv: list[str]) -> int:
 
 
 def compare(argv: list[str]) -> int:
-    """The command `compare`: the meta-test tasks of the first run, the same episodes for all, paired differences."""
+    """The command `compare`: all runs on the same episodes of the first run's meta-test tasks, with paired differences."""
     made = ArgumentParser(prog="quickstudy compare", description="Score runs on the same tasks, with paired differences.")
     made.add_argument("runs", type=str, nargs="+", help="two run folders or more; the tasks are those of the first")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")

@@ -1,4 +1,4 @@
-"""quickstudy explain LEARNER: its page in words. Equation, source, the paper's number, and the defaults."""
+"""quickstudy explain LEARNER: its equation, source, the paper's number, and the defaults."""
 
 from __future__ import annotations
 

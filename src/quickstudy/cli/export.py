@@ -1,4 +1,4 @@
-"""quickstudy export RUN --support FOLDER: the learner of a run, adapted to a folder of images, as a file that runs alone."""
+"""quickstudy export RUN --support FOLDER: the learner of a run, adapted to a folder of images, as a standalone file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""quickstudy list: the runs of a folder, and how they stand."""
+"""quickstudy list: the runs of a folder and their state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quickstudy.errors import ArgumentError
 
 
 def list_runs(argv: list[str]) -> int:
-    """The command; 1 where there is no run."""
+    """The command; 1 if there is no run."""
     made = ArgumentParser(prog="quickstudy list", description="The runs of a folder.")
     made.add_argument("folder", type=str, nargs="?", default="runs", help="where the run folders lie")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")

@@ -1,4 +1,4 @@
-"""What the command line calls things: names to the library's own functions and classes. Options come from their signatures."""
+"""The command line's names for the library's functions and classes. Options come from their signatures."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ NETWORKS: dict[str, Callable] = {
     "mlp": qs.models.mlp,
     "context_conv4": qs.models.ContextConv4,
 }
-DEFAULT_NETWORK = {"sinusoid": "mlp", "gaussian_process": "mlp"}  # conv4 where nothing is said
+DEFAULT_NETWORK = {"sinusoid": "mlp", "gaussian_process": "mlp"}  # otherwise conv4

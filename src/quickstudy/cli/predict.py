@@ -59,7 +59,7 @@ def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str],
 def answers(
     files: list[Path], names: list[str], logits: Tensor, calibration: Calibration | None, rejects: bool
 ) -> list[dict[str, Any]]:
-    """File, predicted class and its probability; with `rejects`, "unknown" where the calibration says so."""
+    """File, predicted class and its probability; with `rejects`, "unknown" for images that the calibration rejects."""
     probability = logits.softmax(-1) if calibration is None else calibration.probabilities(logits)
     unknown = calibration.is_unknown(logits) if calibration is not None and rejects else torch.zeros(len(files), dtype=torch.bool)
     rows = []

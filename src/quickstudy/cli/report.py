@@ -32,7 +32,7 @@ def report(argv: list[str]) -> int:
 
 
 def reported(run: Run, result: Evaluation, controls: str) -> str:
-    """Write the report and say where it lies."""
+    """Write the report and return a line with its path."""
     folder = run.path
     scores = _easy(run, result) if controls == EASY else [_trained(run, name, result) for name in _names(controls)]
     write_report(
@@ -65,7 +65,7 @@ def _easy(run: Run, result: Evaluation) -> list[Evaluation]:
 
 
 def _trained(run: Run, name: str, result: Evaluation) -> Evaluation:
-    """The control of this name, trained as the run was where it trains."""
+    """The control of this name, trained with the run's settings if it is trainable."""
     named("--controls", name, LEARNERS)
     config: dict[str, Any] = copy.deepcopy(run.config)
     config["learner"] = {"name": name}
@@ -76,7 +76,7 @@ def _trained(run: Run, name: str, result: Evaluation) -> Evaluation:
 
 
 def _evaluated(learner: qs.Learner, run: Run, result: Evaluation, name: str, steps: int | None = None) -> Evaluation:
-    """The score of a control on the tasks of the run's own."""
+    """The score of a control on the tasks of the run's evaluation."""
     protocol = result.protocol
     found = qs.evaluate(learner, run.tasks.test, protocol["episodes"], protocol["seed"], steps, progress=True)
     found.name = name

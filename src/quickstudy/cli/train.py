@@ -1,4 +1,4 @@
-"""quickstudy train and quickstudy resume: meta-train a learner, score it, and leave a run folder."""
+"""quickstudy train and quickstudy resume: meta-train a learner, score it, and write a run folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def resume(argv: list[str]) -> int:
 
 
 def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run, options: Any, resume: bool) -> int:
-    """Train to the end, score and report; the exit code."""
+    """Train to the end, score and report. Returns the exit code."""
     out = saved.path
     with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
         training = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, track=track, progress=True)
@@ -86,7 +86,7 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run
 
 
 def calibrated(learner: qs.Learner, tasks: Any, out: Path) -> None:
-    """calibration.json, for tasks with classes enough to leave one out."""
+    """Write calibration.json, if the tasks have enough classes to leave one out."""
     validation = tasks.validation
     if validation.ways is not None and len(tasks.classes["validation"]) > largest(validation.ways):
         qs.calibrate(learner, validation).save(out)

@@ -1,4 +1,4 @@
-"""report: a run as one HTML file, measured (`measure`), drawn (`draw`), or both and written (`write_report`)."""
+"""report: a run as one HTML file. `measure` computes the numbers, `draw` renders them, `write_report` does both and saves."""
 
 from quickstudy.report.curves import LearningCurves as LearningCurves
 from quickstudy.report.curves import Point as Point

@@ -1,6 +1,6 @@
-"""The conclusion: a learner beside its controls, in numbers and in one plain sentence.
+"""The conclusion: a learner compared with its controls, in numbers and in one plain sentence.
 
-d_i = s_i(learner) - s_i(control)   on the same task i, where both were scored on the same tasks;   mean +- 1.96 std / sqrt(n)
+d_i = s_i(learner) - s_i(control)   on the same task i, if both were scored on the same tasks;   mean +- 1.96 std / sqrt(n)
 otherwise                            d = mean - mean,   sqrt(ci^2 + ci^2)
 """
 
@@ -20,7 +20,7 @@ SAME_TASKS = ("ways", "shots", "queries", "episodes", "seed")
 
 @dataclass(frozen=True)
 class Against:
-    """The learner against one control. `gain` is positive where the learner is the better one; `ci95` is half its interval."""
+    """The learner against one control. `gain` is positive if the learner is better; `ci95` is half of its interval."""
 
     control: Evaluation
     gain: float
@@ -30,7 +30,7 @@ class Against:
 
     @property
     def winner(self) -> Literal["learner", "control", "neither"]:
-        """Who is better beyond the interval."""
+        """Which one is better by more than the interval."""
         if self.gain > self.ci95:
             return "learner"
         return "control" if self.gain < -self.ci95 else "neither"
@@ -40,7 +40,7 @@ def against(evaluation: Evaluation, controls: Sequence[Evaluation], metric: Metr
     """The learner against each control, the strongest control first.
 
     Raises:
-        ArgumentError: a control that was scored by another metric.
+        ArgumentError: a control was scored by another metric.
     """
     rows = []
     for control in controls:
@@ -63,7 +63,7 @@ def against(evaluation: Evaluation, controls: Sequence[Evaluation], metric: Metr
 
 
 def conclusion(name: str, rows: Sequence[Against], metric: Metric) -> str:
-    """In plain words whether a control wins."""
+    """Say in one sentence whether a control wins."""
     if not rows:
         return "No control was scored, so nothing here says whether meta-training was worth it."
     wins = [row for row in rows if row.winner == "control"]
@@ -82,7 +82,7 @@ def conclusion(name: str, rows: Sequence[Against], metric: Metric) -> str:
 
 
 def points(gain: float, metric: Metric, ci95: float) -> str:
-    """A difference: 3.10 ± 0.42 points of accuracy, or 0.12 ± 0.03 of mean squared error."""
+    """A difference as text: 3.10 ± 0.42 points of accuracy, or 0.12 ± 0.03 of mean squared error."""
     if metric.percent:
         return f"{100 * gain:.2f} ± {100 * ci95:.2f} points"
     return f"{gain:.3g} ± {ci95:.2g}"

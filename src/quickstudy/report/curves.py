@@ -1,4 +1,4 @@
-"""Learning curves: the records of a meta-training as the lines that a report draws.
+"""Learning curves: the lines that a report draws from the records of a meta-training.
 
 s_t  =  sum_{i <= t} d^(t-i) l_i  /  sum_{i <= t} d^(t-i),        d = 1 - 1/span         l: training loss        (1)
 """
@@ -23,7 +23,7 @@ class Point:
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """The training loss at each meta-step, raw and smoothed over `span` steps, the validation scores, and the best of them."""
+    """The training loss at each meta-step, raw and smoothed over `span` steps, the validation scores and the best one."""
 
     steps: list[int]
     losses: list[float]
@@ -34,7 +34,7 @@ class LearningCurves:
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]], metric: Metric) -> LearningCurves:
-    """The curves of a run's `history`; all of them empty where nothing was meta-trained."""
+    """The curves of a run's `history`; empty if nothing was meta-trained."""
     losses = [float(record["loss"]) for record in history]
     span = max(len(losses) // 40, 1)
     validation = [
@@ -42,12 +42,12 @@ def learning_curves(history: Sequence[Mapping[str, Any]], metric: Metric) -> Lea
         for record in history
         if record.get("validation") is not None
     ]
-    best = max(validation, key=lambda point: metric.gain(point.mean, 0.0), default=None)  # the first of equals, as was kept
+    best = max(validation, key=lambda point: metric.gain(point.mean, 0.0), default=None)  # of equals the first, as kept
     return LearningCurves([int(record["step"]) for record in history], losses, smoothed(losses, span), span, validation, best)
 
 
 def smoothed(values: Sequence[float], span: int) -> list[float]:
-    """(1): a moving average whose weights fall by 1/span a step, without a pull towards 0 at the start."""
+    """(1): a moving average with weights that fall by 1/span a step, without a bias towards 0 at the start."""
     decay, total, weight, means = 1 - 1 / span, 0.0, 0.0, []
     for value in values:
         total, weight = decay * total + value, decay * weight + 1

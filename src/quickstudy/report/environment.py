@@ -1,4 +1,4 @@
-"""The environment of a report: which versions ran on which hardware."""
+"""The environment of a report: versions and hardware."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = ("torch", "numpy", "matplotlib", "safetensors")
 
 
 def environment() -> dict[str, str]:
-    """What the report was written with, by name."""
+    """Versions of the packages, and the hardware, by name."""
     from quickstudy import __version__
 
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

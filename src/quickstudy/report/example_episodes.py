@@ -1,4 +1,4 @@
-"""Shown episodes: a few meta-test tasks with everything that a reader needs to see what the learner did with them."""
+"""Example episodes: a few meta-test tasks, each with the learner's predictions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Function:
 
 @dataclass(frozen=True)
 class ShownEpisode:
-    """One task: what was learned from, what was asked, what was answered.
+    """One task: its support, its queries and the learner's predictions.
 
     Attributes:
         support, query: the examples.
         prediction: class labels (examples,), or targets.
-        probability: of the predicted class, (examples,); None for targets.
-        before: what the learner answers after 0 inner steps; None for a learner that takes none, and for classes.
-        function: for targets of one input and one output.
+        probability: of the predicted class, (examples,); None for a regression task.
+        before: the prediction after 0 inner steps; None for a learner without inner steps, and for classes.
+        function: for a regression task with one input and one output.
     """
 
     support: Examples
@@ -46,18 +46,18 @@ class ShownEpisode:
 
     @property
     def right(self) -> Tensor:
-        """Which queries were classified rightly: (examples,) bool."""
+        """Which queries were classified correctly: (examples,) bool."""
         return self.prediction == self.query.y
 
 
 def shown_episodes(learner: Learner, test: TaskDistribution, count: int, seed: int) -> list[ShownEpisode]:
-    """The first `count` of the episodes that `evaluate` draws with this seed: none is picked by its score."""
+    """The first `count` episodes that `evaluate` draws with this seed; they are not selected by score."""
     batch = test.sample(BATCH, generator=torch.Generator().manual_seed(seed))
     return [shown(learner, batch[index]) for index in range(count)]
 
 
 def shown(learner: Learner, episode: Episode) -> ShownEpisode:
-    """One episode with the learner's answers."""
+    """One episode with the learner's predictions."""
     support, query = episode.support, episode.query
     predictor = learner.adapt(support)
     if support.ways is not None:
@@ -74,7 +74,7 @@ def shown(learner: Learner, episode: Episode) -> ShownEpisode:
 
 
 def unadapted(learner: Learner, support: Examples, x: Any) -> Tensor | None:
-    """The answer after 0 inner steps; None for a learner that takes none."""
+    """The prediction after 0 inner steps; None for a learner without inner steps."""
     if not hasattr(learner, "inner_steps"):
         return None
     with torch.no_grad():

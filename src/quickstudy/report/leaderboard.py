@@ -1,4 +1,4 @@
-"""Standing: the learner among its controls, as the head of a report and as its table."""
+"""The leaderboard: the learner ranked among its controls, as the headline of a report and as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report shows beside the evaluation itself, as numbers: all measured on meta-test episodes of the evaluation's seed."""
+"""The numbers that a report shows beside the evaluation, all measured on meta-test episodes drawn with the evaluation's seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quickstudy.tasks.distribution.interface import TaskDistribution
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
 SHOTS = (1, 2, 3, 5, 10)
-SHOWN = 3  # episodes that are drawn
+SHOWN = 3  # episodes that the report shows
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Measures:
     """The numbers behind a report's plots.
 
     Attributes:
-        inner_steps: the score after k inner steps; empty for a learner that takes none.
+        inner_steps: the score after k inner steps; empty for a learner without inner steps.
         own_steps: the learner's own number of inner steps.
         shots: the score at other numbers of shots than the protocol's.
-        left_out: why a point of the two is missing, a sentence each.
-        reliability: of the queries' probabilities; None for targets.
+        left_out: for each point missing from these two curves, a sentence that says why.
+        reliability: of the queries' probabilities; None for a regression task.
         scaled: the same after temperature scaling; None without a calibration.
-        shown: the first episodes, with what was predicted.
+        shown: the first episodes, with the learner's predictions.
         episodes: meta-test tasks behind each point.
-        seed: of all of them.
+        seed: of the meta-test tasks.
     """
 
     inner_steps: list[Point]
@@ -60,18 +60,18 @@ def measure(
     seed: int = 0,
     progress: bool = False,
 ) -> Measures:
-    """Measure what the report of `evaluation` shows.
+    """Measure the numbers that the report of `evaluation` shows.
 
     Args:
         test: the meta-test tasks, under the protocol of the evaluation.
-        calibration: its temperature is applied for `scaled`.
+        calibration: gives the temperature for `scaled`.
         episodes: tasks for each point.
-        seed: of the tasks; the evaluation's, so that these are the first of its own.
+        seed: of the tasks. With the evaluation's seed, they are the first tasks of the evaluation.
         progress: show a progress bar on stderr.
 
     Raises:
         ArgumentError: fewer than two episodes.
-        NotFiniteError: a prediction that is NaN or infinite under the learner's own protocol.
+        NotFiniteError: a prediction is NaN or infinite under the learner's own protocol.
     """
     own, left_out = getattr(learner, "inner_steps", None), list[str]()
     steps = sorted({*INNER_STEPS, own}) if own is not None else []
@@ -83,7 +83,7 @@ def measure(
         for count in steps:
             try:
                 by_steps.append(_point(count, score(tasks=test, steps=count)))
-            except NotFiniteError as error:  # other numbers of steps than it was trained with may diverge
+            except NotFiniteError as error:  # it may diverge with more steps than it was trained with
                 if count == own:
                     raise
                 left_out.append(f"{count} inner steps: {error.got}.")
@@ -102,9 +102,9 @@ def measure(
 
 
 def answers(learner: Learner, test: TaskDistribution, episodes: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The logits of all queries (examples, ways) and their labels (examples,), of the episodes that `evaluate` draws.
+    """The logits (examples, ways) and the labels (examples,) of all queries in the episodes that `evaluate` draws.
 
-    Where `ways` is a range, -inf stands for a class that an episode does not have.
+    If `ways` is a range, the logit of a class that an episode does not have is -inf.
     """
     generator = torch.Generator().manual_seed(seed)
     rows: list[Tensor] = []
@@ -122,7 +122,7 @@ def answers(learner: Learner, test: TaskDistribution, episodes: int, seed: int) 
 
 
 def _has(test: TaskDistribution, shots: int, left_out: list[str]) -> bool:
-    """Whether episodes of so many shots can be drawn."""
+    """Whether episodes with this many shots can be drawn."""
     try:
         test.with_(shots=shots)
     except TaskError as error:

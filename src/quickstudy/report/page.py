@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, no font, no script, no network; light and dark as the reader has it."""
+"""The page: one self-contained HTML file (no font, no script, no network), light or dark by the reader's setting."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LIGHT, DARK = 1, 2
 
 
 def page(title: str, headline: str, rows: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """The whole file from its parts.
+    """Assemble the whole file.
 
     Args:
         title: text; the other parts are HTML already.
-        headline: what stands at the top.
-        rows: sections, each a title for the contents and HTML, in rows that lie side by side where there is room; an empty
-            section is left out.
+        headline: the top of the page.
+        rows: rows of sections, each section a title for the table of contents and its HTML. Sections of a row are side by side if
+            there is room; an empty section is left out.
     """
     css = resources.files("quickstudy.report").joinpath("page.css").read_text(encoding="utf-8")
     themes = (

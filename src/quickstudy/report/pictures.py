@@ -1,4 +1,4 @@
-"""Pictures of a task of images: the support with its classes, and queries with what was answered, marked right or wrong."""
+"""Pictures of a task of images: the support by class, and queries with their predictions, marked right or wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_images(x: object) -> bool:
 
 
 def class_name(label: int) -> str:
-    """A, B, ..., Z, then 26, 27, ...: a task's classes have no names of their own."""
+    """A, B, ..., Z, then 26, 27, ...: the classes of a task have no names."""
     return chr(ord("A") + label) if label < 26 else str(label)
 
 
@@ -50,7 +50,7 @@ def pictures(shown: ShownEpisode) -> str:
 
 
 def chosen(shown: ShownEpisode) -> list[int]:
-    """Rows of the queries that are shown: the first of each class in turn, ordered by class; not chosen by the answer."""
+    """Indices of the queries to show: the first of each class, ordered by class; not selected by prediction."""
     ways = min(int(shown.support.ways or 0), CLASSES)
     each = max(1, min(QUERIES_EACH, QUERIES // max(ways, 1)))
     return [row for label in range(ways) for row in (shown.query.y == label).nonzero().flatten()[:each].tolist()]
@@ -70,7 +70,7 @@ def _query(shown: ShownEpisode, row: int, lowest: float, highest: float) -> str:
 
 
 def _image(x: Tensor, lowest: float, highest: float, alternative: str) -> str:
-    """One image (channels, height, width) as an <img> that holds its own PNG; lowest is black and highest white."""
+    """One image (channels, height, width) as an <img> with an embedded PNG; the lowest value is black, the highest white."""
     scaled = ((x.detach().float().cpu() - lowest) / max(highest - lowest, 1e-12)).clamp(0, 1)
     values = (255 * scaled).round().to(torch.uint8).permute(1, 2, 0).numpy()
     picture = Image.fromarray(np.ascontiguousarray(values[:, :, 0] if values.shape[2] == 1 else values))

@@ -13,11 +13,11 @@ from quickstudy.evaluation.reliability_curve import Reliability
 from quickstudy.report.curves import LearningCurves, Point
 from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, svg
 
-DRAWN = 1500  # steps of the raw loss that are drawn; more would only make the file heavy
+DRAWN = 1500  # steps of the raw loss that are drawn; more would only make the file larger
 
 
 def training_loss(curves: LearningCurves) -> str:
-    """The training loss, raw and smoothed; on a logarithmic axis where it falls tenfold."""
+    """The training loss, raw and smoothed; on a logarithmic axis if it falls tenfold."""
     with figure(4.6, 3.2) as (made, (axes,)):
         every = math.ceil(len(curves.steps) / DRAWN)
         axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, alpha=0.28, linewidth=0.9, label="each step")
@@ -49,7 +49,7 @@ def validation(points: Sequence[Point], best: Point, metric: Metric) -> str:
 def score_at(
     points: Sequence[Point], metric: Metric, *, name: str, xlabel: str, own: int | None, chance: float | None, own_label: str
 ) -> str:
-    """Scores with intervals at numbers of inner steps or of shots, each number a place of its own on the axis."""
+    """Scores with intervals against the number of inner steps or of shots, evenly spaced on the axis."""
     with figure(5.2, 3.2) as (made, (axes,)):
         places = list(range(len(points)))
         mean, low, high = _band(points, metric)
@@ -80,7 +80,7 @@ def score_at(
 
 
 def reliability_diagram(before: Reliability, after: Reliability | None) -> str:
-    """Confidence against accuracy, and how many queries lie in each bin; the gap to the diagonal is drawn in."""
+    """Confidence against accuracy, and the number of queries in each bin; the gap to the diagonal is marked."""
     parts = [("as it is", before, FIRST)] + ([("after temperature scaling", after, SECOND)] if after is not None else [])
     with figure(4.4 * len(parts), 4.0, len(parts)) as (made, panels):
         for axes, (title, diagram, colour) in zip(panels, parts, strict=True):
@@ -104,7 +104,7 @@ def reliability_diagram(before: Reliability, after: Reliability | None) -> str:
 
 
 def histogram(evaluation: Evaluation, metric: Metric) -> str:
-    """How the per-episode scores are spread, with their mean."""
+    """The distribution of the per-episode scores, with their mean."""
     scores = [metric.axis(score) for score in evaluation.per_episode]
     with figure(8.6, 2.6) as (made, (axes,)):
         bins = [100 * edge / 20 for edge in range(21)] if metric.percent else 30

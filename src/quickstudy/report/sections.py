@@ -1,4 +1,4 @@
-"""The sections of a report, each a piece of HTML with an id of its own, or nothing where a run has nothing to show for it."""
+"""The sections of a report, each a piece of HTML with its own id, or empty if the run has no data for it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def scores(evaluation: Evaluation, metric: Metric) -> str:
 
 
 def episodes(measures: Measures, metric: Metric) -> str:
-    """Two or three tasks as they were answered."""
+    """Two or three tasks with the learner's predictions."""
     if not measures.shown:
         return ""
     tasks = "".join(_episode(shown, index) for index, shown in enumerate(measures.shown))
@@ -143,7 +143,7 @@ def numbers(name: str, points: Sequence[Point], metric: Metric) -> str:
 
 
 def folded(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that opens on a click; every cell is text."""
+    """A table that opens on a click; cells are plain text."""
     return f"<details><summary>{escape(title)}</summary>{table(head, rows)}</details>"
 
 

@@ -1,8 +1,8 @@
-"""Style: the colours of a report, in light and in dark, and how matplotlib draws a figure that takes them from the page.
+"""Style: the colours of a report, light and dark, and matplotlib figures that take their colours from the page.
 
-A figure is drawn in stand-in colours, one for each part it plays; in the SVG each stand-in becomes a CSS variable of the page, so
-one figure serves light and dark. The hues are those of Okabe & Ito, "Color Universal Design", 2008: told apart by readers with
-any of the common colour vision deficiencies, and never the only sign of a difference.
+A figure is drawn in stand-in colours, one for each role. In the SVG each stand-in becomes a CSS variable of the page, so
+that one figure serves light and dark. The hues are those of Okabe & Ito, "Color Universal Design", 2008: readers with any of the
+common colour vision deficiencies can distinguish them, and colour is never the only sign of a difference.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def figure(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of `width` x `height` inches with panels side by side, under the settings above while it is drawn."""
+    """A figure of `width` x `height` inches with panels side by side, drawn with the settings above."""
     with matplotlib.rc_context(SETTINGS):
         made = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(made)
@@ -81,7 +81,7 @@ def figure(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figur
 
 
 def svg(made: Figure, name: str) -> str:
-    """The figure as an inline SVG element whose ids begin with `name` and whose colours are the page's."""
+    """The figure as an inline SVG element with ids that begin with `name` and with the page's colours."""
     file = io.StringIO()
     with matplotlib.rc_context(SETTINGS):
         made.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

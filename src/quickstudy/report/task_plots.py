@@ -1,4 +1,4 @@
-"""Plots of single tasks that are no images: a function of one variable, targets against predictions, points in a plane."""
+"""Plots of single tasks other than images: a function of one variable, targets against predictions, points in a plane."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def target_plot(shown: ShownEpisode, name: str) -> str:
 
 
 def plane_plot(shown: ShownEpisode, name: str) -> str:
-    """A task with classes: support large, queries small, wrong ones crossed; features beyond two by principal components."""
+    """A task with classes: support large, queries small, wrong ones crossed; more than two features by principal components."""
     with figure(4.1, 3.9) as (made, (axes,)):
         support, query = _in_plane(flat(shown.support.x), flat(shown.query.x))
         for k in range(int(shown.support.ways or 0)):
@@ -64,12 +64,12 @@ def plane_plot(shown: ShownEpisode, name: str) -> str:
 
 
 def flat(x: object) -> Tensor:
-    """All features of each example as one row, (examples, features), on the CPU."""
+    """All features of each example flattened to one row, (examples, features), on the CPU."""
     return torch.cat([leaf.flatten(1).float() for leaf in pytree.tree_leaves(x)], 1).cpu()
 
 
 def _in_plane(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Two coordinates a point: the features themselves, or their two leading principal components."""
+    """Two coordinates for each point: the features, or their two leading principal components."""
     both = torch.cat([support, query])
     if both.shape[1] == 1:
         both = torch.cat([both, torch.zeros_like(both)], 1)

@@ -39,33 +39,33 @@ def write_report(
     seed: int | None = None,
     progress: bool = False,
 ) -> Path:
-    """Write the report of a run: one file that holds its pictures, and opens without a network.
+    """Write the report of a run: one file that includes its pictures and opens offline.
 
     Args:
-        path: the file; report.html in it where it is a folder.
+        path: the file to write; for a folder, report.html in it.
         learner: the trained learner.
         tasks: the family (its `.test` is read) or the meta-test tasks themselves.
-        history: the records of meta-training, `run.history`; empty for a learner that has none.
-        evaluation: `evaluate(learner, tasks.test)`: the score that stands at the head.
-        controls: evaluations of what the learner must beat, best on the same tasks.
+        history: the records of meta-training, `run.history`; empty for a learner that was not meta-trained.
+        evaluation: `evaluate(learner, tasks.test)`: the headline score.
+        controls: evaluations of the learners to beat, preferably on the same tasks.
 
     Other Args:
         config: the resolved config of the run, plain data.
-        calibration: what `calibrate` found; its temperature is shown at work.
+        calibration: the result of `calibrate`; the reliability diagram then also shows its temperature scaling.
         episodes: meta-test tasks for each point of a curve.
-        seed: of those tasks; None: that of the evaluation, so that they are the first of its own.
+        seed: of those tasks; None: the evaluation's seed, so that they are the first tasks of the evaluation.
         progress: show a progress bar on stderr.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        ArgumentError: fewer than two episodes; a control that was scored by another metric.
-        NotFiniteError: a prediction that is NaN or infinite.
-        TaskError: tasks that cannot give the evaluation's protocol.
+        ArgumentError: fewer than two episodes; a control was scored by another metric.
+        NotFiniteError: a prediction is NaN or infinite.
+        TaskError: the tasks cannot supply episodes of the evaluation's protocol.
     """
     metric = evaluation.metric
-    against(evaluation, controls, metric)  # refused before the long work
+    against(evaluation, controls, metric)  # fails before the long work
     test = _under(tasks.test if isinstance(tasks, TaskFamily) else tasks, evaluation)
     seed = int(evaluation.protocol["seed"]) if seed is None else seed
     measures = measure(learner, test, evaluation, calibration=calibration, episodes=episodes, seed=seed, progress=progress)
@@ -84,7 +84,7 @@ def draw(
     config: Mapping[str, Any] | None = None,
     calibration: Calibration | None = None,
 ) -> str:
-    """The report as HTML, from numbers alone: nothing is measured here."""
+    """Render the report as HTML from numbers that are already measured."""
     metric = evaluation.metric
     rows = against(evaluation, controls, metric)
     chance = metric.chance(evaluation.protocol)
@@ -105,7 +105,7 @@ def draw(
 
 
 def _config(config: Mapping[str, Any] | None, evaluation: Evaluation, measures: Measures) -> str:
-    """What is needed to repeat the run, folded."""
+    """Everything needed to repeat the run, folded."""
     blocks = [] if config is None else [("Resolved config", f"<pre>{escape(_yaml(config))}</pre>")]
     protocol = {**evaluation.protocol, "report episodes": measures.episodes, "report seed": measures.seed}
     blocks.append(("Protocol of the evaluation", f"<pre>{escape(_yaml(protocol))}</pre>"))
@@ -119,7 +119,7 @@ def _yaml(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Plain data: what YAML has no word for is written as text."""
+    """Plain data; other objects become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -128,7 +128,7 @@ def _plain(value: Any) -> Any:
 
 
 def _under(test: TaskDistribution, evaluation: Evaluation) -> TaskDistribution:
-    """The tasks under the protocol of the evaluation."""
+    """The tasks with the protocol of the evaluation."""
     sizes = {name: evaluation.protocol.get(name) for name in ("ways", "shots", "queries")}
     given = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
     return test.with_(**given)

@@ -1,4 +1,4 @@
-"""quickstudy as scikit-learn is used: fit is adaptation to a support set, predict answers queries.
+"""quickstudy with scikit-learn's interface: fit adapts to a support set, predict answers queries.
 
 Needs scikit-learn (`pip install quickstudy[sklearn]`); `import quickstudy` alone does not import it.
 """

@@ -22,25 +22,33 @@ from quickstudy.sklearn.estimator import FewShotEstimator
 
 
 class FewShotClassifier(ClassifierMixin, FewShotEstimator):
-    """Classify by a learner that adapts to the examples given to fit.
+    """Classify with a learner that adapts to the examples given to fit.
 
         state  =  learn(X, y)                              fit
         p(y = k | x)  =  softmax_k( predict(state, x) / T )        T = calibration.temperature, or 1
 
-    X is (examples, *feature): an array, a tensor or a list; uint8 images are read as numbers in [0, 1]. Labels are of any kind
-    that scikit-learn takes.
+    X is (examples, *feature): an array, a tensor or a list; uint8 images are read as numbers in [0, 1]. Labels may be of
+    any kind that scikit-learn accepts.
 
     Args:
-        learner: any quickstudy learner that classifies; None: ridge regression on standardised features.
-        calibration: what `quickstudy.calibrate` found: its temperature, and the threshold of `reject=True`.
-        unknown: what predict answers for a rejected row.
-        preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: as they are.
+        learner: any quickstudy learner for classification; None: ridge regression on standardised features.
+        calibration: the result of `quickstudy.calibrate`: the temperature, and the threshold for `reject=True`.
+        unknown: the label that predict returns for a rejected row.
+        preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: no normalisation.
 
     Attributes:
         classes_: the labels, sorted.
         predictor_: the adapted learner.
         support_x_, support_y_: the examples that it was adapted to, with their labels.
         feature_shape_: the shape of one example.
+
+    Examples:
+        >>> x, y = torch.tensor([[0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [3.0, 1.0]]), ["left", "left", "right", "right"]
+        >>> classifier = qs.FewShotClassifier().fit(x, y)
+        >>> classifier.predict([[0.2, 0.5], [2.9, 0.5]]).tolist()
+        ['left', 'right']
+        >>> classifier.add_class("far", [[9.0, 9.0], [9.0, 8.0]]).classes_.tolist()
+        ['far', 'left', 'right']
     """
 
     def __init__(
@@ -66,8 +74,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         """The label of each row.
 
         Args:
-            reject: True: rows whose score is below the calibration's threshold are answered `unknown`. A number stands in the
-                place of that threshold; without a calibration it is the least probability that the best class must have.
+            reject: True: return `unknown` for rows with a score below the calibration's threshold. A number replaces that
+                threshold; without a calibration it is the minimum probability of the best class.
 
         Raises:
             ArgumentError: reject=True without a calibration; `unknown` is one of the classes.
@@ -83,11 +91,11 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return (self._logits(X) / temperature).softmax(1).numpy()
 
     def add_class(self, name: Any, X: Any) -> Self:
-        """Learn one more class from its examples X. The same as fitting anew with them: the support set is kept.
+        """Learn one more class from its examples X. Same result as fitting again with them: the support set is kept.
 
         Raises:
-            ArgumentError: there is a class of this name.
-            LabelError: a name of another kind than the labels have (text among numbers).
+            ArgumentError: a class of this name exists already.
+            LabelError: the name is of another kind than the labels (text among numbers).
             ShapeError: examples of another shape than fit had.
         """
         support = self._kept_support("add_class")
@@ -111,10 +119,10 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return self._fit(torch.cat([support, x]), y)
 
     def remove_class(self, name: Any) -> Self:
-        """Forget a class and its examples. The same as fitting anew without them.
+        """Forget a class and its examples. Same result as fitting again without them.
 
         Raises:
-            ArgumentError: there is no class of this name, or no other one.
+            ArgumentError: there is no class of this name, or it is the only one.
         """
         support = self._kept_support("remove_class")
         if name not in self.classes_ or len(self.classes_) == 1:
@@ -139,7 +147,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return self
 
     def _logits(self, X: Any) -> Tensor:
-        """(examples, classes); a network may have more outputs than there are classes."""
+        """(examples, classes); outputs of the network beyond the classes are cut off."""
         return self._answer(X)[:, : len(self.classes_)]
 
     def _rejected(self, labels: np.ndarray, logits: Tensor, reject: bool | float) -> np.ndarray:

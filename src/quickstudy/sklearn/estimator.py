@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: reading X and y, adapting, answering in batches."""
+"""The shared base of the classifier and the regressor: reading X and y, adapting, predicting in batches."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.sklearn.inputs import are_tokens, as_array, as_input, check_features
 
-BATCH = 1024  # queries answered at once, unless the learner looks at all of them together
+BATCH = 1024  # queries of one forward pass, unless the learner is transductive
 
 
 class FewShotEstimator(BaseEstimator):
-    """The base of FewShotClassifier and FewShotRegressor: support_x_, support_y_, predictor_ and feature_shape_ once fitted."""
+    """The base of FewShotClassifier and FewShotRegressor. fit sets support_x_, support_y_, predictor_ and feature_shape_."""
 
     learner: Learner | None
     preprocessing: Preprocessing | None
     support_x_: Tensor | None
 
     def save(self, path: str | Path) -> None:
-        """Save as a folder: what it is, its learner and its support set. `load` reads it back.
+        """Save the settings, the learner and the support set to a folder. `load` reads it back.
 
         Raises:
-            UnsupportedError: class labels that are neither text nor numbers.
-            NotFittedError: it has not been fitted.
+            UnsupportedError: class labels are neither text nor numbers.
+            NotFittedError: the estimator is not fitted.
         """
         from quickstudy.sklearn.folder import save
 
@@ -42,16 +42,16 @@ class FewShotEstimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path, **foreign: Any) -> Self:
-        """From the folder that `save` wrote, or from that of a meta-trained run, of a learner or of a predictor.
+        """Load from a folder that `save` wrote, or from the folder of a run, a learner or a predictor.
 
-        A run's or a learner's folder gives an estimator to fit, with the `calibration.json` and `preprocessing.json` that lie in
-        it. A predictor's gives a fitted one, with the classes 0..ways-1.
+        The folder of a run or a learner gives an estimator that is not fitted yet, with the folder's `calibration.json` and
+        `preprocessing.json`. The folder of a predictor gives a fitted one, with the classes 0..ways-1.
 
         Args:
-            foreign: networks and functions of your own, as for `quickstudy.load`.
+            foreign: your own networks and functions, as for `quickstudy.load`.
 
         Raises:
-            CheckpointError: no such folder; one that another kind of estimator wrote.
+            CheckpointError: no such folder; another kind of estimator wrote it.
         """
         from quickstudy.sklearn.folder import load
 
@@ -73,7 +73,7 @@ class FewShotEstimator(BaseEstimator):
         raise NotImplementedError
 
     def _read(self, X: Any, y: Any, **checks: Any) -> tuple[Tensor, np.ndarray]:
-        """X and y of fit, checked: (examples, *feature) as the learner reads it, and y as an array."""
+        """X and y of fit, checked: X as the learner's input (examples, *feature), y as an array."""
         X, tokens = as_array(X), are_tokens(X)
         x, y = validate_data(self, X, as_array(y), allow_nd=True, **checks)
         self.feature_shape_ = tuple(x.shape[1:])

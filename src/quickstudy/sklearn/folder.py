@@ -1,7 +1,7 @@
 """A fitted estimator as a folder: estimator.json, support.safetensors, learner/, calibration.json, preprocessing.json
-(where they were given).
+(those that were given).
 
-Nothing in it can run code, as in any folder of quickstudy. Reading it adapts the learner to the support set again.
+As in any folder of quickstudy, nothing in it can run code. Loading adapts the learner to the support set again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def save(estimator: FewShotEstimator, path: Path) -> None:
 
 
 def load(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator:
-    """Read an estimator's folder, or make one of a run's, a learner's or a predictor's."""
+    """Load an estimator from its folder, or build one from the folder of a run, a learner or a predictor."""
     path = run_folder(path)
     if (path / ESTIMATOR).is_file():
         return _fitted(cls, path, foreign)
@@ -108,7 +108,7 @@ def _from_predictor(estimator: Estimator, predictor: Predictor, path: Path) -> E
 
 
 def _build(cls: type[Estimator], learner: Learner | None, path: Path) -> Estimator:
-    """An estimator that is not fitted, with what lies beside the learner in the folder."""
+    """An estimator that is not fitted, with the calibration and preprocessing of the folder."""
     estimator = cls()
     estimator.learner = learner
     if (path / PREPROCESSING).is_file():
@@ -120,7 +120,7 @@ def _build(cls: type[Estimator], learner: Learner | None, path: Path) -> Estimat
 
 
 def _plain(labels: list[Any]) -> list[Any]:
-    """The labels as JSON has them."""
+    """The labels, if JSON can hold them."""
     if not all(isinstance(one, str | int | float | bool) for one in labels):
         raise UnsupportedError(
             "save(path)",

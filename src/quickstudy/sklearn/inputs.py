@@ -1,4 +1,4 @@
-"""From what scikit-learn's users pass (arrays, tensors, lists) to what a learner reads, and the checks on the way."""
+"""Convert the arrays, tensors and lists that scikit-learn's users pass to a learner's inputs, with checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quickstudy.learners.learner import Learner
 
 
 def as_array(values: Any) -> Any:
-    """A tensor, or a list of them, as a NumPy array; everything else as it is."""
+    """A tensor, or a list of them, as a NumPy array; anything else unchanged."""
     if isinstance(values, list | tuple) and values and all(isinstance(one, Tensor) for one in values):
         values = torch.stack(list(values))
     if not isinstance(values, Tensor):
@@ -28,7 +28,7 @@ def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Prepr
     """A copy of x (examples, *feature), row by row, in the learner's dtype and on its device.
 
     uint8 images become numbers in [0, 1], as `LabelledTasks` makes them; other integers become floating-point numbers, unless
-    they are `tokens`: integers that came as a tensor and that an embedding looks up. Images are normalised by `preprocessing`.
+    they are `tokens`, a tensor of integers that index an embedding. Images are normalised by `preprocessing`.
     """
     own = next((t for t in chain(learner.parameters(), learner.buffers()) if t.is_floating_point()), None)
     dtype = torch.get_default_dtype() if own is None else own.dtype
@@ -41,12 +41,12 @@ def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Prepr
 
 
 def are_tokens(values: Any) -> bool:
-    """Whether these are integers that a learner looks up: a tensor of them, but no uint8 image."""
+    """Whether these are integers that index an embedding: an integer tensor other than uint8 images."""
     return isinstance(values, Tensor) and not (values.is_floating_point() or values.is_complex() or values.dtype == torch.uint8)
 
 
 def check_features(estimator: str, X: Any, features: tuple[int, ...]) -> None:
-    """Raise ShapeError where an example of X is shaped otherwise than those of fit."""
+    """Raise ShapeError if the examples of X have another shape than those of fit."""
     shape = tuple(X.shape) if hasattr(X, "shape") else np.asarray(X).shape
     if len(shape) < 2 or shape[1:] == features:
         return

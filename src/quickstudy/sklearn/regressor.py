@@ -20,21 +20,29 @@ from quickstudy.sklearn.estimator import FewShotEstimator
 
 
 class FewShotRegressor(RegressorMixin, FewShotEstimator):
-    """Regress by a learner that adapts to the examples given to fit.
+    """Regress with a learner that adapts to the examples given to fit.
 
         state  =  learn(X, y)         fit
         y(x)   =  predict(state, x)
 
-    X is (examples, *feature), y (examples,) or (examples, targets); the learner sees y as (examples, targets) always.
+    X is (examples, *feature), y is (examples,) or (examples, targets); the learner always sees (examples, targets).
 
     Args:
-        learner: any quickstudy learner of targets (MAML, Ridge, ...); None: ridge regression on standardised features.
-        preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: as they are.
+        learner: any quickstudy learner for regression (MAML, Ridge, ...); None: ridge regression on standardised features.
+        preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: no normalisation.
 
     Attributes:
         predictor_: the adapted learner.
         support_x_, support_y_: the examples that it was adapted to.
         feature_shape_: the shape of one example.
+
+    Examples:
+        >>> x = torch.linspace(0, 1, 20)[:, None]
+        >>> regressor = qs.FewShotRegressor().fit(x, 2 * x[:, 0] + 1)
+        >>> regressor.predict([[0.5]]).shape
+        (1,)
+        >>> regressor.score(x, 2 * x[:, 0] + 1) > 0.99
+        True
     """
 
     target_shape_: tuple[int, ...] | None
@@ -48,10 +56,10 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
         return self._fit(*self._read(X, y, y_numeric=True, multi_output=True))
 
     def predict(self, X: Any) -> np.ndarray:
-        """(examples,) or (examples, targets), as y was.
+        """The predictions, (examples,) or (examples, targets), in the form of fit's y.
 
         Raises:
-            ShapeError: examples of another shape than fit had; a learner that answers another number of targets.
+            ShapeError: examples of another shape than in fit; the learner predicts another number of targets.
         """
         answer = self._answer(X)
         if self.target_shape_ is None:

@@ -1,12 +1,12 @@
-"""The checks that every learner passes, to be run on one of your own.
+"""The checks that every learner passes. Run them on your own learner:
 
     from quickstudy.testing import run_checks
 
     def test_mine():
         run_checks(Mine(network), episode)      # one episode of any task that it can learn
 
-Each is a function of its own too, `check_...(learner, episode)`. One that fails raises `ConformanceError`, an AssertionError
-that says what was compared, what came out and where to look. One that does not apply (labels, for a learner of targets) passes.
+Each check is also a function, `check_...(learner, episode)`. A check that fails raises `ConformanceError`, an AssertionError that
+says what was compared, what came out and where to look. A check that does not apply (labels, for a regression learner) passes.
 """
 
 from __future__ import annotations
@@ -48,14 +48,23 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run_checks(learner: Learner, episode: Episode) -> list[str]:
-    """Run every check on copies of the learner; the names of the checks. The learner is left as it was.
+    """Run every check, each on a copy of the learner.
 
     Args:
-        learner: built, trained or not.
+        learner: the learner to check, trained or not.
         episode: one task (no leading axis `tasks`) that it can learn: for a classifier at least 2 classes with 2 examples each.
 
+    Returns:
+        The names of the checks.
+
     Raises:
-        ConformanceError: the first check that does not hold.
+        ConformanceError: the first check that fails.
+
+    Examples:
+        >>> from quickstudy.testing import run_checks
+        >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
+        >>> run_checks(qs.Prototypical(torch.nn.Linear(4, 2)), tasks.test.sample(1)[0])[:3]
+        ['answer', 'state', 'changes_nothing']
     """
     for check in CHECKS:
         check(copy.deepcopy(learner), episode)

@@ -1,4 +1,4 @@
-"""What a learner gives: an answer of the right shape, a state that is all, nothing changed, the same again."""
+"""Checks of output shape, complete state, purity and determinism."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quickstudy.testing.check import ConformanceError, agree, difference, double
 
 
 def check_answer(learner: Learner, episode: Episode) -> None:
-    """The answer has one row a query, and one column a class; `learner(support, x)` and a predictor give the same."""
+    """The prediction has one row a query and one column a class; `learner(support, x)` and a predictor agree."""
     answer = learner.adapt(episode.support)(episode.query.x)
     ways = episode.support.ways
     shape = tuple(answer.shape[:1]) if ways is None else tuple(answer.shape)
@@ -51,7 +51,7 @@ def check_answer(learner: Learner, episode: Episode) -> None:
 
 
 def check_state(learner: Learner, episode: Episode) -> None:
-    """The state is a pytree of tensors without a graph, and holds everything: a predictor outlives the next task."""
+    """The state is a pytree of tensors without a graph, and is complete: adapting to another task does not change a predictor."""
     with torch.no_grad():
         state = learner.copied().state(episode.support, Context()).values
     for leaf in pytree.tree_leaves(state):

@@ -1,4 +1,4 @@
-"""What a check is, and what several of them share: doubles, other inputs, the gap between two answers."""
+"""The type of a check, and helpers of several checks: float64 copies, scaled inputs, the gap between two predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quickstudy.episode import Episode, Examples
 from quickstudy.learners.learner import Learner
 
 TOLERANCE = 1e-7  # relative, in float64: rounding after a few inner steps
-SLOPE_TOLERANCE = 1e-4  # of a finite difference
+SLOPE_TOLERANCE = 1e-4  # relative, of a finite difference
 
 Check = Callable[[Learner, Episode], None]
 
@@ -33,18 +33,18 @@ def double(learner: Learner, episode: Episode) -> tuple[Learner, Episode]:
 
 
 def rows(examples: Examples, index: Any) -> Examples:
-    """Some of the examples, or the same in another order."""
+    """A selection of the examples, or all of them in another order."""
     return examples.map(lambda leaf: leaf[index])
 
 
 def scaled(examples: Examples, factor: float) -> Examples:
-    """The same examples with other inputs."""
+    """The same examples with inputs multiplied by `factor`."""
     x = pytree.tree_map(lambda leaf: leaf * factor if leaf.is_floating_point() else leaf, examples.x)
     return examples.like(x, examples.y)
 
 
 def difference(a: Tensor, b: Tensor) -> float:
-    """The largest difference, relative to b's largest entry; infinite where the shapes or a NaN differ."""
+    """The largest difference, relative to b's largest entry; infinite if the shapes or the places of NaN differ."""
     if a.shape != b.shape or not torch.equal(a.isnan(), b.isnan()):
         return float("inf")
     if not a.numel():
@@ -53,12 +53,12 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 def agree(check: str, learner: Learner, one: Tensor, other: Tensor, found: str, do: str, tolerance: float = TOLERANCE) -> None:
-    """Raise where two answers differ by more than `tolerance`: it is not met, `found` and by how much."""
+    """Raise if two predictions differ by more than `tolerance`; the error says `found` and the difference."""
     gap = difference(one, other)
     if gap > tolerance:
         raise ConformanceError(check, learner, f"{found} {gap:.1e}", do)
 
 
 def meta_learns(learner: Learner) -> bool:
-    """Whether there is a gradient to look at."""
+    """Whether the learner has a meta-gradient to check."""
     return learner.meta_learns and any(parameter.requires_grad for parameter in learner.parameters())

@@ -1,4 +1,4 @@
-"""Every executor gives the gradient of the loop, and the loop the derivative of the loss."""
+"""Checks of the meta-gradient: every executor agrees with the loop, and the loop with finite differences of the loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quickstudy.testing.check import SLOPE_TOLERANCE, ConformanceError, double, 
 
 
 def check_executors(learner: Learner, episode: Episode) -> None:
-    """Threads and vmap give the loop's meta-gradient in float64, where they serve the learner at all."""
+    """Threads and vmap give the loop's meta-gradient in float64, if they support the learner."""
     if not meta_learns(learner):
         return
     problem = Problem(learner, Backprop())
@@ -33,9 +33,9 @@ def check_executors(learner: Learner, episode: Episode) -> None:
 
 
 def check_gradient(learner: Learner, episode: Episode) -> None:
-    """The meta-gradient is the slope of the loss, by central differences along a random direction of each parameter.
+    """The meta-gradient agrees with central differences of the loss along a random direction of each parameter.
 
-    For learners that declare it (`exact_gradient`): first order and its kin are no derivative of the loss.
+    Only for learners with `exact_gradient`: first-order and similar meta-gradients are not the derivative of the loss.
     """
     if not meta_learns(learner) or not learner.exact_gradient:
         return

@@ -1,4 +1,4 @@
-"""A learner and a predictor go through a folder unchanged."""
+"""A learner and a predictor are the same after saving and loading."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from quickstudy.testing.check import ConformanceError, agree, double
 
 
 def check_save_and_load(learner: Learner, episode: Episode) -> None:
-    """A learner, and an adapted predictor, read back from their folder answer bit for bit as they did, in float64 too.
+    """A learner and an adapted predictor, saved and loaded, predict bit for bit the same, in float64 too.
 
-    Networks and functions of your own are handed to `load` as copies with other weights, the class of a learner of your own as it
-    is.
+    Your own networks and functions are passed to `load` as copies with other weights; the class of your own learner is passed as
+    it is.
     """
     foreign = _handed_in(learner)
     _check(learner, episode, foreign)
-    _check(*double(learner, episode), foreign)  # into networks of the precision that they were built in
+    _check(*double(learner, episode), foreign)  # loaded into networks of their original precision
 
 
 def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
 
 
 def _handed_in(learner: Learner) -> dict[str, Any]:
-    """What `load` is handed for a learner, and for a learner that it was built with."""
+    """The arguments that `load` needs for a learner and for the learners inside it."""
     parts: dict[str, Any] = {} if is_own(type(learner)) else {"learner": type(learner)}
     for name, value in learner.arguments.items():
         if isinstance(value, Learner):
@@ -79,7 +79,7 @@ def _handed_in(learner: Learner) -> dict[str, Any]:
 
 
 def _foreign(value: Any) -> bool:
-    """Whether `load` needs to be handed this argument."""
+    """Whether this argument must be passed to `load`."""
     if isinstance(value, nn.Module):
         return not type(value).__module__.startswith("quickstudy.")
     return inspect.isroutine(value)

@@ -1,4 +1,4 @@
-"""Tasks of other sizes, and double precision."""
+"""Checks with other task sizes and in double precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quickstudy.testing.check import ConformanceError, double, rows
 
 
 def check_small_tasks(learner: Learner, episode: Episode) -> None:
-    """1 shot, one class, one query, and no query at all."""
+    """The learner handles 1 shot, one class, one query, and no query."""
     ways, support, query = episode.support.ways, episode.support, episode.query
     cases = {"one query": (support, rows(query, slice(0, 1)))}
     if learner.normalisation != "transductive":
@@ -35,7 +35,7 @@ def check_small_tasks(learner: Learner, episode: Episode) -> None:
 
 
 def check_float64(learner: Learner, episode: Episode) -> None:
-    """In float64 it answers in float64, close to what it answers in float32."""
+    """In float64 the prediction is float64, and close to the one in float32."""
     learner, episode = double(learner, episode)
     answer = learner.adapt(episode.support)(episode.query.x)
     if answer.dtype != torch.float64:

@@ -1,4 +1,4 @@
-"""What an answer does not depend on: the order of the support, the names of the classes, the other queries."""
+"""Checks that a prediction does not depend on the order of the support, the numbering of the classes or the other queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quickstudy.testing.check import TOLERANCE, ConformanceError, agree, differe
 
 
 def check_order(learner: Learner, episode: Episode) -> None:
-    """The order of the support set does not matter, where the learner declares it (`order_invariant`)."""
+    """The order of the support set does not matter, if the learner declares it (`order_invariant`)."""
     if not learner.order_invariant:
         return
     learner, episode = double(learner, episode)
@@ -29,7 +29,7 @@ def check_order(learner: Learner, episode: Episode) -> None:
 
 
 def check_labels(learner: Learner, episode: Episode) -> None:
-    """Numbering the classes otherwise permutes the answer, where the learner declares it (`label_equivariant`)."""
+    """Renumbering the classes permutes the prediction, if the learner declares it (`label_equivariant`)."""
     ways = episode.support.ways
     if ways is None or not learner.label_equivariant:
         return
@@ -49,7 +49,7 @@ def check_labels(learner: Learner, episode: Episode) -> None:
 
 
 def check_transductive(learner: Learner, episode: Episode) -> None:
-    """Queries answered one by one are answered as together, unless the policy says "transductive"."""
+    """Queries get the same prediction one by one as together, unless the policy is "transductive"."""
     if learner.normalisation != "transductive" and is_transductive(learner, episode):
         raise ConformanceError(
             "transductive",
@@ -60,11 +60,11 @@ def check_transductive(learner: Learner, episode: Episode) -> None:
 
 
 def is_transductive(learner: Learner, episode: Episode) -> bool:
-    """Whether the answer to a query depends on which others are asked with it: what an accuracy must say beside its number."""
+    """Whether the prediction for a query depends on the other queries of its batch. Report this beside every accuracy."""
     learner, episode = double(learner, episode)
     predictor = learner.adapt(episode.support)
     try:
         one_by_one = [predictor(rows(episode.query, slice(i, i + 1)).x) for i in range(len(episode.query))]
-    except ShapeError:  # a norm that takes its statistics from the queries has none of one alone
+    except ShapeError:  # a norm with statistics of the queries needs more than one
         return True
     return difference(torch.cat(one_by_one), predictor(episode.query.x)) > TOLERANCE
