@@ -35,6 +35,13 @@ class Contrastive(Estimator):
         augmentation: what makes a view.
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, eq. 1, algorithm 1.
+
+    Examples:
+        >>> from quickstudy.domains.images import Contrastive, ContrastivePretrain
+        >>> tasks = qs.tasks.Strokes(classes=(8, 5, 5), examples=16)
+        >>> learner = ContrastivePretrain(torch.nn.Flatten(), outer=qs.Gradient(Contrastive(batch_size=16)))
+        >>> qs.meta_train(learner, tasks, steps=2, tasks_per_step=1, progress=False).steps
+        2
     """
 
     temperature: float = 0.2

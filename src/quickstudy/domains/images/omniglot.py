@@ -47,6 +47,12 @@ class Omniglot(TaskFamily[LabelledTasks]):
         DataError: no data in root, a broken zip, a wrong checksum, other counts than Omniglot's; a split without a class.
         TaskError: a class in two splits; more ways, shots or queries than the data can give.
         LabelError: a class twice in one split.
+
+    Examples:
+        >>> tasks = qs.tasks.Omniglot("data/omniglot", ways=20, shots=1)  # download=True fetches the zips
+        Traceback (most recent call last):
+            ...
+        quickstudy.errors.DataError: ...
     """
 
     def __init__(

@@ -33,6 +33,14 @@ class Preprocessing:
 
     Raises:
         ArgumentError: a size below 1; other channels than 1 and 3; a mean or std that is not one positive number a channel.
+
+    Examples:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (40, 30), "white").save("white.png")
+        >>> preprocessing = qs.tasks.Preprocessing(size=28, channels=1, invert=True, mean=(0.5,), std=(0.25,))
+        >>> pixels = preprocessing.read("white.png")
+        >>> pixels.shape, preprocessing.apply(pixels).unique()
+        (torch.Size([1, 28, 28]), tensor([-2.]))
     """
 
     size: int

@@ -32,6 +32,13 @@ class Strokes(TaskFamily[LabelledTasks]):
     Raises:
         ArgumentError: not three numbers of classes, a number below 1, a canvas too small to draw on.
         TaskError: more ways than classes, or fewer examples than shots + queries.
+
+    Examples:
+        >>> tasks = qs.tasks.Strokes(ways=3, shots=1, queries=4, classes=(8, 4, 4), examples=5)
+        >>> tasks.train.sample(2).query.x.shape
+        torch.Size([2, 12, 1, 28, 28])
+        >>> tasks.classes["validation"][0]
+        'seed0/character00008'
     """
 
     def __init__(

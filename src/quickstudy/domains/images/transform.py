@@ -24,6 +24,11 @@ class RandomCrop:
 
     Raises:
         ArgumentError: padding below 0.
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.RandomCrop(padding=4)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 32, 32])
     """
 
     padding: int = 4
@@ -48,6 +53,12 @@ class RandomFlip:
 
     Raises:
         ArgumentError: a probability outside [0, 1].
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> flipped = qs.tasks.RandomFlip(probability=1.0)(images, torch.Generator().manual_seed(0))
+        >>> torch.equal(flipped, images.flip(-1))
+        True
     """
 
     probability: float = 0.5
@@ -70,6 +81,12 @@ class ColourJitter:
 
     Raises:
         ArgumentError: an amount outside [0, 1].
+
+    Examples:
+        >>> images = torch.full((4, 3, 8, 8), 0.5)
+        >>> brighter = qs.tasks.ColourJitter(brightness=0.2, contrast=0, saturation=0)(images, torch.Generator().manual_seed(0))
+        >>> bool((brighter - 0.5).abs().max() <= 0.1)
+        True
     """
 
     brightness: float = 0.4
@@ -98,6 +115,11 @@ class RandomResizedCrop:
 
     Raises:
         ArgumentError: a share outside (0, 1].
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.RandomResizedCrop(smallest=0.5)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 32, 32])
     """
 
     smallest: float = 0.5
@@ -123,6 +145,11 @@ class Resize:
 
     Raises:
         ArgumentError: a size below 1.
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.Resize(20)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 20, 20])
     """
 
     size: int

@@ -32,6 +32,13 @@ class Augmentation:
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, section 3; the
     ranges are ours, for small grey images.
+
+    Examples:
+        >>> from quickstudy.domains.images import Augmentation
+        >>> images, generator = torch.rand(8, 1, 28, 28), torch.Generator().manual_seed(0)
+        >>> first, second = (Augmentation(flip=True)(images, generator) for _ in range(2))
+        >>> first.shape, torch.equal(first, second)
+        (torch.Size([8, 1, 28, 28]), False)
     """
 
     scale: float = 0.3

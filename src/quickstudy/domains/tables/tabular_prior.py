@@ -95,6 +95,14 @@ class TabularPrior(TaskFamily[TabularTasks]):
 
     Raises:
         ArgumentError: a size that is none, one way, no shots, a share outside [0, 1].
+
+    Examples:
+        >>> tasks = qs.tasks.TabularPrior(ways=3, max_features=8, shots=5, queries=2)
+        >>> episodes, truth = tasks.train.sample_with_truth(4)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([4, 15, 8]), torch.Size([4, 6]))
+        >>> bool((episodes.support.x[0, :, int(truth["features"][0]):] == 0).all())
+        True
     """
 
     def __init__(

@@ -25,6 +25,12 @@ class Rotations:
     """Every class turned by 90, 180 and 270 degrees is a further class. Four times the images lie in memory.
 
     Source: Santoro et al., "Meta-learning with memory-augmented neural networks", ICML 2016, section 4.1.
+
+    Examples:
+        >>> images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> x, y, names = qs.tasks.Rotations().classes(images, labels, ["alpha", "beta"])
+        >>> len(x), names[2:4]
+        (24, ['alpha/rot090', 'beta/rot090'])
     """
 
     def classes(self, x: Tensor, y: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
@@ -52,6 +58,12 @@ class PermuteLabels:
     `LabelledTasks` number the classes of an episode in random order as it is, so there it changes nothing but the draw; it is for
     tasks whose labels mean the same in each, so that a learner cannot answer without its support (Rajendran et al.,
     "Meta-learning requires meta-augmentation", NeurIPS 2020).
+
+    Examples:
+        >>> episodes = qs.tasks.GaussianClasses(ways=3).train.sample(4)
+        >>> permuted = qs.tasks.PermuteLabels()(episodes, torch.Generator().manual_seed(0))
+        >>> torch.equal(permuted.query.x, episodes.query.x), torch.equal(permuted.query.y, episodes.query.y)
+        (True, False)
     """
 
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
@@ -69,6 +81,12 @@ class FeatureNoise:
 
     Raises:
         ArgumentError: std below 0.
+
+    Examples:
+        >>> x, y = torch.zeros(2000, 5), torch.arange(2000) // 100
+        >>> tasks = qs.tasks.LabelledTasks(x, y, shots=20, augment=[qs.tasks.FeatureNoise(std=0.5)])
+        >>> round(float(tasks.sample(50).support.x.std()), 1)
+        0.5
     """
 
     std: float = 0.1
@@ -104,6 +122,12 @@ class MixTasks:
 
     Raises:
         ArgumentError: alpha that is not above 0; a probability outside [0, 1].
+
+    Examples:
+        >>> episodes = qs.tasks.GaussianClasses(ways=3).train.sample(4)
+        >>> mixed = qs.tasks.MixTasks(probability=1.0)(episodes, torch.Generator().manual_seed(0))
+        >>> mixed.support.x.shape == episodes.support.x.shape, torch.equal(mixed.support.x, episodes.support.x)
+        (True, False)
     """
 
     alpha: float = 0.5

@@ -34,6 +34,13 @@ class DescribedTasks(LabelledTasks):
         NotFiniteError: NaN or infinity in them.
         ArgumentError: shots other than 0.
         As `LabelledTasks` besides.
+
+    Examples:
+        >>> x, y, descriptions = torch.randn(60, 8), torch.arange(60) // 10, torch.randn(6, 5)
+        >>> tasks = qs.tasks.DescribedTasks(x, y, descriptions, ways=3, queries=2)
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x["description"].shape, episodes.query.x.shape
+        (torch.Size([4, 3, 5]), torch.Size([4, 6, 8]))
     """
 
     def __init__(

@@ -19,6 +19,15 @@ class TaskFamily(Generic[Tasks]):
 
     Raises:
         TaskError: a class (by its name) in two of them.
+
+    Examples:
+        >>> x, y = torch.randn(20, 4), torch.arange(20) // 10
+        >>> parts = [qs.tasks.LabelledTasks(x, y, ways=2, queries=5, class_names=names) for names in ("ab", "cd", "ef")]
+        >>> tasks = qs.tasks.TaskFamily(*parts)
+        >>> tasks.classes
+        {'train': ['a', 'b'], 'validation': ['c', 'd'], 'test': ['e', 'f']}
+        >>> tasks.with_(shots=3).test.protocol
+        {'ways': 2, 'shots': 3, 'queries': 5}
     """
 
     def __init__(self, train: Tasks, validation: Tasks, test: Tasks):

@@ -39,6 +39,13 @@ class GroupTasks(TaskDistribution):
     Raises:
         TaskError: a group with fewer than shots + queries rows.
         ArgumentError: a size that is none.
+
+    Examples:
+        >>> x, y, patient = torch.randn(60, 3), torch.randn(60, 1), torch.arange(60) // 20
+        >>> tasks = qs.tasks.GroupTasks(x, y, patient, names=["Ann", "Ben", "Cai"], shots=5, queries=10)
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([4, 5, 3]), torch.Size([4, 10, 1]))
     """
 
     ways = None

@@ -32,7 +32,16 @@ class Preprocessing(Protocol):
 
 
 class TaskDistribution(ABC):
-    """p(tasks), under a protocol of `ways`, `shots` and `queries`. A distribution never changes: with_ and to give others."""
+    """p(tasks), under a protocol of `ways`, `shots` and `queries`. A distribution never changes: with_ and to give others.
+
+    Examples:
+        >>> tasks: qs.tasks.TaskDistribution = qs.tasks.Sinusoid(shots=5, queries=10).train
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x.shape, episodes.query.x.shape
+        (torch.Size([4, 5, 1]), torch.Size([4, 10, 1]))
+        >>> tasks.with_(shots=1).protocol
+        {'ways': None, 'shots': 1, 'queries': 10}
+    """
 
     ways: Size | None  # classes of an episode; None where a task has targets and no classes
     shots: Size  # support examples of each class, or of the task where it has no classes

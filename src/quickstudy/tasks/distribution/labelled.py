@@ -49,6 +49,16 @@ class LabelledTasks(TaskDistribution):
         ArgumentError: a size that is none.
         TaskError: more ways than classes; a class with fewer than shots + queries examples.
         UnsupportedError: transforms of what is no image.
+
+    Examples:
+        >>> x, y = torch.randn(200, 4), torch.arange(200) // 10  # 20 classes of 10 examples
+        >>> tasks = qs.tasks.LabelledTasks(x, y, ways=5, shots=1, queries=3)
+        >>> episodes = tasks.sample(8)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([8, 5, 4]), torch.Size([8, 15]))
+        >>> family = tasks.with_(ways=3).split(seed=0)
+        >>> len(family.train.class_names)
+        13
     """
 
     ways: Size

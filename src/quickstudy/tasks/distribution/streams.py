@@ -183,6 +183,14 @@ class Streams(TaskFamily[Any]):
     Raises:
         TaskError: too few examples; shares that leave none.
         ArgumentError: a size below 1.
+
+    Examples:
+        >>> tasks = qs.tasks.Streams(torch.randn(400, 4), torch.arange(400) % 3, batch=16, window=5, queries=20)
+        >>> windows = tasks.train.sample(2)  # the next 5 batches of 2 runs
+        >>> windows.support.x.shape
+        torch.Size([2, 5, 16, 4])
+        >>> tasks.test.sample(2).query.x.shape
+        torch.Size([2, 20, 4])
     """
 
     def __init__(

@@ -61,6 +61,14 @@ class GaussianClasses(TaskFamily[GaussianTasks]):
 
     Raises:
         ArgumentError: more ways than dim; a size that is none.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianClasses(ways=5, dim=8, shots=1, queries=3)
+        >>> episodes = tasks.train.sample(4)
+        >>> episodes.support.x.shape, episodes.query.x.shape
+        (torch.Size([4, 5, 8]), torch.Size([4, 15, 8]))
+        >>> round(bayes_accuracy(ways=5, separation=3.0), 3)
+        0.945
     """
 
     def __init__(self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15):

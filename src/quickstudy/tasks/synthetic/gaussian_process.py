@@ -108,6 +108,15 @@ class GaussianProcess(TaskFamily[GaussianProcessTasks]):
 
     Raises:
         ArgumentError: a kernel that does not exist, a range that is none.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianProcess(shots=5, queries=10, kernels=("rbf",))
+        >>> episode, truth = tasks.train.sample_with_truth(4)
+        >>> mean, std = posterior(episode.support, episode.query.x, truth)
+        >>> mean.shape, std.shape
+        (torch.Size([4, 10, 1]), torch.Size([4, 10, 1]))
+        >>> bool((std[..., 0] >= truth["noise"][:, None]).all())
+        True
     """
 
     def __init__(

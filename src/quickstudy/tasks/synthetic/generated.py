@@ -30,6 +30,16 @@ class GeneratedTasks(TaskDistribution):
     Args:
         ways: None for tasks with targets.
         split: "train", "validation" or "test".
+
+    Examples:
+        >>> class Lines(GeneratedTasks):  # y = slope * x
+        ...     def draw(self, n, ways, shots, queries, generator):
+        ...         x, slope = (torch.randn(n, rows, 1, generator=generator) for rows in (shots + queries, 1))
+        ...         parts = (qs.Examples(x[:, part], slope * x[:, part]) for part in (slice(shots), slice(shots, None)))
+        ...         return qs.Episode(*parts), {"slope": slope[:, 0, 0]}
+        >>> episode, truth = Lines("train", ways=None, shots=2, queries=3).sample_with_truth(4)
+        >>> episode.query.x.shape, truth["slope"].shape
+        (torch.Size([4, 3, 1]), torch.Size([4]))
     """
 
     def __init__(self, split: str, *, ways: Size | None, shots: Size, queries: Size):

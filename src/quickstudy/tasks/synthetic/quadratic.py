@@ -58,6 +58,13 @@ class Quadratic(TaskFamily[QuadraticTasks]):
 
     Raises:
         ArgumentError: dim below 1; a size that is none.
+
+    Examples:
+        >>> tasks = qs.tasks.Quadratic(dim=3, dtype=torch.float64)
+        >>> episode, truth = tasks.train.sample_with_truth(2)
+        >>> A, c = quadratic_of(episode.support)
+        >>> torch.allclose(A, truth["A"]), torch.allclose(c, truth["c"])
+        (True, True)
     """
 
     def __init__(

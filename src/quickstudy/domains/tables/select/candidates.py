@@ -117,6 +117,13 @@ class Candidate:
 
     Raises:
         ArgumentError: an unknown learner; a hyperparameter that is missing, unknown or out of its range.
+
+    Examples:
+        >>> candidate = qs.select.Candidate("svm", {"C": 10.0, "gamma": 0.1})
+        >>> [name for name, _ in candidate.estimator().steps]
+        ['simpleimputer', 'standardscaler', 'svc']
+        >>> len(qs.select.grid())
+        42
     """
 
     learner: str

@@ -47,6 +47,11 @@ class Recommendation:
     Attributes:
         candidate: the learner with its hyperparameters.
         shortfall: how much less accurate than the best of all candidates it is expected to be, more than 0.1 counting as 0.1.
+
+    Examples:
+        >>> candidate = qs.select.Candidate("decision_tree", {"min_samples_leaf": 5})
+        >>> print(qs.select.Recommendation(candidate, shortfall=0.02))
+        decision_tree(min_samples_leaf=5): 2.0 points short of the best, as expected
     """
 
     candidate: Candidate
@@ -74,6 +79,15 @@ class Recommender:
 
     Raises:
         ArgumentError: no scale or ridge, or one that is not above 0.
+
+    Examples:
+        >>> from quickstudy.domains.tables.select.tables import draw
+        >>> known = [draw("linear", 0), draw("rings", 0)]
+        >>> results = qs.select.measure(known, qs.select.grid()[:5], groups=["simple"])
+        >>> new = draw("mixtures", 0)
+        >>> ranked = qs.select.Recommender().fit(results).recommend(new.X, new.y, k=3)
+        >>> [one.candidate.learner for one in ranked]
+        ['logistic_regression', 'logistic_regression', 'logistic_regression']
     """
 
     candidates: tuple[Candidate, ...]

@@ -39,6 +39,14 @@ class Results:
 
     Raises:
         ArgumentError: sizes that do not fit together; a table on which every candidate failed; a name twice.
+
+    Examples:
+        >>> results = qs.select.shipped()
+        >>> len(results), results.scores.shape
+        (224, (224, 42))
+        >>> wine = results.of([row for row, family in enumerate(results.families) if family == "wine"])
+        >>> set(wine.families)
+        {'wine'}
     """
 
     candidates: tuple[Candidate, ...]

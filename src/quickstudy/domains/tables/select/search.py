@@ -40,6 +40,17 @@ class Search:
         score: its cross-validated accuracy. The best of many: it flatters.
         trials: all of them, in order.
         study: Optuna's own, to be plotted or gone on with.
+
+    Examples:
+        >>> from quickstudy.domains.tables.select.tables import draw
+        >>> tables = [draw("linear", 0), draw("rings", 0)]
+        >>> results = qs.select.measure(tables, qs.select.grid()[:5], groups=["simple"])
+        >>> recommender = qs.select.Recommender().fit(results)
+        >>> found = qs.select.search(tables[0].X, tables[0].y, trials=2, k=1, folds=2, recommender=recommender)
+        >>> [trial.recommended for trial in found.trials]
+        [True, False]
+        >>> found.score == max(trial.score for trial in found.trials)
+        True
     """
 
     estimator: Any

@@ -38,6 +38,14 @@ class Table:
         family: where it comes from. Tables of one family are alike, and are held out together.
         X, y: (rows, columns) and (rows,), to learn from.
         test_X, test_y: rows that no learner and no meta-feature sees.
+
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(200, 4))
+        >>> table = qs.select.Table("mine", "my tables", X[:100], X[:100, 0] > 0, X[100:], X[100:, 0] > 0)
+        >>> results = qs.select.measure([table], qs.select.grid()[:2], groups=["simple"])
+        >>> results.names, results.scores.shape
+        (('mine',), (1, 2))
     """
 
     name: str
