@@ -25,8 +25,8 @@ class Strokes(TaskFamily[LabelledTasks]):
         ways, shots, queries: the protocol of an episode.
         classes: number of characters for meta-training, meta-validation and meta-test.
         examples: drawings of each character.
-        rotations: characters turned by 90, 180 and 270 degrees are further classes of meta-training.
-        size: pixels a side.
+        rotations: add characters rotated by 90, 180 and 270 degrees as further classes of meta-training.
+        size: pixels per side.
         seed: of all characters and drawings.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Image transforms of meta-training: each image of each episode drawn anew, batched, on the data's device.
+"""Image transforms for meta-training: random for each image of each episode, batched, on the data's device.
 
 A transform is called as transform(images (N, channels, height, width) in [0, 1], generator) -> images. All randomness comes from
-the generator, which is the CPU's: one seed gives the same images on any device.
+the CPU generator: one seed gives the same images on any device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of the image's own size out of the image padded by its edge: a shift by up to `padding` pixels.
+    """Pad each image by its edge and crop a random window of the original size: a shift by up to `padding` pixels.
 
     Raises:
         ArgumentError: padding below 0.
@@ -49,7 +49,7 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Left and right exchanged, of a share `probability` of the images. Not for writing.
+    """Flip each image horizontally with this `probability`. Unsuitable for handwriting.
 
     Raises:
         ArgumentError: a probability outside [0, 1].
@@ -111,10 +111,10 @@ class ColourJitter:
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """A window whose area is `smallest` to 1 of the image's, enlarged to the image's own size: zoom and shift.
+    """Crop a random window of `smallest` to 1 of the image's area and enlarge it to the original size: zoom and shift.
 
     Raises:
-        ArgumentError: a share outside (0, 1].
+        ArgumentError: `smallest` outside (0, 1].
 
     Examples:
         >>> images = torch.rand(16, 3, 32, 32)
@@ -141,7 +141,7 @@ class RandomResizedCrop:
 
 @dataclass(frozen=True)
 class Resize:
-    """Another size, of the images of meta-training only. (For all three splits give the source `size=` instead.)
+    """Resize the images of meta-training only. (For all three splits give the source `size=` instead.)
 
     Raises:
         ArgumentError: a size below 1.
