@@ -79,6 +79,13 @@ def from_backbone(
         ShapeError: a module that does not return one row for each example.
         ArgumentError: a batch_size below 1.
         NotFiniteError: NaN or infinity among the features.
+
+    Examples:
+        >>> tasks = qs.tasks.Strokes(ways=3, queries=4, classes=(8, 4, 4), examples=5)
+        >>> backbone = qs.models.Conv4(channels=8)
+        >>> embedded = qs.tasks.from_backbone(tasks, backbone, progress=False)
+        >>> embedded.test.sample(2).support.x.shape
+        torch.Size([2, 3, 8])
     """
     if batch_size < 1:
         raise ArgumentError("batch_size", expected="1 or more", got=str(batch_size), do="256 is the default.")

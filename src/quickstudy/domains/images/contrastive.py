@@ -40,7 +40,7 @@ class Contrastive(Estimator):
         >>> from quickstudy.domains.images import Contrastive, ContrastivePretrain
         >>> tasks = qs.tasks.Strokes(classes=(8, 5, 5), examples=16)
         >>> learner = ContrastivePretrain(torch.nn.Flatten(), outer=qs.Gradient(Contrastive(batch_size=16)))
-        >>> result = qs.meta_train(learner, tasks, steps=2, tasks_per_step=1, progress=False)
+        >>> result = qs.meta_train(learner, tasks.train, steps=2, tasks_per_step=1, executor="loop", progress=False)
         >>> [record["step"] for record in result.history]
         [1, 2]
     """

@@ -1,7 +1,7 @@
 """Image transforms for meta-training: random for each image of each episode, batched, on the data's device.
 
 A transform is called as transform(images (N, channels, height, width) in [0, 1], generator) -> images. All randomness comes from
-the CPU generator: one seed gives the same images on any device.
+a CPU generator: one seed gives the same images on any device.
 """
 
 from __future__ import annotations

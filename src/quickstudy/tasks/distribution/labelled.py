@@ -163,7 +163,7 @@ class LabelledTasks(TaskDistribution):
         )
 
     def _gathered(self, rows: Tensor, generator: torch.Generator) -> Examples:
-        """The rows (tasks, ways, each) as examples in random order; the label of a row is its index among the ways."""
+        """The rows (tasks, ways, each) as examples in random order; the label of a row is its index along `ways`."""
         n, ways, each = rows.shape
         order = torch.rand(n, ways * each, generator=generator).argsort(1)
         rows = rows.flatten(1).gather(1, order)

@@ -30,6 +30,11 @@ def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int,
     Raises:
         ArgumentError: a part without a class; fractions that sum to more than 1.
         TaskError: numbers that add up to more classes than there are.
+
+    Examples:
+        >>> train, validation, test = qs.tasks.random_split("abcdefghij", (0.6, 0.2, 0.2), seed=0)
+        >>> len(train), len(validation), len(test)
+        (6, 2, 2)
     """
     counts = _counts(sizes, len(classes), argument)
     if sum(counts) > len(classes):

@@ -39,6 +39,12 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
         ArgumentError: ways, shots or queries that are neither a number nor a range; invalid fractions; images outside [0, 1];
             a reading option that the kind does not take, or one given for plain numbers.
         NotFiniteError: NaN or infinity in x.
+
+    Examples:
+        >>> x, y = torch.randn(60, 4), [label for label in "abcdef" for _ in range(10)]
+        >>> tasks = qs.tasks.from_arrays(x, y, ways=2, shots=1, queries=5, split=(2, 2, 2))
+        >>> tasks.train.sample(4).query.x.shape
+        torch.Size([4, 10, 4])
     """
     names = as_names(y)
     if _length(x) != len(names):

@@ -62,6 +62,15 @@ def from_csv(
             several kinds, a file that cannot be read, a feature that is not a number.
         UnsupportedError: a kind that no installed domain reads.
         LabelError, TaskError, ArgumentError: see `from_arrays`.
+
+    Examples:
+        >>> with open("flowers.csv", "w") as file:
+        ...         print("width,height,label", file=file)
+        ...         for number in range(60):
+        ...             print(number, -number, "abcdef"[number % 6], sep=",", file=file)
+        >>> tasks = qs.tasks.from_csv("flowers.csv", features="*", ways=2, shots=1, queries=5, split=(2, 2, 2))
+        >>> tasks.train.sample(4).query.x.shape
+        torch.Size([4, 10, 2])
     """
     asked = _asked(filename, text, features)
     path = Path(path)

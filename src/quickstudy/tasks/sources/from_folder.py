@@ -33,6 +33,17 @@ def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[
         DataError: no such folder, no class in it, a class without files, files of several kinds, a file that cannot be read.
         UnsupportedError: a kind that no installed domain reads.
         LabelError, TaskError, ArgumentError: see `from_arrays`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> for number in range(24):
+        ...     path = Path("animals", "cat dog fox owl bee ant".split()[number % 6], f"{number}.png")
+        ...     path.parent.mkdir(parents=True, exist_ok=True)
+        ...     Image.new("RGB", (32, 32), (10 * number, 0, 0)).save(path)
+        >>> tasks = qs.tasks.from_folder("animals", ways=2, shots=1, queries=3, split=(2, 2, 2), size=16)
+        >>> tasks.train.sample(4).support.x.shape
+        torch.Size([4, 2, 3, 16, 16])
     """
     root = Path(path)
     protocol, given = parted(options)

@@ -56,6 +56,12 @@ def from_groups(
         LabelError: text where numbers are expected; a row without a group.
         UnsupportedError: an augmentation of classes or of images.
         NotFiniteError: NaN or infinity in x, y or time.
+
+    Examples:
+        >>> x, y, patient = torch.randn(200, 3), torch.randn(200), torch.arange(200) // 20
+        >>> tasks = qs.tasks.from_groups(x, y, patient, shots=5, queries=10)
+        >>> tasks.train.sample(4).query.y.shape
+        torch.Size([4, 10, 1])
     """
     x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
     moments = None if time is None else as_tensor(time, "time")
