@@ -1,6 +1,6 @@
 """p(tasks): where tasks come from. N-way K-shot episodes from labelled data, splits, and the data sets of the domains.
 
-What a domain adds is looked up in the registry when it is asked for; `__init__.pyi` names it for editors and type checkers.
+Names that a domain adds are looked up in the registry on first use; `__init__.pyi` lists them for editors and type checkers.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ from quickstudy.tasks.synthetic.sinusoid import Sinusoid as Sinusoid
 
 
 def __getattr__(name: str) -> Any:
-    """A domain's, such as `Omniglot`."""
+    """A name that a domain adds, such as `Omniglot`."""
     found = None if name.startswith("_") else registry.domain_task(name)
     if found is None:
         raise AttributeError(f"module 'quickstudy.tasks' has no attribute {name!r}")

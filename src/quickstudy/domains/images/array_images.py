@@ -1,4 +1,4 @@
-"""Images that come as arrays: which axis is which, and their pixels as uint8 of one size."""
+"""Images given as arrays: identify the axes, and bring the pixels to uint8 and to one size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from quickstudy.progress import WORTH_A_BAR, bar
 
 
 def as_images(x: Tensor | Sequence[Any], size: int | None, channels: int | None, invert: bool) -> tuple[Tensor, Preprocessing]:
-    """Images as uint8 (N, channels, size, size), and the preprocessing that gives the same from a file.
+    """Images as uint8 (N, channels, size, size), and the preprocessing that does the same to a file.
 
     Args:
         x: uint8, uint16 or floats in [0, 1]: (N, height, width), (N, channels, height, width) or (N, height, width, channels);
-            or a sequence of such images, whose sizes may differ where `size` is given.
-        size, channels: None: as they are.
+            or a sequence of such images, which may differ in size if `size` is given.
+        size, channels: None: unchanged.
 
     Raises:
-        ShapeError: other shapes; images that are not square, and no `size`.
+        ShapeError: other shapes; images that are not square, without a `size`.
         ArgumentError: floats outside [0, 1].
     """
     pixels = [_channels_first(one) for one in x] if not isinstance(x, Tensor) else _channels_first(x, batched=True)

@@ -1,4 +1,4 @@
-"""Features of a pre-trained network in the place of raw data, computed once: then every learner runs on them in seconds.
+"""Features of a pre-trained network in place of raw data, computed once, so that every learner runs on them in seconds.
 
 x_i  ->  f(x_i)            f in eval mode, without a graph, in batches
 """
@@ -59,26 +59,33 @@ def from_backbone(
 ) -> Any:
     """The same tasks over the features f(x) of a pre-trained network.
 
-    The module runs in eval mode and without a graph, and is left as it was. It sees images normalised as the tasks say. Image
-    transforms (`transform=`) draw anew each time and so are left out; augmentations of episodes (`augment=`) stay, and act on
-    features. Features lie where the data lie.
+    The module runs in eval mode and without a graph, and is left as it was. It sees images normalised as in `tasks`. Image
+    transforms (`transform=`) differ at each draw, so they are left out; augmentations of episodes (`augment=`) stay, and act on
+    features. Features are on the device of the data.
 
     Args:
         tasks: a TaskFamily of LabelledTasks (all three are mapped), LabelledTasks, or labelled data: Examples, or a map-style
             dataset whose items are (x, y) with integer labels 0..C-1.
         module: f, (examples, *feature) -> (examples, features); further axes are flattened.
-        batch_size: examples a forward pass.
+        batch_size: examples per forward pass.
         progress: show a progress bar on stderr.
         ways, shots, queries, class_names: the protocol, for labelled data; tasks have their own.
 
     Returns:
-        TaskFamily or LabelledTasks, as was given.
+        A TaskFamily for a TaskFamily, else LabelledTasks.
 
     Raises:
         UnsupportedError: tasks that hold no labelled data; a module that returns no tensor.
-        ShapeError: a module that does not answer each example with one row.
+        ShapeError: a module that does not return one row for each example.
         ArgumentError: a batch_size below 1.
         NotFiniteError: NaN or infinity among the features.
+
+    Examples:
+        >>> tasks = qs.tasks.Strokes(ways=3, queries=4, classes=(8, 4, 4), examples=5)
+        >>> backbone = qs.models.Conv4(channels=8)
+        >>> embedded = qs.tasks.from_backbone(tasks, backbone, progress=False)
+        >>> embedded.test.sample(2).support.x.shape
+        torch.Size([2, 3, 8])
     """
     if batch_size < 1:
         raise ArgumentError("batch_size", expected="1 or more", got=str(batch_size), do="256 is the default.")
@@ -166,7 +173,7 @@ def _check(z: Any, rows: int) -> None:
 
 @contextmanager
 def _eval_mode(module: nn.Module) -> Iterator[None]:
-    """Eval mode within; each part's own flag is put back."""
+    """Eval mode inside the context; restores the flag of each submodule."""
     flags = {part: part.training for part in module.modules()}
     module.eval()
     try:

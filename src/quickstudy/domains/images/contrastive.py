@@ -1,4 +1,4 @@
-"""Contrastive: a pretext of images that needs no label, two views of one image agree."""
+"""Contrastive: a pretext task on images without labels, in which two views of one image agree."""
 
 from __future__ import annotations
 
@@ -27,14 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contrastive(Estimator):
-    """SimCLR: the embeddings of two looks at an image agree, those of different images do not. No label is read.
+    """SimCLR: the embeddings of two views of an image agree, those of different images do not. No label is read.
 
     Args:
         temperature: tau of the loss.
-        batch_size: N images a step, 2N views.
-        augmentation: what makes a view.
+        batch_size: N images per step, 2N views.
+        augmentation: makes a view of an image.
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, eq. 1, algorithm 1.
+
+    Examples:
+        >>> from quickstudy.domains.images import Contrastive, ContrastivePretrain
+        >>> tasks = qs.tasks.Strokes(classes=(8, 5, 5), examples=16)
+        >>> learner = ContrastivePretrain(torch.nn.Flatten(), outer=qs.Gradient(Contrastive(batch_size=16)))
+        >>> result = qs.meta_train(learner, tasks.train, steps=2, tasks_per_step=1, executor="loop", progress=False)
+        >>> [record["step"] for record in result.history]
+        [1, 2]
     """
 
     temperature: float = 0.2

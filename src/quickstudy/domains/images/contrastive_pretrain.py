@@ -1,4 +1,4 @@
-"""Pre-train without labels (SimCLR) and fine-tune: what the images alone can teach.
+"""Pre-train on images without labels (SimCLR), then fine-tune.
 
     phi*  =  argmin_phi  E_{images} [ NT-Xent( h_phi(f_phi(x')), h_phi(f_phi(x'')) ) ],         then `FineTune` on the support
 

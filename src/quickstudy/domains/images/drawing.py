@@ -1,12 +1,12 @@
 """Characters that quickstudy draws itself: a class is a stroke program, an example is one jittered drawing of it.
 
-    write_programs    what a class is: strokes of lines and arcs from node to node of a small lattice
-    redraw            one hand's version of it: every node, bow and stroke a little off, then slant, size and place
+    write_programs    the classes: strokes of lines and arcs from node to node of a small lattice
+    redraw            one person's drawing of a class: jitter every node, bow and stroke, then slant, size and place
     raster            the ink that a round pen leaves along the strokes, antialiased
 
-The lattice is what makes the strokes look like letters: they meet where letters meet, run level, upright or aslant, and leave
-white between them. The constants were set by eye and by trial beside the *training* characters of Omniglot (ink, extent, parts
-and holes; then the accuracy on them of a learner that saw drawn characters only); no image of it is in the package.
+The lattice makes the strokes look like letters: they meet as in letters, run level, upright or aslant, and leave white between
+them. The constants were set by eye and by comparison with the *training* characters of Omniglot (ink, extent, parts and holes;
+then the accuracy on them of a learner that saw drawn characters only); none of its images is in the package.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ KNOT_COUNT = (0.30, 0.28, 0.20, 0.13, 0.09)  # chance of 2, 3, ... knots in a st
 LEVEL = 0.55  # chance that a step runs along a row or a column of the lattice
 REACH_LEVEL = (0.45, 0.35, 0.20)  # chance that such a step is 1, 2, 3 nodes long
 REACH_ASLANT = (0.60, 0.30, 0.10)  # the same for each side of a step that runs aslant
-REVISIT = 0.1  # how much less likely a stroke steps on a node where it has been: letters rarely retrace themselves
+REVISIT = 0.1  # factor on the chance of a node that the stroke has visited: letters rarely retrace themselves
 JOIN = 0.65  # chance that a stroke starts on a node of an earlier one
 CLOSED = 0.15  # chance that a stroke of four knots or more ends where it began
-SMOOTH, SMOOTHNESS = 0.45, 0.85  # chance that a stroke passes its knots without a corner, and how nearly
+SMOOTH, SMOOTHNESS = 0.45, 0.85  # chance that a stroke passes its knots without a corner, and how smoothly
 BOWED, BOW, STRAIGHT = 0.8, (30 * DEGREE, 110 * DEGREE), 5 * DEGREE  # chance that a stroke has arcs, their bow, that of a line
 BOWED_STEP, SAME_WAY = 0.6, 0.6  # chance that a step of such a stroke is an arc, and that all its arcs turn the same way
 SMALL, SMALLER, DOT = 0.2, (0.25, 0.6), 0.08  # chance of a small later stroke, its scale, chance of a dot
 UNEVEN, ASPECT = 0.3, 0.2  # spread (of the logarithm) of the lattice's gaps and of its aspect
 SIZE, SIZE_SPREAD, SIZES = 0.63, 0.105, (0.3, 0.9)  # longer side of a character, as part of the canvas
-CANDIDATES = 2  # programs written for each one kept: those whose strokes blot each other most are dropped
+CANDIDATES = 2  # programs written for each one kept: those with most ink under other strokes are dropped
 
 # The hand: standard deviations from drawing to drawing.
 NODE, KNOT, SLIP = 0.035, 0.025, 0.02  # of a lattice node (strokes that meet still meet), of one knot, of a whole stroke
 REBOW, REBOW_SHARE = 8 * DEGREE, 0.15  # of a bow
 TURN, SHEAR, STRETCH = 4 * DEGREE, 0.12, 0.08  # of the whole character
 RESIZE, SHIFT = 0.13, 0.048  # of its size (of the logarithm) and place
-CENTRE, MARGIN = 0.485, 0.05  # where it lies on the canvas, and what stays free around it
+CENTRE, MARGIN = 0.485, 0.05  # its centre on the canvas, and the free margin around it
 
 # The pen, in pixels of a canvas of 28.
 PEN_WIDTH, PEN_BLUR = 1.12, 0.52  # width of the line; standard deviation of its profile
-POINTS = 128  # along all strokes: for the longest characters, 140 pixels, still only two blurs apart, so that no beads show
-LEAST = 0.03  # part of the points that any step gets, so that a dot has a few
+POINTS = 128  # along all strokes: for the longest characters, 140 pixels, still only two blurs apart, so that no gaps show
+LEAST = 0.03  # least share of the points for each step, so that a dot has a few
 SMALLEST = 8  # pixels of the smallest canvas
 AT_ONCE = 320  # drawings made at a time, so that they stay in the cache
 
@@ -59,12 +59,12 @@ AT_ONCE = 320  # drawings made at a time, so that they stay in the cache
 class Programs:
     """Stroke programs of many classes. A stroke runs from knot to knot; its k-th step goes from knot k to knot k + 1."""
 
-    lattice: Tensor  # (classes, nodes, 2)         where the nodes lie
+    lattice: Tensor  # (classes, nodes, 2)         positions of the nodes
     node: Tensor  # (classes, strokes, knots)      the node of each knot
     bow: Tensor  # (classes, strokes, knots - 1)   angle between a step's chord and its ends: 0 a line, 90 degrees a half circle
     smooth: Tensor  # (classes, strokes, knots)    0 for a corner, 1 for a knot passed without one
     scale: Tensor  # (classes, strokes)            of the stroke about its first knot
-    drawn: Tensor  # (classes, strokes, knots - 1) whether the step is drawn at all: characters and strokes differ in length
+    drawn: Tensor  # (classes, strokes, knots - 1) whether the step is drawn: characters and strokes differ in length
     size: Tensor  # (classes,)                     longer side of the character, as part of the canvas
 
     def __getitem__(self, index: slice | Tensor) -> Programs:
@@ -106,7 +106,7 @@ def _check_sizes(classes: int, examples: int, size: int) -> None:
 
 
 def legible(programs: Programs, keep: int, generator: Generator) -> Programs:
-    """The `keep` programs that lose the smallest part of their ink where strokes lie on each other, in random order."""
+    """The `keep` programs that lose the smallest part of their ink where strokes overlap, in random order."""
     blots = []
     for first in range(0, len(programs.size), AT_ONCE):
         points, ink = redraw(programs[first : first + AT_ONCE], 1, generator)
@@ -115,7 +115,7 @@ def legible(programs: Programs, keep: int, generator: Generator) -> Programs:
     return programs[torch.cat(blots).argsort()[:keep].sort().values]
 
 
-# What a class is
+# Classes
 
 
 def write_programs(classes: int, generator: Generator) -> Programs:
@@ -154,7 +154,7 @@ def lattices(classes: int, dice: _Dice) -> Tensor:
 
 
 def walk(last: Tensor, dice: _Dice) -> Tensor:
-    """The nodes that the strokes step on, (classes, strokes, knots); after its last knot a stroke's node repeats."""
+    """The nodes that the strokes visit, (classes, strokes, knots); after a stroke's last knot its node repeats."""
     classes = len(last)
     chances = step_chances()
     touched = torch.zeros(classes, GRID * GRID)
@@ -173,7 +173,7 @@ def walk(last: Tensor, dice: _Dice) -> Tensor:
 
 
 def step_chances() -> Tensor:
-    """How likely a step leads from each node to each other one, up to scale: (nodes, nodes)."""
+    """Chances of a step from each node to each other one, up to scale: (nodes, nodes)."""
     rows, columns = torch.arange(GRID).repeat_interleave(GRID), torch.arange(GRID).repeat(GRID)
     down, across = ((axis[:, None] - axis).abs() for axis in (rows, columns))
     level, aslant = F.pad(torch.tensor(REACH_LEVEL), (1, 0)), F.pad(torch.tensor(REACH_ASLANT), (1, 0))
@@ -181,7 +181,7 @@ def step_chances() -> Tensor:
     return LEVEL * along + (1 - LEVEL) * aslant[down] * aslant[across]
 
 
-# One hand's version of it
+# Drawings of a class
 
 
 def redraw(programs: Programs, examples: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -216,7 +216,7 @@ def trace(knots: Tensor, bow: Tensor, programs: Programs) -> Tensor:
         h00(t) p_k  +  h10(t) a_k  +  h01(t) p_k+1  +  h11(t) b_k          (Hermite's cubics)
 
     a_k and b_k are the chord turned by the bow one way and the other, longer the more it bows, so that the curve is close to
-    an arc of a circle. At a smooth knot the arriving and the leaving slope are drawn to their mean.
+    an arc of a circle. At a smooth knot the arriving and the leaving slope are pulled toward their mean.
     """
     chord = knots.diff(dim=3)
     across = torch.stack([-chord[..., 1], chord[..., 0]], -1)
@@ -262,7 +262,7 @@ def slants(per_drawing: tuple[int, int], dice: _Dice) -> Tensor:
 
 
 def settle(points: Tensor, size: Tensor, dice: _Dice) -> Tensor:
-    """Bring every drawing to its class's size, about, and near the middle of the canvas: points in 0..1."""
+    """Scale every drawing to about its class's size and move it near the middle of the canvas: points in 0..1."""
     low, high = points.amin(2, keepdim=True), points.amax(2, keepdim=True)
     extent = high - low
     size = (size[:, None, None, None] * dice.normal((*points.shape[:2], 1, 1), RESIZE).exp()).clamp(max=SIZES[1])

@@ -1,4 +1,4 @@
-"""One image file, of whatever kind, as an upright 8-bit picture in grey or in colour."""
+"""One image file of any format as an upright 8-bit picture, grey or colour."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from quickstudy.errors import DataError
 
-LARGEST = 100_000_000  # pixels of a file: more are no photograph but a bomb
-BROKEN = (  # what Pillow's readers raise at bytes that are no image of theirs
+LARGEST = 100_000_000  # pixels of a file; a larger one is refused as a decompression bomb
+BROKEN = (  # raised by Pillow's readers for invalid images
     OSError,
     ValueError,
     SyntaxError,
@@ -34,16 +34,16 @@ def open_image(path: str | Path, near: int | None = None) -> Any:
     """The picture in a file as a PIL image of mode "L" or "RGB"; see `upright`.
 
     Args:
-        near: the size that it will be shrunk to, so that a large JPEG is decoded no larger than needed.
+        near: the size it will be shrunk to, so that a large JPEG is decoded no larger than needed.
 
     Raises:
-        DataError: no such file, or one that is no image, is cut short or has more than 100 million pixels.
+        DataError: no such file, or one that is not an image, is cut short or has more than 100 million pixels.
     """
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow can still read is read
+            warnings.simplefilter("ignore")  # read whatever Pillow can
             with Image.open(path) as opened:
                 if opened.width * opened.height > LARGEST:
                     raise ValueError(f"{opened.width} x {opened.height} pixels")
@@ -61,12 +61,12 @@ def open_image(path: str | Path, near: int | None = None) -> Any:
 
 
 def upright(image: Any) -> Any:
-    """A PIL image of any mode as "L" or "RGB": turned as its EXIF says, over white where it is transparent, in 8 bits.
+    """A PIL image of any mode as "L" or "RGB": upright by its EXIF, on white where transparent, in 8 bits.
 
     16 bits become 8 by value, 65535 -> 255.
 
     Raises:
-        ValueError: an image of floats, whose white nobody knows.
+        ValueError: an image of floats, as their white level is unknown.
     """
     from PIL import Image, ImageOps
 

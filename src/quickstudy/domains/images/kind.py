@@ -28,7 +28,7 @@ class Images(Kind):
     telling = frozenset({"size", "channels", "invert"})
 
     def recognises(self, value: Any) -> bool:
-        """A PIL image, or bytes of two or three axes."""
+        """A PIL image, or an array of uint8 or uint16 with two or three axes."""
         return is_picture(value) or (str(getattr(value, "dtype", "")).endswith(("uint8", "uint16")) and value.ndim in (2, 3))
 
     def of_files(self, files: Sequence[Path], **options: Any) -> Items:

@@ -1,4 +1,4 @@
-"""MNIST: 70 000 handwritten digits of 28x28, in idx files; and scikit-learn's 1797 of 8x8, which are always there.
+"""MNIST: 70 000 handwritten digits of 28x28, in idx files; and scikit-learn's 1797 of 8x8, which need no download.
 
     idx:   0 0 type axes | length of each axis, big-endian uint32 | the numbers, last axis fastest          type 8 is uint8
 
@@ -24,10 +24,10 @@ from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, DataError, MissingPackageError
 from quickstudy.tasks.sources.download import download as fetch_file
 
-VARIABLE = "MNIST"  # of the environment: the folder, where none is given
+VARIABLE = "MNIST"  # environment variable: the folder, if none is given
 CLASSES = 10
-UINT8, MOST_AXES = 8, 8  # the type code of idx; axes that are believed
-# The authors' place first; it does not always answer.
+UINT8, MOST_AXES = 8, 8  # the type code of idx; most axes accepted
+# The authors' server first; it does not always answer.
 URLS = ("http://yann.lecun.com/exdb/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/")
 MD5 = {  # of the files as published, name.gz
     "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -35,7 +35,7 @@ MD5 = {  # of the files as published, name.gz
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
-SHA256 = {  # of their content, so that a file that was unpacked, or packed anew, is known too
+SHA256 = {  # of the unpacked content, so that unpacked or repacked files pass too
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -45,12 +45,12 @@ SHA256 = {  # of their content, so that a file that was unpacked, or packed anew
 
 @dataclass(frozen=True)
 class DigitImages:
-    """Images of digits and their labels, to train and to test on.
+    """Images of digits and their labels, for training and for testing.
 
     Attributes:
         train_x, test_x: uint8 (images, 1, size, size), ink `largest` on ground 0.
         train_y, test_y: int64 (images,), 0..9.
-        largest: the greatest value that a pixel can have.
+        largest: the largest value of a pixel.
     """
 
     train_x: Tensor
@@ -71,17 +71,17 @@ class DigitImages:
 
 
 def mnist(root: str | Path | None = None, *, download: bool = False, verify: bool = True) -> DigitImages:
-    """MNIST as published: 60 000 images to train and 10 000 to test on.
+    """MNIST as published: 60 000 images for training and 10 000 for testing.
 
     Args:
         root: the folder with the four files, with .gz or without (or with MNIST/raw/ below it, as torchvision leaves them); None:
             the one that the environment variable MNIST names.
-        download: fetch the official files, checked by their checksums, where root does not hold them.
-        verify: the content must be MNIST's. False: other data in the same four files, such as Fashion-MNIST.
+        download: fetch the official files, verified by checksum, if root lacks them.
+        verify: require MNIST's content. False: accept other data in the same four files, such as Fashion-MNIST.
 
     Raises:
-        DataError: no folder, a file that is missing, cut short, in another format or of other content; another number of labels
-            than images; a label above 9.
+        DataError: no folder; a file that is missing, cut short, in another format or of other content; different numbers of
+            images and labels; a label above 9.
     """
     named = os.environ.get(VARIABLE) if root is None else root
     if not named:
@@ -106,11 +106,16 @@ def mnist(root: str | Path | None = None, *, download: bool = False, verify: boo
 
 
 def digits(test: int = 450, *, seed: int = 0) -> DigitImages:
-    """scikit-learn's 1797 digits of 8x8, ink 16 on ground 0; a random `test` of them, by `seed`, to test on.
+    """scikit-learn's 1797 digits of 8x8, ink 16 on ground 0; `test` of them, drawn at random by `seed`, are for testing.
 
     Raises:
         ArgumentError: test below 1 or above 1796.
         MissingPackageError: no scikit-learn.
+
+    Examples:
+        >>> digits = qs.tasks.digits()
+        >>> digits.train.x.shape, digits.test.y.shape
+        (torch.Size([1347, 1, 8, 8]), torch.Size([450]))
     """
     try:
         from sklearn.datasets import load_digits
@@ -134,10 +139,10 @@ def fetch(root: Path, urls: tuple[str, ...] | None = None) -> None:
     """Download the four official files into root, unless they are there already, packed or not.
 
     Args:
-        urls: folders to fetch them from, one after the other until one answers, instead of the known ones; the checksums stay.
+        urls: folders to fetch them from, tried in order until one answers; None: the known ones. The checksums stay.
 
     Raises:
-        DataError: a file that none of them gives, or whose checksum is not the official one.
+        DataError: a file that none of them has, or with a wrong checksum.
     """
     places = urls or URLS
     for name, md5 in MD5.items():
@@ -153,7 +158,7 @@ def fetch(root: Path, urls: tuple[str, ...] | None = None) -> None:
 
 
 def read_idx(path: str | Path) -> Tensor:
-    """The uint8 tensor of an idx file, packed by gzip where it ends in .gz.
+    """The uint8 tensor of an idx file, packed by gzip if its name ends in .gz.
 
     Raises:
         DataError: no such file; one that is cut short, too long, or not idx with numbers of type uint8.

@@ -20,7 +20,7 @@ from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
 
-RANDOM_SIZES = (1100, 100, 423)  # characters that train, validate, test
+RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
 VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
 
 
@@ -29,24 +29,30 @@ class Omniglot(TaskFamily[LabelledTasks]):
 
     Args:
         root: folder with images_background.zip and images_evaluation.zip, or with those two folders extracted.
-        ways: classes of an episode, or a range (low, high) from which it is drawn for each batch; so too the next two.
+        ways: classes of an episode, or a range (low, high) from which it is drawn for each batch; likewise `shots` and `queries`.
         shots: support examples of each class.
         queries: query examples of each class.
-        split: which characters train, validate and test:
+        split: the characters for train, validation and test:
             "random", 1100, 100 and 423 of them under `seed`, the sizes of Finn et al. 2017;
-            "alphabet", as published: the 20 evaluation alphabets test; the last 5 by name of the 30 background ones validate;
+            "alphabet", as published: test on the 20 evaluation alphabets, validate on the last 5 (by name) of 30 background ones;
             a folder of split files (see `tasks.read_split`), such as Vinyals et al.'s 1028, 172 and 423;
             or the names as {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them.
-        rotations: characters turned by 90, 180 and 270 degrees are further classes, of meta-training only. (Snell et al. 2017
-            turn those of meta-test too, which changes the score.)
-        size: pixels a side, averaged down from 105.
+        rotations: add characters rotated by 90, 180 and 270 degrees as further classes, in meta-training only. (Snell et al.
+            2017 rotate those of meta-test too, which changes the score.)
+        size: pixels per side, averaged down from 105.
         seed: of the random split.
-        download: fetch the official zips, checked by their checksums, where root does not hold them.
+        download: fetch the official zips, verified by checksum, if root lacks them.
 
     Raises:
-        DataError: no data in root, a broken zip, a wrong checksum, other counts than Omniglot's; a split without a class.
+        DataError: no data in root, a broken zip, a wrong checksum, counts other than Omniglot's; a split without a class.
         TaskError: a class in two splits; more ways, shots or queries than the data can give.
         LabelError: a class twice in one split.
+
+    Examples:
+        >>> tasks = qs.tasks.Omniglot("data/omniglot", ways=20, shots=1)  # download=True fetches the zips
+        Traceback (most recent call last):
+            ...
+        quickstudy.errors.DataError: ...
     """
 
     def __init__(

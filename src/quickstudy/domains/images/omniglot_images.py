@@ -1,4 +1,4 @@
-"""The image files of Omniglot: found in a folder or in the two published zips, checked by content, decoded and made small."""
+"""The image files of Omniglot: found in a folder or in the two published zips, checked by content, decoded and shrunk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quickstudy.errors import ArgumentError, DataError
 from quickstudy.tasks.sources.download import download
 
 PARTS = {"images_background": 964, "images_evaluation": 659}  # classes in each part
-DRAWERS, SIDE = 20, 105  # images of a class, pixels a side
+DRAWERS, SIDE = 20, 105  # images of a class, pixels per side
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 MD5 = {"images_background": "68d2efa1b9178cc56df9314c21c6e718", "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811"}
 
@@ -29,7 +29,7 @@ def fetch(root: Path, url: str | None = None) -> None:
         url: the folder to fetch them from, instead of the authors' on GitHub; the checksums stay.
 
     Raises:
-        DataError: a zip that cannot be fetched, or whose checksum is not the official one.
+        DataError: a zip that cannot be fetched, or with a wrong checksum.
     """
     for part, md5 in MD5.items():
         if not (root / f"{part}.zip").exists() and not (root / part).is_dir():
@@ -39,12 +39,12 @@ def fetch(root: Path, url: str | None = None) -> None:
 def read_images(root: Path, size: int = 28) -> dict[str, Tensor]:
     """Every class 'part/Alphabet/characterNN', sorted: uint8 (20 drawings, 1, size, size), ink 255 on ground 0.
 
-    A pixel is the mean of those that it covers of the 105x105. (MAML's and learn2learn's code ask for Lanczos: learn2learn on
-    greys; MAML's script on 1-bit images, where Pillow takes the nearest pixel instead.)
+    A pixel is the mean of the pixels of the 105x105 image that it covers. (MAML's and learn2learn's code ask for Lanczos:
+    learn2learn on greys; MAML's script on 1-bit images, where Pillow takes the nearest pixel instead.)
 
     Raises:
         ArgumentError: size below 1.
-        DataError: no data in root, a broken zip or image, or other counts than 964 + 659 classes of 20 images of 105x105.
+        DataError: no data in root, a broken zip or image, or counts other than 964 + 659 classes of 20 images of 105x105.
     """
     if size < 1:
         raise ArgumentError("size", expected="1 pixel or more", got=str(size), do="28 is the field's habit.")

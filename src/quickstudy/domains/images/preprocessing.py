@@ -18,7 +18,7 @@ from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.tasks.distribution.labelled import as_float as as_float
 
-AT_ONCE = 4096  # images whose statistics are taken at a time
+AT_ONCE = 4096  # images per chunk when taking statistics
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,21 @@ class Preprocessing:
     """How an image file becomes a tensor (channels, size, size).
 
     Args:
-        size: pixels a side.
+        size: pixels per side.
         channels: 1 for grey, 3 for colour.
         invert: white ground becomes 0, as Omniglot's ink is 1 on ground 0.
         mean, std: of each channel over the meta-training images in [0, 1]; None: not normalised.
 
     Raises:
-        ArgumentError: a size below 1; other channels than 1 and 3; a mean or std that is not one positive number a channel.
+        ArgumentError: a size below 1; channels other than 1 and 3; mean or std without a number per channel; a std of 0 or less.
+
+    Examples:
+        >>> from PIL import Image
+        >>> Image.new("RGB", (40, 30), "white").save("white.png")
+        >>> preprocessing = qs.tasks.Preprocessing(size=28, channels=1, invert=True, mean=(0.5,), std=(0.25,))
+        >>> pixels = preprocessing.read("white.png")
+        >>> pixels.shape, preprocessing.apply(pixels).unique()
+        (torch.Size([1, 28, 28]), tensor([-2.]))
     """
 
     size: int
@@ -62,7 +70,7 @@ class Preprocessing:
         """The image file as uint8 (channels, size, size): upright by its EXIF, transparent parts white, shrunk and cropped.
 
         Raises:
-            DataError: no such file, or one that is no image or is cut short.
+            DataError: no such file, or one that is not an image or is cut short.
         """
         return self._pixels(open_image(path, near=self.size))
 
@@ -74,7 +82,7 @@ class Preprocessing:
         """uint8 pixels, or floats in [0, 1], (..., channels, height, width) as normalised float32.
 
         Raises:
-            ShapeError: another number of channels.
+            ShapeError: a number of channels other than `channels`.
         """
         if images.ndim < 3 or images.shape[-3] != self.channels:
             raise ShapeError(
@@ -106,10 +114,10 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Preprocessing:
-        """Back from plain data.
+        """Rebuild it from the plain data of `to_dict`.
 
         Raises:
-            ArgumentError: another key, or a value of a wrong type.
+            ArgumentError: an unknown or missing key, or a value of a wrong type.
         """
         try:
             if unknown := set(given) - set(cls.__dataclass_fields__):
@@ -126,7 +134,7 @@ class Preprocessing:
         return cls(size, channels, bool(given.get("invert", False)), mean, std)
 
     def _pixels(self, image: Any) -> Tensor:
-        """A pixel of a shrunk image is the mean of those that it covers. What is not square loses its longer ends."""
+        """Each pixel of a shrunk image is the mean of those it covers. Images that are not square lose their longer ends."""
         from PIL import Image, ImageOps
 
         image = image.convert("L" if self.channels == 1 else "RGB")

@@ -25,13 +25,20 @@ class Strokes(TaskFamily[LabelledTasks]):
         ways, shots, queries: the protocol of an episode.
         classes: number of characters for meta-training, meta-validation and meta-test.
         examples: drawings of each character.
-        rotations: characters turned by 90, 180 and 270 degrees are further classes of meta-training.
-        size: pixels a side.
+        rotations: add characters rotated by 90, 180 and 270 degrees as further classes of meta-training.
+        size: pixels per side.
         seed: of all characters and drawings.
 
     Raises:
         ArgumentError: not three numbers of classes, a number below 1, a canvas too small to draw on.
         TaskError: more ways than classes, or fewer examples than shots + queries.
+
+    Examples:
+        >>> tasks = qs.tasks.Strokes(ways=3, shots=1, queries=4, classes=(8, 4, 4), examples=5)
+        >>> tasks.train.sample(2).query.x.shape
+        torch.Size([2, 12, 1, 28, 28])
+        >>> tasks.classes["validation"][0]
+        'seed0/character00008'
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Image transforms of meta-training: each image of each episode drawn anew, batched, on the data's device.
+"""Image transforms for meta-training: random for each image of each episode, batched, on the data's device.
 
 A transform is called as transform(images (N, channels, height, width) in [0, 1], generator) -> images. All randomness comes from
-the generator, which is the CPU's: one seed gives the same images on any device.
+a CPU generator: one seed gives the same images on any device.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of the image's own size out of the image padded by its edge: a shift by up to `padding` pixels.
+    """Pad each image by its edge and crop a random window of the original size: a shift by up to `padding` pixels.
 
     Raises:
         ArgumentError: padding below 0.
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.RandomCrop(padding=4)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 32, 32])
     """
 
     padding: int = 4
@@ -44,10 +49,16 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Left and right exchanged, of a share `probability` of the images. Not for writing.
+    """Flip each image horizontally with this `probability`. Unsuitable for handwriting.
 
     Raises:
         ArgumentError: a probability outside [0, 1].
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> flipped = qs.tasks.RandomFlip(probability=1.0)(images, torch.Generator().manual_seed(0))
+        >>> torch.equal(flipped, images.flip(-1))
+        True
     """
 
     probability: float = 0.5
@@ -70,6 +81,12 @@ class ColourJitter:
 
     Raises:
         ArgumentError: an amount outside [0, 1].
+
+    Examples:
+        >>> images = torch.full((4, 3, 8, 8), 0.5)
+        >>> brighter = qs.tasks.ColourJitter(brightness=0.2, contrast=0, saturation=0)(images, torch.Generator().manual_seed(0))
+        >>> bool((brighter - 0.5).abs().max() <= 0.1)
+        True
     """
 
     brightness: float = 0.4
@@ -94,10 +111,15 @@ class ColourJitter:
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """A window whose area is `smallest` to 1 of the image's, enlarged to the image's own size: zoom and shift.
+    """Crop a random window of `smallest` to 1 of the image's area and enlarge it to the original size: zoom and shift.
 
     Raises:
-        ArgumentError: a share outside (0, 1].
+        ArgumentError: `smallest` outside (0, 1].
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.RandomResizedCrop(smallest=0.5)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 32, 32])
     """
 
     smallest: float = 0.5
@@ -119,10 +141,15 @@ class RandomResizedCrop:
 
 @dataclass(frozen=True)
 class Resize:
-    """Another size, of the images of meta-training only. (For all three splits give the source `size=` instead.)
+    """Resize the images of meta-training only. (For all three splits give the source `size=` instead.)
 
     Raises:
         ArgumentError: a size below 1.
+
+    Examples:
+        >>> images = torch.rand(16, 3, 32, 32)
+        >>> qs.tasks.Resize(20)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 3, 20, 20])
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""Augmentation: two different looks at the same example, for learning without labels."""
+"""Augmentation: random views of the same example, for learning without labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random change of every example that keeps what it shows. All randomness comes from the generator.
+    """A random change of each example that keeps its content. All randomness comes from the generator.
 
         images (examples, channels, height, width):  x'(p) = x(A p),   A = translation * rotation * shear * scale
         anything:                                    noise of `noise` standard deviations of the batch
@@ -21,7 +21,7 @@ class Augmentation:
     is another one.
 
     Args:
-        scale: the object's size varies by a factor of 1 / (1 + scale) to 1 + scale, height and width by a fifth of that apart.
+        scale: the object's size varies by a factor of 1 / (1 + scale) to 1 + scale, its aspect by a fifth of that.
         rotation: largest angle, in degrees.
         shear: largest shear.
         translation: largest shift, as a share of the image.
@@ -32,6 +32,13 @@ class Augmentation:
 
     Source: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, section 3; the
     ranges are ours, for small grey images.
+
+    Examples:
+        >>> from quickstudy.domains.images import Augmentation
+        >>> images, generator = torch.rand(8, 1, 28, 28), torch.Generator().manual_seed(0)
+        >>> first, second = (Augmentation(flip=True)(images, generator) for _ in range(2))
+        >>> first.shape, torch.equal(first, second)
+        (torch.Size([8, 1, 28, 28]), False)
     """
 
     scale: float = 0.3
@@ -44,7 +51,7 @@ class Augmentation:
     flip: bool = False
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """x (examples, *feature), each example changed by a draw of its own."""
+        """x (examples, *feature), with an independent random change of each example."""
         if x.ndim == 4:
             x = self._erase(self._jitter(self._move(x, generator), generator), generator)
         return x + self.noise * x.std() * _normal(x, x.shape, generator) if self.noise else x

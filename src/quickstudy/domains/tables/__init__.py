@@ -1,4 +1,4 @@
-"""Tables: a prior of synthetic ones, a learner fitted to it, and the choice of a learner for a new one."""
+"""Tables: a prior over synthetic ones, a learner fitted to it, and the choice of a learner for a new one."""
 
 from quickstudy.registry import Domain
 

@@ -1,4 +1,4 @@
-"""A prior over tables: synthetic classification tasks whose variety is meant to hold a real table.
+"""A prior over tables: synthetic classification tasks, varied enough to cover real tables.
 
     structural   z_0 ~ roots,   z_l = act(z_{l-1} W_l) + noise;   features: some of the nodes;   y: other nodes, or a class among
                  the roots which the features then follow from
@@ -31,7 +31,7 @@ ACTIVATIONS: tuple[Callable[[Tensor], Tensor], ...] = (torch.tanh, torch.relu, l
 
 
 class TabularTasks(GeneratedTasks):
-    """Such tasks; see `TabularPrior`.
+    """One split of `TabularPrior`.
 
     Truth, each (tasks,): features, how many columns are not padding; gaussian, 1 for a Gaussian process and 0 for a structural
     model; root, 1 where y is a class among the roots. And frequencies of the classes (tasks, ways).
@@ -65,7 +65,7 @@ class TabularTasks(GeneratedTasks):
             if len(these):
                 x[these], y[these], root[these] = tables(columns[these], frequencies[these], rows, self.max_features, generator)
         x = x * (torch.arange(self.max_features) < columns[:, None])[:, None]
-        number = torch.rand(n, ways, generator=generator).argsort(1)  # a class's number says nothing of it
+        number = torch.rand(n, ways, generator=generator).argsort(1)  # a class's number carries no information
         y, frequencies = number.gather(1, y), torch.empty_like(frequencies).scatter_(1, number, frequencies)
         order = an_order(y, ways, own, generator)
         x, y = x.gather(1, order[..., None].expand_as(x)), y.gather(1, order)
@@ -83,18 +83,27 @@ class TabularTasks(GeneratedTasks):
 class TabularPrior(TaskFamily[TabularTasks]):
     """Synthetic tables to meta-train on: x (tasks, examples, max_features), float32, labels. See the module for the prior.
 
-    The support has ways * shots rows and the query ways * queries, of classes as frequent as the table has them: `shots` is the
-    mean of a class and not its number, which is 1 or more. Ranges are drawn once for each batch, as everywhere.
+    The support has ways * shots rows and the query ways * queries, with the class frequencies of the table: `shots` is the mean
+    over classes, each of which has 1 or more. Ranges are drawn once for each batch, as everywhere.
 
     Args:
         ways, shots, queries: the protocol.
-        max_features: columns; a table has from 1 to so many, the others are 0.
+        max_features: columns of x; a table has 1 to `max_features`, the others are 0.
 
     Other Args:
         gaussian: the share of tables from Gaussian processes; the others are structural.
 
     Raises:
-        ArgumentError: a size that is none, one way, no shots, a share outside [0, 1].
+        ArgumentError: ways below 2, shots or queries below 1, or one that is neither an int nor a (low, high) range; max_features
+            below 1; gaussian outside [0, 1].
+
+    Examples:
+        >>> tasks = qs.tasks.TabularPrior(ways=3, max_features=8, shots=5, queries=2)
+        >>> episodes, truth = tasks.train.sample_with_truth(4)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([4, 15, 8]), torch.Size([4, 6]))
+        >>> bool((episodes.support.x[0, :, int(truth["features"][0]):] == 0).all())
+        True
     """
 
     def __init__(
@@ -120,9 +129,9 @@ def structural_tables(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tables from multilayer perceptrons read as causal graphs: x (tables, rows, max_features), y, and whether y is a root.
 
-    A node is a unit. Edges are there by chance, the units of a layer are fewer than its room by chance, and so is the depth; a
-    node that is not there is no feature. y is the rank of one node cut into classes (1 in 4), the largest of `ways` (1 in 4),
-    or a class that is drawn first, and moves the roots.
+    A node is a unit. The edges, the number of units in a layer and the depth are random; a unit that is left out is never a
+    feature. y is the rank of one node cut into classes (1 in 4), the largest of `ways` nodes (1 in 4), or a class that is drawn
+    first and shifts the roots.
     """
     n, ways = frequencies.shape
     room = max(max_features, 8) + ways
@@ -135,7 +144,7 @@ def structural_tables(
     width = scale(2.0, room).round().clamp(max=room)
     depth = torch.randint(1, LAYERS + 1, (n, 1, 1), generator=generator)
     there = torch.arange(room) < width  # (n, 1, room)
-    kind = torch.where((kind == 1) & ((depth + 1) * width <= ways)[:, 0, 0], 0, kind)  # `ways` nodes are not to be had
+    kind = torch.where((kind == 1) & ((depth + 1) * width <= ways)[:, 0, 0], 0, kind)  # fewer than `ways` nodes
 
     root_y = torch.multinomial(frequencies, rows, replacement=True, generator=generator)
     centres = torch.randn(n, ways, room, generator=generator) * scale(0.5, 4.0)
@@ -156,14 +165,14 @@ def structural_tables(
         present.append(there & (layer <= depth))
     nodes, there = torch.cat(layers, 2), torch.cat(present, 2)[:, 0]
 
-    # the targets are the first of the nodes in a random order, of those that are there; the features come after them
+    # in a random order of the nodes that are there, the targets come first and the features after them
     order = (torch.rand(nodes.shape[0], nodes.shape[2], generator=generator) + ~there).argsort(1)
     targets = pick(nodes, order[:, :ways])
     ranked, largest_one = classes_by_rank(targets[..., 0], frequencies), classes_by_largest(targets, frequencies)
     y = torch.where(among_roots[:, None], root_y, torch.where((kind == 0)[:, None], ranked, largest_one))
     y = every_class(y, torch.rand(n, rows, ways, generator=generator))
     skipped = torch.where(among_roots, 0, torch.where(kind == 0, 1, ways))
-    count = there.sum(1) - skipped  # nodes that are left; where they are fewer than the columns, they come again with noise
+    count = there.sum(1) - skipped  # nodes that are left; if they are fewer than the columns, they are repeated with noise
     places = torch.arange(max_features) % count.clamp(min=1)[:, None]
     x = pick(nodes, order.gather(1, (skipped[:, None] + places).clamp(max=order.shape[1] - 1)))
     again = (torch.arange(max_features) >= count[:, None])[:, None]
@@ -254,7 +263,7 @@ def an_order(y: Tensor, ways: int, own: int, generator: torch.Generator) -> Tens
 
 
 def number_of_features(n: int, most: int, generator: torch.Generator) -> Tensor:
-    """(n,) in 1..most: few are as likely as many; 1 or 2 seldom, as such tables are."""
+    """(n,) in 1..most: all equally likely, except that 1 and 2 are rare, as are such tables."""
     least = min(3, most)
     count = uniform(least, most + 1, n, generator=generator).floor()
     rare = torch.rand(n, generator=generator) < 0.05
@@ -272,7 +281,7 @@ def activated(z: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def measured(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Some columns as a table may report them: rounded to a few levels (1 in 8), or with a long tail (1 in 8); then standard."""
+    """Some columns as a table may report them: rounded to a few levels (1 in 8), or long-tailed (1 in 8); then standardised."""
     kind = torch.rand(x.shape[0], 1, x.shape[2], generator=generator)
     step = log_uniform(0.2, 2.0, x.shape[0], x.shape[2], generator=generator)[:, None]
     return standard(torch.where(kind < 0.125, (x / step).round() * step, torch.where(kind > 0.875, x.clamp(max=4).exp(), x)))

@@ -1,1 +1,1 @@
-"""New tasks of old ones."""
+"""New tasks made from existing ones."""

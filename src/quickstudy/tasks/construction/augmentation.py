@@ -1,7 +1,7 @@
-"""Task augmentation: more meta-training tasks than there are, made from those there are.
+"""Task augmentation: further meta-training tasks, made from existing ones.
 
-`Rotations` makes classes, once, from the data; the others change episodes as they are drawn,
-augment(episode, generator) -> episode, for a batch of them with a leading axis `tasks`.
+`Rotations` adds classes to the data once; the others change episodes as they are drawn,
+augment(episode, generator) -> episode, a batch of them with a leading axis `tasks`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,27 @@ from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 
 EpisodeAugmentation = Callable[[Episode, torch.Generator], Episode]
-TURN = r"/rot(000|090|180|270)$"  # how the name of a turned class ends
+TURN = r"/rot(000|090|180|270)$"  # suffix of a rotated class's name
 
 
 @dataclass(frozen=True)
 class Rotations:
-    """Every class turned by 90, 180 and 270 degrees is a further class. Four times the images lie in memory.
+    """Add each class rotated by 90, 180 and 270 degrees as a further class. Memory holds four times the images.
 
     Source: Santoro et al., "Meta-learning with memory-augmented neural networks", ICML 2016, section 4.1.
+
+    Examples:
+        >>> images, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> x, y, names = qs.tasks.Rotations().classes(images, labels, ["alpha", "beta"])
+        >>> len(x), names[2:4]
+        (24, ['alpha/rot090', 'beta/rot090'])
     """
 
     def classes(self, x: Tensor, y: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
         """Images (N, channels, side, side) with labels and names -> four times as many, named 'class/rot090' and so on.
 
         Raises:
-            ShapeError: no square images.
+            ShapeError: images that are not square.
         """
         if x.ndim != 4 or x.shape[-1] != x.shape[-2]:
             raise ShapeError(
@@ -47,11 +53,17 @@ class Rotations:
 
 @dataclass(frozen=True)
 class PermuteLabels:
-    """The labels of each task renamed by a random permutation, the same in support and query.
+    """Permute the labels of each task at random, in the same way in support and query.
 
-    `LabelledTasks` number the classes of an episode in random order as it is, so there it changes nothing but the draw; it is for
-    tasks whose labels mean the same in each, so that a learner cannot answer without its support (Rajendran et al.,
+    `LabelledTasks` already number the classes of an episode in random order, so there this changes only the draw. It is for
+    labels that mean the same in every task: once permuted, a learner cannot predict them without its support (Rajendran et al.,
     "Meta-learning requires meta-augmentation", NeurIPS 2020).
+
+    Examples:
+        >>> episodes = qs.tasks.GaussianClasses(ways=3).train.sample(4)
+        >>> permuted = qs.tasks.PermuteLabels()(episodes, torch.Generator().manual_seed(0))
+        >>> torch.equal(permuted.query.x, episodes.query.x), torch.equal(permuted.query.y, episodes.query.y)
+        (True, False)
     """
 
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
@@ -69,6 +81,12 @@ class FeatureNoise:
 
     Raises:
         ArgumentError: std below 0.
+
+    Examples:
+        >>> x, y = torch.zeros(2000, 5), torch.arange(2000) // 100
+        >>> tasks = qs.tasks.LabelledTasks(x, y, shots=20, augment=[qs.tasks.FeatureNoise(std=0.5)])
+        >>> round(float(tasks.sample(50).support.x.std()), 1)
+        0.5
     """
 
     std: float = 0.1
@@ -91,19 +109,25 @@ class FeatureNoise:
 
 @dataclass(frozen=True)
 class MixTasks:
-    """Two tasks mixed, class by class where they have classes:
+    """Mix pairs of tasks, class by class where they have classes:
 
         x_r  =  l x_{i,r} + (1 - l) x_{j,r'},       l ~ Beta(alpha, alpha) for each task
 
-    Class r of task i meets a class r' of a random other task j of the batch; support meets support, query meets query, with the
-    same l. Tasks with targets mix row by row, and y as x (where all tasks share the meaning of y). A share `probability` of the
-    tasks is mixed, the others stay.
+    Class r of task i is paired with a class r' of another random task j of the batch; supports mix with supports and queries
+    with queries, with the same l. Tasks with targets mix row by row, and y mixes like x (which needs y to mean the same in all
+    tasks). Each task is mixed with this `probability`.
 
     Source: Yao, Zhang & Finn, "Meta-learning with fewer tasks through task interpolation", ICLR 2022, section 3. Differs from the
     paper, which also mixes the hidden layers of the network: here inputs only. Its published code draws from Beta(2, 2).
 
     Raises:
-        ArgumentError: alpha that is not above 0; a probability outside [0, 1].
+        ArgumentError: alpha of 0 or less; a probability outside [0, 1].
+
+    Examples:
+        >>> episodes = qs.tasks.GaussianClasses(ways=3).train.sample(4)
+        >>> mixed = qs.tasks.MixTasks(probability=1.0)(episodes, torch.Generator().manual_seed(0))
+        >>> mixed.support.x.shape == episodes.support.x.shape, torch.equal(mixed.support.x, episodes.support.x)
+        (True, False)
     """
 
     alpha: float = 0.5
@@ -136,20 +160,20 @@ class MixTasks:
 
 
 def beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
-    """n draws of Beta(alpha, alpha), float64. torch has none that takes a generator, so NumPy's is seeded by ours."""
+    """n draws of Beta(alpha, alpha), float64. torch's takes no generator, so NumPy's draws them, seeded from ours."""
     seed = int(torch.randint(2**31, (), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n))
 
 
 def _mixed(part: Examples, partner: Tensor, classes: Tensor, weight: Tensor) -> Examples:
-    """Each task's examples with those of its partner, whose class `classes[r]` stands in for class r."""
+    """Mix each task's examples with those of its partner, class r with the partner's class `classes[r]`."""
     device, (n, ways) = part.x.device, classes.shape
     partner, classes = partner.to(device), classes.to(device)
     group = part.y if part.ways is not None else torch.zeros(part.y.shape[:2], dtype=torch.int64, device=device)
     by_class = group.argsort(dim=1, stable=True)  # (tasks, ways * each), class after class
     each = by_class.shape[1] // ways
     other = by_class[partner].view(n, ways, each).gather(1, classes[..., None].expand(-1, -1, each)).flatten(1)
-    rows = other.gather(1, by_class.argsort(1))  # for each example the one of the partner that it meets
+    rows = other.gather(1, by_class.argsort(1))  # for each example the partner's example that it is mixed with
 
     def mix(value: Tensor) -> Tensor:
         share = weight.to(value).view(-1, *(1,) * (value.ndim - 1))

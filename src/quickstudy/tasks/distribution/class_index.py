@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class ClassIndex:
-    """The rows of labels y (N,), sorted by class: class c has `counts[c]` rows, from place `starts[c]` on. On the CPU."""
+    """The rows of labels y (N,), sorted by class: class c has `counts[c]` rows, from index `starts[c]` on. On the CPU."""
 
     def __init__(self, y: Tensor):
         y = y.cpu()
@@ -33,8 +33,8 @@ class ClassIndex:
 
 
 def choose(key: Tensor, k: int) -> Tensor:
-    """The places of the k largest keys along the last axis: with uniform keys, k of them without replacement, in random order.
+    """The indices of the k largest keys along the last axis: with uniform keys, k of them without replacement, in random order.
 
-    Two float32 keys are equal once in 2^24 pairs; the choice then depends on their places, and is still k different ones.
+    Two float32 keys are equal once in 2^24 pairs; the choice then depends on their order, and the k indices still differ.
     """
     return key.topk(k, dim=-1).indices

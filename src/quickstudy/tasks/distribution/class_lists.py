@@ -6,7 +6,7 @@ A folder of lists has one file for each part (train, val or validation or valid,
              column (tieredImageNet: wnid,super wnid)
     .json    [class, ...] (CUB; FC100's superclasses), [[superclass, class], ...] (CIFAR-FS),
              {"class_names": [...]} (CUB of easyfsl), {part: {superclass: [class, ...]}} (Omniglot of Torchmeta)
-    .txt     one class a line
+    .txt     one class per line
 
 or is one .json file {"train": [...], "valid": [...], "test": [...]} (Meta-Dataset).
 """
@@ -29,12 +29,12 @@ SUFFIXES = (".csv", ".json", ".txt")
 
 
 def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
-    """The names of each part, in the order that the split has them.
+    """The class names of each part, in the order of the split.
 
     Raises:
-        ArgumentError, TaskError: fractions that cannot be, a part without a class.
-        TaskError: a class that is not among `names`, or that could be several of them.
-        DataError: lists that are not there or do not read.
+        ArgumentError, TaskError: invalid fractions; a part without a class.
+        TaskError: a class that matches none of `names`, or several.
+        DataError: lists that are missing or cannot be read.
     """
     if isinstance(split, str | Path):
         return matched(names, read_class_lists(split), f"split={str(split)!r}")
@@ -55,7 +55,7 @@ def read_class_lists(path: str | Path) -> Splits:
     """The class names of a folder of lists, or of one file.
 
     Raises:
-        DataError: a list that is not there, or is in none of the formats above.
+        DataError: a list that is missing or in none of the formats above.
     """
     path = Path(path)
     if path.is_file():
@@ -78,7 +78,7 @@ def read_class_lists(path: str | Path) -> Splits:
 
 
 def _given(split: Mapping[str, Sequence[str | int]]) -> Splits:
-    """The parts of a mapping, whatever it calls validation."""
+    """The parts of a mapping; validation may be called val or valid."""
     given: Splits = {}
     for part, stems in STEMS.items():
         key = next((stem for stem in stems if stem in split), None)

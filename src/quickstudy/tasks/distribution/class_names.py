@@ -1,4 +1,4 @@
-"""Names of classes: made of labels of any kind, put in order, and found again where a list names them a little otherwise."""
+"""Class names: made from labels of any kind, sorted, and matched to lists that spell them slightly differently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_names(y: Any, argument: str = "y") -> list[str]:
     """Labels of any kind, (N,) or (N, 1), as class names: 3 and 3.0 are '3'.
 
     Raises:
-        LabelError: labels that are missing (None, NaN), that are fractions, or that have further axes.
+        LabelError: labels that are missing (None, NaN) or fractional, or that have further axes.
     """
     if isinstance(y, Tensor):
         y = y.detach().cpu().numpy()
@@ -31,21 +31,21 @@ def as_names(y: Any, argument: str = "y") -> list[str]:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Each name once: numbers by their value, before text by its letters."""
+    """The unique names, sorted: first numbers by value, then text alphabetically."""
     return sorted(
         dict.fromkeys(names), key=lambda name: (0, int(name), "") if re.fullmatch(r"-?[0-9]{1,18}", name) else (1, 0, name)
     )
 
 
 def matched(names: Sequence[str], wanted: Splits, argument: str) -> Splits:
-    """For each part of `wanted` the names that it means.
+    """For each part of `wanted`, the class names that it refers to.
 
-    A wanted name is a class of this name; or the class that was turned (`Rotations`, Omniglot's lists); or a superclass, which
-    means all classes below it (FC100); or it says the superclass that the names leave out, or leaves out the one they have
-    (CIFAR-FS: 'fish/trout' and 'trout').
+    A wanted name may be the name of a class; a rotation of one (`Rotations`, Omniglot's lists); a superclass, which stands for
+    all classes below it (FC100); or a name with a superclass that `names` leave out, or without the one they have (CIFAR-FS:
+    'fish/trout' and 'trout').
 
     Raises:
-        TaskError: a wanted name that is none of `names`, or several; a part without one.
+        TaskError: a wanted name that matches none of `names`, or several; a part without a class.
     """
     exact = set(names)
     by_end: dict[str, list[str]] = {}

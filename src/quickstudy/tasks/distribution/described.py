@@ -1,4 +1,4 @@
-"""Described classes: episodes whose support is one description of each class, and no example of any (K = 0)."""
+"""Zero-shot episodes: the support holds one description of each class and no examples (K = 0)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quickstudy.tasks.distribution.size import Size
 
 
 class DescribedTasks(LabelledTasks):
-    """Zero-shot episodes over labelled data whose classes are described.
+    """Zero-shot episodes over labelled data with a description of each class.
 
         support   x = {"description": v (tasks, ways, *description)},   labels 0..ways-1
         query     x (tasks, ways * queries, *feature),                  labels in shuffled order
@@ -24,16 +24,23 @@ class DescribedTasks(LabelledTasks):
     `split` gives a family whose parts share no class.
 
     Args:
-        x, y: (N, *feature) and global labels 0..C-1 (N,), as of `LabelledTasks`.
-        descriptions: v (C, *description), floating-point: of class c in row c.
+        x, y: (N, *feature) and global labels 0..C-1 (N,), as for `LabelledTasks`.
+        descriptions: v (C, *description), floating-point; row c describes class c.
         ways, queries: classes of an episode, query examples of each.
-        class_names, preprocessing: as of `LabelledTasks`.
+        class_names, preprocessing: as for `LabelledTasks`.
 
     Raises:
-        ShapeError: another number of descriptions than of classes.
+        ShapeError: a number of descriptions other than the number of classes.
         NotFiniteError: NaN or infinity in them.
         ArgumentError: shots other than 0.
-        As `LabelledTasks` besides.
+        LabelError, TaskError: see `LabelledTasks`.
+
+    Examples:
+        >>> x, y, descriptions = torch.randn(60, 8), torch.arange(60) // 10, torch.randn(6, 5)
+        >>> tasks = qs.tasks.DescribedTasks(x, y, descriptions, ways=3, queries=2)
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x["description"].shape, episodes.query.x.shape
+        (torch.Size([4, 3, 5]), torch.Size([4, 6, 8]))
     """
 
     def __init__(
@@ -67,7 +74,7 @@ class DescribedTasks(LabelledTasks):
         return Episode(support, self._gathered(rows, generator))
 
     def only(self, classes: Iterable[int]) -> DescribedTasks:
-        """These classes alone, by their global labels, with their descriptions."""
+        """Only these classes, given by their global labels, with their descriptions."""
         labels = list(classes)
         part = super().only(labels)
         return DescribedTasks(

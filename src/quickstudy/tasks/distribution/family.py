@@ -1,4 +1,4 @@
-"""A family: three task distributions that share no class, to train on, to select by, and to report."""
+"""A task family: three task distributions that share no class, for training, model selection and the reported score."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class TaskFamily(Generic[Tasks]):
 
     Raises:
         TaskError: a class (by its name) in two of them.
+
+    Examples:
+        >>> x, y = torch.randn(20, 4), torch.arange(20) // 10
+        >>> parts = [qs.tasks.LabelledTasks(x, y, ways=2, queries=5, class_names=names) for names in ("ab", "cd", "ef")]
+        >>> tasks = qs.tasks.TaskFamily(*parts)
+        >>> tasks.classes
+        {'train': ['a', 'b'], 'validation': ['c', 'd'], 'test': ['e', 'f']}
+        >>> tasks.with_(shots=3).test.protocol
+        {'ways': 2, 'shots': 3, 'queries': 5}
     """
 
     def __init__(self, train: Tasks, validation: Tasks, test: Tasks):
@@ -27,12 +36,12 @@ class TaskFamily(Generic[Tasks]):
 
     @property
     def classes(self) -> dict[str, list[str]]:
-        """The class names of each split; empty where tasks have no classes. `split=` of every source takes it back."""
+        """The class names of each split; empty where tasks have no classes. `split=` of every source accepts it."""
         return {split: list(getattr(part, "class_names", [])) for split, part in zip(SPLITS, self._parts(), strict=True)}
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """How an image file becomes what the learner sees; None where the tasks are not of image files."""
+        """How an image file becomes a learner's input; None for tasks that are not made from image files."""
         return getattr(self.test, "preprocessing", None)
 
     def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> TaskFamily[Tasks]:

@@ -1,4 +1,4 @@
-"""Generators: where no caller gives one, and where one seed must not give the same tasks to meta-training and meta-test."""
+"""Generators: a fresh one by default, and branches so that one seed gives meta-training and meta-test different tasks."""
 
 from __future__ import annotations
 

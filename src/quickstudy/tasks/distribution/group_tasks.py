@@ -1,7 +1,7 @@
 """Rows of a table as tasks with targets, one task for each group.
 
 task g:   rows of group g;     support  ~  `shots` of them,    query  ~  `queries` others
-in time:  a window of rows of group g that follow one another; the first are support, the others query
+in time:  a window of consecutive rows of group g; the first are support, the others query
 """
 
 from __future__ import annotations
@@ -30,15 +30,22 @@ class GroupTasks(TaskDistribution):
         x: (N, *feature).
         y: (N, *target), of the kind `target`.
         group: (N,) integers 0..G-1.
-        names: of the groups.
+        names: the names of the groups.
         shots, queries: rows of an episode, numbers or ranges.
-        in_time: the rows of each group stand in time, and a task's support precedes its query.
+        in_time: the rows of each group are in order of time, and a task's support precedes its query.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
-        target: what y is: see `quickstudy.targets`; None: values.
+        target: the kind of y, see `quickstudy.targets`; None: values.
 
     Raises:
         TaskError: a group with fewer than shots + queries rows.
-        ArgumentError: a size that is none.
+        ArgumentError: queries below 1, shots below 0, or one that is neither an int nor a (low, high) range.
+
+    Examples:
+        >>> x, y, patient = torch.randn(60, 3), torch.randn(60, 1), torch.arange(60) // 20
+        >>> tasks = qs.tasks.GroupTasks(x, y, patient, names=["Ann", "Ben", "Cai"], shots=5, queries=10)
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([4, 5, 3]), torch.Size([4, 10, 1]))
     """
 
     ways = None

@@ -1,4 +1,4 @@
-"""What every distribution of tasks offers, so that meta-training, evaluation and the baselines need to know no more of it."""
+"""The interface of task distributions: all that meta-training, evaluation and the baselines use of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]  # of images (examples, 
 
 @runtime_checkable
 class Preprocessing(Protocol):
-    """How a file becomes what the learner sees; a domain's own class has more."""
+    """How a file becomes a learner's input; a domain's own class has more methods."""
 
     def apply(self, x: Tensor) -> Tensor:
         """x as the learner sees it."""
@@ -28,11 +28,20 @@ class Preprocessing(Protocol):
         """The same, with the mean and standard deviation of x."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that make it again."""
+        """Plain data from which it can be rebuilt."""
 
 
 class TaskDistribution(ABC):
-    """p(tasks), under a protocol of `ways`, `shots` and `queries`. A distribution never changes: with_ and to give others."""
+    """p(tasks), under a protocol of `ways`, `shots` and `queries`. A distribution is immutable: `with_` and `to` return new ones.
+
+    Examples:
+        >>> tasks: qs.tasks.TaskDistribution = qs.tasks.Sinusoid(shots=5, queries=10).train
+        >>> episodes = tasks.sample(4)
+        >>> episodes.support.x.shape, episodes.query.x.shape
+        (torch.Size([4, 5, 1]), torch.Size([4, 10, 1]))
+        >>> tasks.with_(shots=1).protocol
+        {'ways': None, 'shots': 1, 'queries': 10}
+    """
 
     ways: Size | None  # classes of an episode; None where a task has targets and no classes
     shots: Size  # support examples of each class, or of the task where it has no classes
@@ -52,18 +61,19 @@ class TaskDistribution(ABC):
 
     @abstractmethod
     def to(self, device: str | torch.device) -> Self:
-        """The same distribution, whose episodes lie on `device`."""
+        """The same distribution, with its episodes on `device`."""
 
     @abstractmethod
     def check_protocol(self) -> None:
-        """Raise ArgumentError or TaskError where no episode of this protocol can be drawn."""
+        """Raise ArgumentError or TaskError if no episode of this protocol can be drawn."""
 
     def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
-        """The same distribution (the same data, shared) under another protocol; what is not given stays.
+        """The same distribution (the same data, shared) under another protocol; sizes that are not given stay.
 
         Raises:
-            ArgumentError: a size that is none; ways for tasks without classes.
-            TaskError: more than the data can give.
+            ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range; ways for
+                tasks without classes.
+            TaskError: more ways, shots or queries than the data can give.
         """
         if ways is not None and self.ways is None:
             raise ArgumentError(
@@ -80,7 +90,7 @@ class TaskDistribution(ABC):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """ways, shots and queries: what stands beside every score."""
+        """ways, shots and queries, which are reported beside every score."""
         return {"ways": self.ways, "shots": self.shots, "queries": self.queries}
 
 

@@ -28,7 +28,7 @@ from quickstudy.tasks.sources.labels import check_enough, check_names, check_x, 
 
 
 class LabelledTasks(TaskDistribution):
-    """Episodes over labelled data.
+    """N-way K-shot episodes over labelled data.
 
     Args:
         x: (N, *feature). uint8 images stay uint8 in memory and become float32 in [0, 1] as episodes are gathered.
@@ -36,19 +36,29 @@ class LabelledTasks(TaskDistribution):
         ways: classes of an episode.
         shots, queries: support and query examples of each class. Each of the three is an int, or a range (low, high), both
             included, from which one value is drawn for each call of `sample`, so that a batch is never ragged.
-        class_names: C different names; the labels as text where not given.
+        class_names: C different names; None: the labels as text.
         preprocessing: normalises images as episodes are gathered.
         transform: image transforms, for meta-training: see `domains.images.transform`. They see images in [0, 1], before these
             are normalised.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
 
     Raises:
-        ShapeError: x and y of different length, or empty; another number of names than of classes.
-        LabelError: labels that are no integers, or that skip a number; a class name that stands twice.
+        ShapeError: x and y of different length, or empty; a number of names other than the number of classes.
+        LabelError: labels that are not integers, or that skip a number; a duplicate class name.
         NotFiniteError: NaN or infinity in x.
-        ArgumentError: a size that is none.
+        ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range.
         TaskError: more ways than classes; a class with fewer than shots + queries examples.
-        UnsupportedError: transforms of what is no image.
+        UnsupportedError: transforms for data that are not images.
+
+    Examples:
+        >>> x, y = torch.randn(200, 4), torch.arange(200) // 10  # 20 classes of 10 examples
+        >>> tasks = qs.tasks.LabelledTasks(x, y, ways=5, shots=1, queries=3)
+        >>> episodes = tasks.sample(8)
+        >>> episodes.support.x.shape, episodes.query.y.shape
+        (torch.Size([8, 5, 4]), torch.Size([8, 15]))
+        >>> family = tasks.with_(ways=3).split(seed=0)
+        >>> len(family.train.class_names)
+        13
     """
 
     ways: Size
@@ -110,7 +120,7 @@ class LabelledTasks(TaskDistribution):
         return other
 
     def only(self, classes: Iterable[int]) -> LabelledTasks:
-        """These classes alone, by their global labels, under the same protocol; they are numbered anew in the order given."""
+        """Only these classes, given by their global labels, under the same protocol; they are renumbered in this order."""
         labels = list(classes)
         rows = torch.cat([self.index.of_class(label) for label in labels])
         y = torch.arange(len(labels)).repeat_interleave(self.counts[labels])
@@ -128,12 +138,12 @@ class LabelledTasks(TaskDistribution):
         )
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
-        """The classes in three random parts: numbers of classes, or fractions of them, to train, to validate and to test.
+        """Split the classes at random into train, validation and test; `sizes` are numbers of classes or fractions of them.
 
-        Transforms and augmentation stay with the first.
+        Only `train` keeps transforms and augmentation.
 
         Raises:
-            ArgumentError, TaskError: sizes that cannot be; see `random_split`. A part with fewer classes than `ways`.
+            ArgumentError, TaskError: invalid sizes, see `random_split`; a part with fewer classes than `ways`.
         """
         train, validation, test = (self.only(part) for part in random_split(range(len(self.counts)), sizes, seed=seed))
         for part in (validation, test):
@@ -153,7 +163,7 @@ class LabelledTasks(TaskDistribution):
         )
 
     def _gathered(self, rows: Tensor, generator: torch.Generator) -> Examples:
-        """The rows (tasks, ways, each) as examples in random order; the label of a row is its place among the ways."""
+        """The rows (tasks, ways, each) as examples in random order; the label of a row is its index along `ways`."""
         n, ways, each = rows.shape
         order = torch.rand(n, ways * each, generator=generator).argsort(1)
         rows = rows.flatten(1).gather(1, order)
@@ -166,14 +176,14 @@ class LabelledTasks(TaskDistribution):
         return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
 
     def _shown(self, x: Tensor) -> Tensor:
-        """What a learner sees of x: floats, normalised where the tasks say so."""
+        """x as a learner sees it: floats, normalised if there is a preprocessing."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
 
 
 def augmented(
     augment: Sequence[EpisodeAugmentation], n: int, generator: torch.Generator, draw: Callable[[int], Episode]
 ) -> Episode:
-    """n episodes as `draw` draws them, changed by each augmentation. One that is alone is drawn with another, to mix with."""
+    """n episodes of `draw`, changed by each augmentation. For n = 1 a second one is drawn, to mix with."""
     if not augment:
         return draw(n)
     episode = draw(max(n, 2))
@@ -183,7 +193,7 @@ def augmented(
 
 
 def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
-    """Raise UnsupportedError where x (N, *feature) holds no images to transform."""
+    """Raise UnsupportedError if there is a transform and x (N, *feature) holds no images."""
     if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
         raise UnsupportedError(
             f"transform=[{transform[0]!r}]",
@@ -199,5 +209,5 @@ def gathered(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def as_float(x: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]; everything else as it is."""
+    """uint8 images as float32 in [0, 1]; everything else unchanged."""
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

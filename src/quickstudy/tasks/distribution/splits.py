@@ -1,4 +1,4 @@
-"""Splits of classes into parts to train, to validate and to test on: random under a seed, or by published lists."""
+"""Splits of classes into train, validation and test: random by seed, or by published lists."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int,
     """Disjoint random parts of the classes. The same seed gives the same parts.
 
     Args:
-        sizes: of the parts. All ints: numbers of classes; classes may be left over. Otherwise fractions of them, of a sum of at
-            most 1, rounded so that fractions of sum 1 leave none over.
-        argument: what the caller's user calls `sizes`.
+        sizes: of the parts. All ints: numbers of classes; classes may be left over. Otherwise fractions that sum to at most 1,
+            rounded so that fractions that sum to 1 leave no class over.
+        argument: the name of `sizes` in error messages.
 
     Raises:
-        ArgumentError: a part without a class; fractions of a sum above 1.
+        ArgumentError: a part without a class; fractions that sum to more than 1.
         TaskError: numbers that add up to more classes than there are.
+
+    Examples:
+        >>> train, validation, test = qs.tasks.random_split("abcdefghij", (0.6, 0.2, 0.2), seed=0)
+        >>> len(train), len(validation), len(test)
+        (6, 2, 2)
     """
     counts = _counts(sizes, len(classes), argument)
     if sum(counts) > len(classes):
@@ -46,7 +51,7 @@ def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int,
 def read_split(folder: str | Path) -> Splits:
     """The class names 'Alphabet/characterNN' of "train", "validation" and "test", from a folder with one file for each.
 
-    Two formats are known by their ending. `.txt` has lines `Alphabet/characterNN[/rotNNN]`, where the rotations of a character
+    The suffix of a file tells its format. `.txt` has lines `Alphabet/characterNN[/rotNNN]`, where the rotations of a character
     count as one class (Snell et al. 2017, the split of Vinyals et al. 2016). `.json` has {part: {"Alphabet": ["characterNN"]}}
     (Torchmeta). The file of "validation" may be called val, validation or valid.
 
@@ -126,7 +131,7 @@ def _malformed(path: Path, got: str, expected: str) -> DataError:
 
 
 def check_apart(parts: Mapping[str, Sequence[str]]) -> None:
-    """Raise TaskError where a class, by its name, stands in two parts."""
+    """Raise TaskError if a class name is in two parts."""
     first: dict[str, str] = {}
     for part, names in parts.items():
         for name in names:

@@ -1,4 +1,4 @@
-"""Streams: the batches of long training runs, for learners whose phi acts through a whole training.
+"""Streams: the batches of long training runs, for learners whose phi acts on a whole training run.
 
 train         support (tasks, window, batch, *feature)      the batches of the next `window` inner steps
               query   (tasks, window, outer_batch, *feature)  held-out batches, one after each step
@@ -25,11 +25,11 @@ from quickstudy.tasks.distribution.interface import TaskDistribution, check_coun
 from quickstudy.tasks.distribution.size import Size, drawn
 
 Variant = Callable[[Examples, torch.Generator], Examples]
-KEPT = 64  # variants that are kept
+KEPT = 64  # variants kept in memory
 
 
 class _Pools(TaskDistribution):
-    """Two pools of examples, to train a student on and to score it on. A run's number says which variant of them it sees."""
+    """Two pools of examples: one to train a student on, one to score it on. A run's number selects the variant that it sees."""
 
     def __init__(self, inner: Examples, outer: Examples, variant: Variant | None):
         self.inner, self.outer, self.variant = inner, outer, variant
@@ -67,7 +67,7 @@ class StreamTasks(_Pools):
         self.check_protocol()
 
     def sample(self, n: int, *, generator: torch.Generator | None = None, runs: Tensor | None = None) -> Episode:
-        """The next window of n runs, batches drawn uniformly. `runs` (n,) numbers the runs, for those that have variants."""
+        """The next window of n runs, batches drawn uniformly. `runs` (n,) are their numbers, which select the variants."""
         check_count(n)
         generator = generator or fresh_generator()
         if runs is None:
@@ -162,7 +162,7 @@ class RunTasks(_Pools):
 
 
 class Streams(TaskFamily[Any]):
-    """The stream of batches of one data set, for learners that act through a training run.
+    """The stream of batches of one data set, for learners that act on a whole training run.
 
     Args:
         x: (examples, *feature), or a pytree of such tensors.
@@ -172,17 +172,25 @@ class Streams(TaskFamily[Any]):
 
     Other Args:
         outer_batch: examples of an outer loss; None: as many as `batch`.
-        validation, test: shares of the data that are held out. Outer losses in training are taken on a half of the validation
-            share; the other half scores the learner in `tasks.validation`.
+        validation, test: fractions of the data to hold out. Half of the validation fraction gives the outer losses of
+            meta-training; the other half scores the learner in `tasks.validation`.
         outer: Examples to take the outer losses from instead (a small clean set, say).
-        shots, queries: of the ordinary episodes of validation and test; None: all there is, at most 1000 and 1000.
+        shots, queries: of the ordinary episodes of validation and test; None: all available, at most 1000 each.
         variant: a function of (Examples, generator) that makes another task of the data for each run: labels permuted, noise
             added. It must leave the number of examples as it is. None: every run sees the same data.
         seed: of the split.
 
     Raises:
-        TaskError: too few examples; shares that leave none.
+        TaskError: too few examples; fractions that leave a part empty.
         ArgumentError: a size below 1.
+
+    Examples:
+        >>> tasks = qs.tasks.Streams(torch.randn(400, 4), torch.arange(400) % 3, batch=16, window=5, queries=20)
+        >>> windows = tasks.train.sample(2)  # the next 5 batches of 2 runs
+        >>> windows.support.x.shape
+        torch.Size([2, 5, 16, 4])
+        >>> tasks.test.sample(2).query.x.shape
+        torch.Size([2, 20, 4])
     """
 
     def __init__(
@@ -235,7 +243,7 @@ class Streams(TaskFamily[Any]):
         return isinstance(self.train.inner.target, Labels)
 
     def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
-        """The same data whose validation and test train on `shots` and are scored on `queries`; the stream stays."""
+        """The same data with these `shots` and `queries` in validation and test; the stream stays."""
         other = copy(self)
         other.validation, other.test = (
             part.with_(ways=ways, shots=shots, queries=queries) for part in (self.validation, self.test)

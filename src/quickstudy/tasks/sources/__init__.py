@@ -1,1 +1,1 @@
-"""Sources: arrays, files and data sets of one's own as task families."""
+"""Sources: your own arrays, files and data sets as task families."""

@@ -1,4 +1,4 @@
-"""The labels of a map-style Dataset, without decoding an item of it."""
+"""The labels of a map-style Dataset, without decoding an item."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ def class_names_of(dataset: Any, labels: Any = None) -> list[str]:
 
     Args:
         labels: one for each item, or a function of the index; None: read from `.targets`, `.labels` or `.y`, also of the parts of
-            a `Subset`, `ConcatDataset` or `TensorDataset`. Numbers are named by `.classes` (as torchvision has it) where it is
-            there.
+            a `Subset`, `ConcatDataset` or `TensorDataset`. Numbers are named by `.classes` (as in torchvision) if present.
 
     Raises:
-        LabelError: no labels, or another number of them than of items.
+        LabelError: no labels, or a number of labels other than the number of items.
     """
     if callable(labels):
         return as_names([labels(index) for index in range(len(dataset))], "labels")

@@ -1,4 +1,4 @@
-"""A published file, fetched once: written beside its place, checked, then renamed. A wrong one leaves nothing behind."""
+"""Download a published file once: write it beside its target, check it, then rename it. A wrong one leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMEOUT = 60  # seconds without an answer
 
 
 def download(url: str, target: Path, *, md5: str) -> None:
-    """The file at `url` as `target`, whose folder is made where it is missing.
+    """Download `url` to `target`, and create its folder if needed.
 
     Raises:
         DataError: a url that cannot be reached, or a file with another checksum than `md5`.

@@ -1,4 +1,4 @@
-"""Files below a folder: of which kind they are, and which class each belongs to."""
+"""Files below a folder: their kind, and the class of each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from quickstudy.tasks.sources.kind import SUFFIXES, Kind, kind_named, kind_of_fi
 
 
 def kind_of_folder(root: Path, name: str | None) -> Kind:
-    """The kind of the files in the class folders below `root`: as named, or the one that their suffixes tell.
+    """The kind of the files in the class folders below `root`: `name` if given, else by their suffixes.
 
     Raises:
-        DataError: no such folder; files of no kind, or of several.
+        DataError: no such folder; files of no known kind, or of several kinds.
         ArgumentError, UnsupportedError: see `kind_named`.
     """
     if name is not None:
@@ -42,7 +42,7 @@ def kind_of_folder(root: Path, name: str | None) -> Kind:
 
 
 def files_of(path: str | Path, kind: Kind) -> list[Path]:
-    """The files of a kind in a folder and in those in it, by name; or the one file.
+    """The files of a kind in a folder and all folders below it, sorted; or the one file.
 
     Raises:
         DataError: no such path, or no file of the kind there.
@@ -97,11 +97,11 @@ def _some(kind: Kind) -> str:
 
 
 def _walk(root: Path) -> list[tuple[Path, list[Path], list[str]]]:
-    """Each folder at and below root, its files by name, and its folders. Links are followed, each folder once; nothing hidden."""
+    """Each folder at or below root, its sorted files and its folders: links followed, no folder twice, hidden ones skipped."""
     found, seen = [], set()
     for here, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(here)
-        if real in seen:  # a link back to where we have been
+        if real in seen:  # a link back to a folder already visited
             folders.clear()
             continue
         seen.add(real)

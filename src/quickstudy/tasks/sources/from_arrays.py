@@ -24,10 +24,10 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
     """N-way K-shot tasks from labelled data.
 
     Args:
-        x: (N, *feature), NumPy, tensor or list. It is taken for images where it is uint8 of three or four axes, or where `size`,
+        x: (N, *feature), NumPy, tensor or list. It is read as images if it is uint8 of three or four axes, or if `size`,
             `channels` or `invert` is given: (N, height, width), (N, channels, height, width) or (N, height, width, channels).
-        y: (N,) labels of any kind: integers, strings. Each different label is a class, named by it. Classes may differ in size.
-        kind: "images", or another kind that a domain reads; None: as told above, else plain numbers.
+        y: (N,) labels of any kind: integers, strings. Each different label names a class. Classes may differ in size.
+        kind: "images", or another kind that a domain reads; None: images as described above, else plain numbers.
 
     Other Args:
         options: see `SourceOptions`.
@@ -36,9 +36,15 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
         ShapeError: x and y of different length; examples of different shapes.
         LabelError: text in x; a label that is missing; fewer than three classes.
         TaskError: a split naming an unknown class or one class twice; more ways, shots or queries than the data can give.
-        ArgumentError: ways, shots or queries that are neither a number nor a range; fractions that cannot be; images outside
-            [0, 1]; an option of reading that is not one of the kind, or given for plain numbers.
+        ArgumentError: ways, shots or queries that are neither a number nor a range; invalid fractions; images outside [0, 1];
+            a reading option that the kind does not take, or one given for plain numbers.
         NotFiniteError: NaN or infinity in x.
+
+    Examples:
+        >>> x, y = torch.randn(60, 4), [label for label in "abcdef" for _ in range(10)]
+        >>> tasks = qs.tasks.from_arrays(x, y, ways=2, shots=1, queries=5, split=(2, 2, 2))
+        >>> tasks.train.sample(4).query.x.shape
+        torch.Size([4, 10, 4])
     """
     names = as_names(y)
     if _length(x) != len(names):
@@ -64,7 +70,7 @@ def as_tensor(x: Any, argument: str = "x") -> Tensor:
 
     Raises:
         ShapeError: examples of different shapes.
-        LabelError: text where numbers are asked.
+        LabelError: text where numbers are expected.
     """
     if not isinstance(x, Tensor):
         try:
@@ -93,7 +99,7 @@ def as_tensor(x: Any, argument: str = "x") -> Tensor:
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:
-    """An array of objects that are all numbers, such as a table's values; as it is where one of them is none."""
+    """An array of objects, such as a table's values, as floats; unchanged if one of them is not a number."""
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""from_csv: a table with a label in each row as few-shot tasks: of files, of texts, or of numbers."""
+"""from_csv: a table with a label in each row as few-shot tasks: files, texts or numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
 from quickstudy.tasks.sources.source import family_of
 
-COLUMNS = (("filename", "label"), ("image_name", "class_name"))  # of files, where no column is named
+COLUMNS = (("filename", "label"), ("image_name", "class_name"))  # the columns of files and labels, when none is named
 
 
 @hands_on(SourceOptions, Protocol, **READING)
@@ -39,29 +39,38 @@ def from_csv(
     kind: str | None = None,
     **options: Unpack[SourceOptions],
 ) -> TaskFamily[LabelledTasks]:
-    """Few-shot tasks from a CSV: what is seen in one column or several, its label in another.
+    """Few-shot tasks from a CSV: inputs in one or more columns, labels in another.
 
-    One of `filename`, `text` and `features` says what is seen; with none of them the columns are `filename` and `label`, or
-    `image_name` and `class_name`, as the lists of miniImageNet have them.
+    One of `filename`, `text` and `features` names the inputs; with none of them the columns are `filename` and `label`, or
+    `image_name` and `class_name`, as in the lists of miniImageNet.
 
     Args:
         path: the CSV; or a folder with train.csv, val.csv (or validation.csv, valid.csv) and test.csv.
         filename: the column of files.
         text: the column of texts.
-        features: the columns of numbers: a glob or several over their names ("*" is all but the label).
+        features: the columns of numbers: one or more globs over their names ("*": all but the label).
         label: the column of labels; None: "label".
-        folder: where the files lie; None: `images/` beside the CSV, or beside the CSV itself. A file may lie in a folder of its
-            class there.
-        kind: of the files; None: as their suffixes tell.
+        folder: the folder of the files; None: `images/` beside the CSV, or the CSV's own folder. A file may be in a subfolder
+            named after its class.
+        kind: of the files; None: by their suffixes.
 
     Other Args:
-        options: see `SourceOptions`. `split` None: train.csv, val.csv and test.csv where there are such.
+        options: see `SourceOptions`. `split` None: train.csv, val.csv and test.csv if present.
 
     Raises:
-        DataError: no such file, no header, a column that is missing (the nearest one there is named), a path that is not there,
-            files of several kinds, a file that cannot be read, a feature that is no number.
+        DataError: no such file, no header, a missing column (the message names the nearest one), a missing path, files of
+            several kinds, a file that cannot be read, a feature that is not a number.
         UnsupportedError: a kind that no installed domain reads.
         LabelError, TaskError, ArgumentError: see `from_arrays`.
+
+    Examples:
+        >>> with open("flowers.csv", "w") as file:
+        ...         print("width,height,label", file=file)
+        ...         for number in range(60):
+        ...             print(number, -number, "abcdef"[number % 6], sep=",", file=file)
+        >>> tasks = qs.tasks.from_csv("flowers.csv", features="*", ways=2, shots=1, queries=5, split=(2, 2, 2))
+        >>> tasks.train.sample(4).query.x.shape
+        torch.Size([4, 10, 2])
     """
     asked = _asked(filename, text, features)
     path = Path(path)
@@ -91,11 +100,11 @@ def from_csv(
     return family_of(labels, items, protocol, parts=None if "all" in parts else parts)
 
 
-# ---- what is asked for ---------------------------------------------------------------------------------------------------
+# ---- the columns named ---------------------------------------------------------------------------------------------------
 
 
 def _asked(filename: str | None, text: str | None, features: str | Sequence[str] | None) -> bool:
-    """Whether a column of what is seen is named; ArgumentError where two are."""
+    """Whether a column of inputs is named; ArgumentError if two are."""
     named = {"filename": filename, "text": text, "features": features}
     given = [f"{name}={value!r}" for name, value in named.items() if value is not None]
     if len(given) > 1:
@@ -109,7 +118,7 @@ def _asked(filename: str | None, text: str | None, features: str | Sequence[str]
 
 
 def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str]:
-    """The columns of files and of labels, where the label's is not named."""
+    """The columns of files and of labels, if `label` is not named."""
     if asked:
         return filename or "", "label"
     known = next((pair for pair in COLUMNS if set(pair) <= set(table.header)), None)
@@ -155,7 +164,7 @@ class _Table:
         return [row[place].strip() for _, row in self.rows]
 
     def missing(self, name: str, expected: str, others: Sequence[str]) -> DataError:
-        """The error of a column that is not there: it names the nearest one that is."""
+        """The error for a missing column: it names the nearest existing one."""
         argument = {"filename": "filename", "image_name": "filename", "label": "label", "class_name": "label"}.get(name, "...")
         close = difflib.get_close_matches(name, [one for one in self.header if one not in others], 1, 0.4)
         return DataError(

@@ -31,17 +31,17 @@ def from_dataset(
 
     Args:
         dataset: has `__len__` and `__getitem__`. x is a PIL image, or an array or tensor as `from_arrays` takes it. Each item is
-            read once, and those of a class that no part of the split names are not.
+            read once; items of a class that no part of the split names are not read.
         labels: one for each item, or a function of the index; None: read from `.targets`, `.labels` or `.y` without decoding an
-            item. Classes are named by `.classes` where the Dataset has it.
-        kind: see `from_arrays`; None: as the first item tells.
+            item. Classes are named by `.classes` if the Dataset has it.
+        kind: see `from_arrays`; None: taken from the first item.
 
     Other Args:
         options: see `SourceOptions`. `size` and `channels` None: those of the first image.
 
     Raises:
-        LabelError: no labels, or another number of them than of items; see also `from_arrays`.
-        ShapeError: items of different shapes; images that are not square, and no `size`.
+        LabelError: no labels, or a number of labels other than the number of items; see also `from_arrays`.
+        ShapeError: items of different shapes; images that are not square, without a `size`.
         TaskError, ArgumentError: see `from_arrays`.
     """
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or len(dataset) == 0:
@@ -61,7 +61,7 @@ def from_dataset(
 
 
 class _Values(Sequence):
-    """The x of each item of a Dataset. The first is read once, however often it is asked for: it says what all of them are."""
+    """The x of each item of a Dataset. The first, which tells the kind of them all, is read only once."""
 
     def __init__(self, dataset: Any):
         self.dataset, self.first = dataset, _x(dataset[0])

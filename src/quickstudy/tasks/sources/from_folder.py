@@ -1,4 +1,4 @@
-"""from_folder: files in a folder for each class as few-shot tasks."""
+"""from_folder: files as few-shot tasks, with one folder per class."""
 
 from __future__ import annotations
 
@@ -17,22 +17,33 @@ from quickstudy.tasks.sources.source import family_of
 
 @hands_on(SourceOptions, Protocol, **READING)
 def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:
-    """Few-shot tasks from files, one folder a class.
+    """Few-shot tasks from files, one folder per class.
 
     Args:
-        path: PATH/class/image.png, in any depth (`superclass/class/` too: the class is named 'superclass/class'); or
+        path: PATH/class/image.png, at any depth (`superclass/class/` too: the class is named 'superclass/class'); or
             PATH/train/class/..., PATH/val/class/..., PATH/test/class/... .
-        kind: "images", "sounds", "texts", or what a domain calls its own; None: what the suffixes of the files tell.
+        kind: "images", "sounds", "texts", or another kind that a domain defines; None: by the suffixes of the files.
 
     Other Args:
-        options: see `SourceOptions`. `split` None: the folders train, val (or validation, valid) and test where there are such.
-            A split that is given goes before the folders, whose classes are then pooled. The layouts of miniImageNet,
+        options: see `SourceOptions`. `split` None: the folders train, val (or validation, valid) and test if present.
+            A given `split` overrides these folders and pools their classes. The layouts of miniImageNet,
             tieredImageNet, CIFAR-FS, FC100 and CUB are read with `split=` a folder of their published lists.
 
     Raises:
         DataError: no such folder, no class in it, a class without files, files of several kinds, a file that cannot be read.
         UnsupportedError: a kind that no installed domain reads.
         LabelError, TaskError, ArgumentError: see `from_arrays`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> for number in range(24):
+        ...     path = Path("animals", "cat dog fox owl bee ant".split()[number % 6], f"{number}.png")
+        ...     path.parent.mkdir(parents=True, exist_ok=True)
+        ...     Image.new("RGB", (32, 32), (10 * number, 0, 0)).save(path)
+        >>> tasks = qs.tasks.from_folder("animals", ways=2, shots=1, queries=3, split=(2, 2, 2), size=16)
+        >>> tasks.train.sample(4).support.x.shape
+        torch.Size([4, 2, 3, 16, 16])
     """
     root = Path(path)
     protocol, given = parted(options)

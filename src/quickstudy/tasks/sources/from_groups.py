@@ -39,23 +39,29 @@ def from_groups(
     Args:
         x: (N, *feature) or (N,), NumPy or tensor.
         y: (N, *target) or (N,), numbers; of another kind with `target`.
-        group: (N,), which user, patient or machine each row is of; of any kind.
-        time: (N,) numbers, when each row was measured. Then a task is a window of a group's rows that follow one another, and its
-            support precedes its query.
+        group: (N,), the user, patient or machine of each row; labels of any kind.
+        time: (N,) numbers, when each row was measured. Then a task is a window of consecutive rows of a group, and its support
+            precedes its query.
         shots, queries: rows of a task, to learn from and to predict; numbers or ranges.
         split: of the groups, as `from_arrays` splits classes: no group is in two parts. "time": the usual fractions, and the rows
-            of each group stand in time already.
+            of each group are already in order of time.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
-        target: what y is: `targets.MultiLabel()`, with NaN where a label is not known, `targets.Binary()`,
+        target: the kind of y: `targets.MultiLabel()`, with NaN for an unknown label, `targets.Binary()`,
             `targets.TokenLabels(count)`; None: values.
 
     Raises:
         ShapeError: x, y, group or time of different length.
         TaskError: a group with too few rows; fewer than three groups; a split naming an unknown group.
-        LabelError: text where numbers are asked; a row without a group.
+        LabelError: text where numbers are expected; a row without a group.
         UnsupportedError: an augmentation of classes or of images.
         NotFiniteError: NaN or infinity in x, y or time.
+
+    Examples:
+        >>> x, y, patient = torch.randn(200, 3), torch.randn(200), torch.arange(200) // 20
+        >>> tasks = qs.tasks.from_groups(x, y, patient, shots=5, queries=10)
+        >>> tasks.train.sample(4).query.y.shape
+        torch.Size([4, 10, 1])
     """
     x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
     moments = None if time is None else as_tensor(time, "time")
@@ -101,6 +107,6 @@ def from_groups(
 
 
 def _column(part: Tensor) -> Tensor:
-    """Floating-point numbers, of one column where they have none."""
+    """As floats; (N,) becomes (N, 1)."""
     part = part if part.is_floating_point() else part.to(torch.get_default_dtype())
     return part[:, None] if part.ndim == 1 else part

@@ -20,21 +20,21 @@ def from_huggingface(
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a `datasets.Dataset`, from all splits of a `DatasetDict` pooled, or from the hub by name.
 
-    Classes are named by the label column's own names where it has them (ClassLabel), and split here: the library's own splits are
-    by example, with every class in each.
+    Classes take the label column's own names if it has them (ClassLabel). They are split by class here: the library's own splits
+    are by example, with every class in each.
 
     Args:
         dataset: a data set with the columns x and y; or a mapping of them; or a name for `datasets.load_dataset`, which needs
             `pip install "quickstudy[huggingface]"`.
-        x, y: the columns of what is seen (images, or numbers of one shape) and of labels.
+        x, y: the columns of inputs (images, or numbers of one shape) and of labels.
         kind: see `from_dataset`.
 
     Other Args:
         options: see `SourceOptions`, and `from_dataset`.
 
     Raises:
-        DataError: a column that is not there; no data set.
-        UnsupportedError: a name, and the library is not installed.
+        DataError: a missing column; a `dataset` that is not one.
+        UnsupportedError: a name, without the library installed.
         LabelError, ShapeError, TaskError, ArgumentError: see `from_dataset`.
     """
     if isinstance(dataset, str):
@@ -45,7 +45,7 @@ def from_huggingface(
 
 
 class _Column:
-    """One column of tables, one below the other, as a Dataset."""
+    """One column of several tables, concatenated, as a Dataset."""
 
     def __init__(self, tables: list[Any], column: str):
         self.column = column

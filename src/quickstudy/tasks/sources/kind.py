@@ -1,6 +1,6 @@
-"""Kinds of data: a source tells them by the suffixes of files or by a value, and the domain that knows a kind reads it.
+"""Kinds of data: a source recognises one by file suffixes or by a value, and the domain that defines it reads it.
 
-suffixes of files, or a value  ->  Kind  ->  Items: what reads rows as one tensor, and the preprocessing that it takes
+suffixes of files, or a value  ->  Kind  ->  Items: a reader of rows as one tensor, and its preprocessing
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quickstudy import registry
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.distribution.interface import Preprocessing
 
-Take = Callable[[list[int], str], Tensor]  # the items of these rows, and what they are called while they are read
+Take = Callable[[list[int], str], Tensor]  # (rows, their name in the progress bar) -> the items of these rows
 SUFFIXES = {  # of files, by kind; a domain may add a kind of its own
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
     "sounds": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff"),
@@ -27,12 +27,12 @@ SUFFIXES = {  # of files, by kind; a domain may add a kind of its own
 
 @dataclass(frozen=True)
 class Items:
-    """Labelled items that are read when they are needed.
+    """Labelled items, read on demand.
 
     Args:
         take: reads the items of some rows; called once for each part of a split.
-        preprocessing: what brings a further item into the same form; None where nothing has to.
-        normalise: let the preprocessing take mean and standard deviation of the meta-training items.
+        preprocessing: brings a new item into the same form; None if none is needed.
+        normalise: fit the preprocessing's mean and standard deviation to the meta-training items.
     """
 
     take: Take
@@ -44,9 +44,9 @@ class Kind(ABC):
     """The interface of a kind of data, which a domain defines and names in its `Domain`.
 
     Attributes:
-        name: "images".
-        options: of `SourceOptions`, those that reading this kind takes.
-        telling: those of them that say of plain numbers that they are of this kind.
+        name: such as "images".
+        options: the `SourceOptions` that reading this kind takes.
+        telling: those that mark plain numbers as being of this kind.
         suffixes: of its files, in lower case.
     """
 
@@ -60,7 +60,7 @@ class Kind(ABC):
 
     @abstractmethod
     def recognises(self, value: Any) -> bool:
-        """Whether a value in memory is of this kind, without anyone's saying so."""
+        """Whether a value in memory is of this kind when no kind is named."""
 
     @abstractmethod
     def of_files(self, files: Sequence[Path], **options: Any) -> Items:
@@ -76,7 +76,7 @@ def kind_named(name: str) -> Kind:
 
     Raises:
         ArgumentError: there is no such kind.
-        UnsupportedError: there is, and no domain that is installed reads it.
+        UnsupportedError: no installed domain reads it.
     """
     kinds = registry.kinds()
     if name in kinds:
@@ -94,16 +94,16 @@ def kind_named(name: str) -> Kind:
 
 
 def kind_of_file(path: Path) -> str | None:
-    """The name of the kind that a file's suffix tells; None for a suffix of none."""
+    """The name of the kind with this file's suffix; None for an unknown suffix."""
     known = SUFFIXES | {name: kind.suffixes for name, kind in registry.kinds().items()}
     return next((name for name, suffixes in known.items() if path.suffix.lower() in suffixes), None)
 
 
 def kind_of_value(value: Any, name: str | None, given: Mapping[str, Any]) -> Kind | None:
-    """The kind of values that are like `value`: as named, as the value or the options given tell; None for plain numbers.
+    """The kind of values like `value`: as named, else by the value or the given options; None for plain numbers.
 
     Raises:
-        ArgumentError: options of reading, and nothing that says of which kind.
+        ArgumentError: reading options without a kind that takes them.
     """
     if name is not None:
         return kind_named(name)
@@ -121,7 +121,7 @@ def kind_of_value(value: Any, name: str | None, given: Mapping[str, Any]) -> Kin
 
 
 def check_options(kind: Kind, given: Mapping[str, Any]) -> None:
-    """Raise ArgumentError where an option is given that reading this kind does not take."""
+    """Raise ArgumentError if an option is given that reading this kind does not take."""
     for name in given:
         if name not in kind.options:
             raise ArgumentError(

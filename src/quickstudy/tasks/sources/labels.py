@@ -1,5 +1,5 @@
-"""What labelled data must be before episodes are drawn: one integer label for each example, none skipped, x finite,
-and enough of it for the protocol.
+"""Checks of labelled data before episodes are drawn: one integer label for each example, none skipped, finite x,
+and enough examples for the protocol.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def check_y(x: Tensor, y: Tensor) -> None:
 
 
 def check_x(x: Tensor, argument: str = "x") -> None:
-    """Raise NotFiniteError where x (N, *feature) holds NaN or infinity."""
+    """Raise NotFiniteError if x (N, *feature) holds NaN or infinity."""
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x.flatten(1) if x.ndim > 1 else x[:, None])).any(1).nonzero().flatten()
         raise NotFiniteError(

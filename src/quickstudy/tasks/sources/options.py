@@ -1,4 +1,4 @@
-"""What every source takes beside its data."""
+"""Options that every source takes besides its data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Augment = Sequence[Rotations | EpisodeAugmentation]
 
 
 class ProtocolOptions(TypedDict, total=False):
-    """How episodes are made of classes.
+    """How episodes are made from classes.
 
     Attributes:
         ways: classes of an episode: a number, or a range (low, high) from which it is drawn once for each batch.
         shots: support examples of each class, likewise.
         queries: query examples of each class, likewise.
         split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or their names as
-            {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of lists, see
-            `quickstudy.tasks.distribution.class_lists`. None: as the data lie, else (0.64, 0.16, 0.2).
+            {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of class lists, see
+            `quickstudy.tasks.distribution.class_lists`. None: as the files are laid out, else (0.64, 0.16, 0.2).
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
@@ -40,12 +40,12 @@ class ProtocolOptions(TypedDict, total=False):
 
 
 class SourceOptions(ProtocolOptions, total=False):
-    """What every source takes beside its data: `ProtocolOptions`, and how items are read. A kind refuses what is not its own.
+    """Options that every source takes besides its data: `ProtocolOptions`, and how items are read, as far as their kind allows.
 
     Attributes:
-        size: of images: pixels a side, to which each is shrunk and cropped. None: 84 for files, in memory as they are.
-        channels: of images: 1 for grey, 3 for colour. None: 3 for files, in memory as they are.
-        invert: of images: white ground becomes 0. None: it does not.
+        size: of images: pixels per side, to which each is shrunk and cropped. None: 84 for files, unchanged in memory.
+        channels: of images: 1 for grey, 3 for colour. None: 3 for files, unchanged in memory.
+        invert: of images: white ground becomes 0. None: no.
         normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes. None: yes.
     """
 
@@ -68,7 +68,7 @@ class Protocol:
     transform: Sequence[Transform] = ()
 
     def check(self) -> None:
-        """Raise ArgumentError or UnsupportedError where no data could meet it."""
+        """Raise ArgumentError or UnsupportedError if no data could satisfy it."""
         check_size("ways", self.ways, 1)
         check_size("shots", self.shots, 0)
         check_size("queries", self.queries, 1)
@@ -83,10 +83,10 @@ class Protocol:
                     )
 
 
-READING = {"size": None, "channels": None, "invert": None, "normalise": None}  # not given: as the kind has it
+READING = {"size": None, "channels": None, "invert": None, "normalise": None}  # None: the kind's default
 
 
 def parted(options: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
-    """The protocol, and what is given of the options of reading."""
+    """The protocol, and the reading options that were given."""
     protocol = Protocol(**{name: value for name, value in options.items() if name not in READING})
     return protocol, {name: options[name] for name in READING if options.get(name) is not None}

@@ -1,6 +1,6 @@
-"""What all sources share: labelled items of any kind, named classes, a split by class, and a family at the end.
+"""Common to all sources: from labelled items of any kind to named classes, a split by class, and a task family.
 
-A source says what the items are and what each is called; everything that can fail without reading an item fails first.
+A source gives the items and the class name of each; all checks that need no item run before one is read.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from quickstudy.tasks.sources.options import Protocol
 def family_of(
     names: Sequence[str], items: Items, protocol: Protocol, *, parts: Splits | None = None
 ) -> TaskFamily[LabelledTasks]:
-    """The family of labelled items.
+    """The task family of labelled items.
 
     Args:
         names: the class of each item.
-        items: reads them; asked once for each part.
-        parts: how the data lie, where they say so and `protocol.split` does not.
+        items: reads them; called once for each part.
+        parts: the split by files or folders, used if `protocol.split` is None.
 
     Raises:
         LabelError: fewer than three classes.

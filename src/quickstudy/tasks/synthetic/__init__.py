@@ -1,1 +1,1 @@
-"""Tasks that are drawn from a formula, whose truth is known."""
+"""Tasks drawn from a formula, with known truth."""

@@ -1,8 +1,8 @@
 """Gaussian classes: few-shot classification whose best possible accuracy is known.
 
-    x | class k  ~  N(mu_k, I),     mu_k = separation * q_k,     q_1..q_ways orthonormal, drawn anew for each task
+    x | class k  ~  N(mu_k, I),     mu_k = separation * q_k,     q_1..q_ways orthonormal, drawn for each task
 
-Whoever knows the means does best by the nearest one, which is the largest q_k' x, as all means have the same length.
+If the means are known, the best prediction is the nearest one: the largest q_k' x, as all means have the same length.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.size import Size, largest
 from quickstudy.tasks.synthetic.generated import SPLITS, GeneratedTasks, Truth
 
-REACH, POINTS = 12.0, 4001  # the integral runs over [-REACH, REACH]; beyond lies less than 1e-32 of the density
+REACH, POINTS = 12.0, 4001  # the integral runs over [-REACH, REACH]; outside is less than 1e-32 of the density
 
 
 class GaussianTasks(GeneratedTasks):
-    """Such tasks; see `GaussianClasses`. Truth: means (tasks, ways, dim)."""
+    """One split of `GaussianClasses`. Truth: means (tasks, ways, dim)."""
 
     def __init__(
         self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15, split: str = "train"
@@ -56,11 +56,20 @@ class GaussianClasses(TaskFamily[GaussianTasks]):
 
     Args:
         ways, shots, queries: the protocol of an episode.
-        dim: of x.
-        separation: length of each mean, in standard deviations of the noise; two means lie sqrt(2) times that apart.
+        dim: dimension of x.
+        separation: length of each mean, in standard deviations of the noise; two means are sqrt(2) times that apart.
 
     Raises:
-        ArgumentError: more ways than dim; a size that is none.
+        ArgumentError: more ways than dim; ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high)
+            range.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianClasses(ways=5, dim=8, shots=1, queries=3)
+        >>> episodes = tasks.train.sample(4)
+        >>> episodes.support.x.shape, episodes.query.x.shape
+        (torch.Size([4, 5, 8]), torch.Size([4, 15, 8]))
+        >>> round(bayes_accuracy(ways=5, separation=3.0), 3)
+        0.945
     """
 
     def __init__(self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15):
@@ -71,7 +80,7 @@ class GaussianClasses(TaskFamily[GaussianTasks]):
 
 
 def bayes_accuracy(ways: int, separation: float) -> float:
-    """The accuracy of who knows the means: no learner does better on average.
+    """The accuracy if the means are known: no learner does better on average.
 
     Let x be of class 1. Its coordinates z_k = q_k' x are independent, z_1 ~ N(separation, 1) and the others ~ N(0, 1), since
     orthonormal directions of unit noise are independent. The answer is right where z_1 is the largest. Given that
@@ -79,7 +88,7 @@ def bayes_accuracy(ways: int, separation: float) -> float:
 
         P  =  int phi(z) Phi(z + separation)^(ways - 1) dz,       phi, Phi: density and distribution function of N(0, 1)
 
-    The trapezoid rule is exact to rounding for so smooth a function that vanishes at both ends. For two ways
+    The trapezoid rule is exact to rounding for a smooth function that vanishes at both ends. For two ways
     P = Phi(separation / sqrt 2).
     """
     z = torch.linspace(-REACH, REACH, POINTS, dtype=torch.float64)
@@ -88,7 +97,7 @@ def bayes_accuracy(ways: int, separation: float) -> float:
 
 
 def orthonormal(n: int, vectors: int, dim: int, *, generator: torch.Generator) -> Tensor:
-    """n times that many orthonormal vectors of R^dim under a uniformly random rotation: (n, vectors, dim).
+    """n sets of orthonormal vectors of R^dim under a uniformly random rotation: (n, vectors, dim).
 
     The Q of a Gaussian matrix, with the signs that make the diagonal of R positive: without them it is not uniform.
     """

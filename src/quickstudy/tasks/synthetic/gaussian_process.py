@@ -7,8 +7,8 @@
     matern     k(r)  =  (1 + s + s^2 / 3) exp(-s),        s = sqrt(5) |r| / length                           (2)
     periodic   k(r)  =  rbf( period / pi  sin(pi r / period) )                                               (3)
 
-(3) is MacKay's kernel in the length of the circle's chord, so that `length` says of all three how smooth they are nearby.
-Support and query are one draw of the process. Who knows the kernel and its numbers can do no better than `posterior`.
+(3) is MacKay's kernel in the length of the circle's chord, so that `length` sets the local smoothness of all three.
+Support and query are one draw of the process. Given the kernel and its hyperparameters, `posterior` is the best prediction.
 
 Source: the protocol (kernels of random length and scale, x in [-2, 2], 3 to 50 points) of Kim et al., "Attentive Neural
 Processes", ICLR 2019, section 4.1; kernels 2 and 3 in Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006,
@@ -53,9 +53,9 @@ KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"rbf": rbf, "m
 
 
 class GaussianProcessTasks(GeneratedTasks):
-    """Such tasks; x and y are (tasks, examples, 1), float32. See `GaussianProcess`.
+    """One split of `GaussianProcess`; x and y are (tasks, examples, 1), float32.
 
-    Truth, each (tasks,): kernel (its place in `KERNELS`), length, period, scale, noise.
+    Truth, each (tasks,): kernel (its index in `KERNELS`), length, period, scale, noise.
     """
 
     def __init__(
@@ -101,13 +101,22 @@ class GaussianProcess(TaskFamily[GaussianProcessTasks]):
     Args:
         shots: points to learn from, or a range (low, high) from which their number is drawn for each batch.
         queries: points to be scored on, likewise.
-        kernels: any of "rbf", "matern", "periodic", each as likely.
+        kernels: any of "rbf", "matern", "periodic", equally likely.
 
     Other Args:
         length, period, scale, noise: ranges of the hyperparameters, (low, high) with 0 < low; equal ends fix one.
 
     Raises:
-        ArgumentError: a kernel that does not exist, a range that is none.
+        ArgumentError: an unknown kernel; a range other than 0 < low <= high.
+
+    Examples:
+        >>> tasks = qs.tasks.GaussianProcess(shots=5, queries=10, kernels=("rbf",))
+        >>> episode, truth = tasks.train.sample_with_truth(4)
+        >>> mean, std = posterior(episode.support, episode.query.x, truth)
+        >>> mean.shape, std.shape
+        (torch.Size([4, 10, 1]), torch.Size([4, 10, 1]))
+        >>> bool((std[..., 0] >= truth["noise"][:, None]).all())
+        True
     """
 
     def __init__(
@@ -131,7 +140,7 @@ class GaussianProcess(TaskFamily[GaussianProcessTasks]):
 
 
 def posterior(support: Examples, x: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of y at each x, given the support and the truth: what no learner can beat on average.
+    """Mean and standard deviation of y at each x, given the support and the truth: no learner does better on average.
 
         mean  =  K_xs (K_ss + noise^2 I)^-1 y_s
         var   =  scale^2 + noise^2 - diag( K_xs (K_ss + noise^2 I)^-1 K_sx )

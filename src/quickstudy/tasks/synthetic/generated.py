@@ -1,7 +1,7 @@
-"""Tasks drawn from a formula instead of from data: endless, and with a known truth behind each.
+"""Tasks drawn from a formula instead of from data: unlimited, and each with a known truth.
 
-Meta-training, meta-validation and meta-test draw from the same continuum, where no task comes twice. What could make two of them
-meet is a shared seed, so each of the three branches its own generator: one seed gives three different sequences of tasks.
+Meta-training, meta-validation and meta-test draw from the same continuum, in which no task occurs twice. Only a shared seed could
+repeat one, so each of the three branches its own generator: one seed gives three different sequences of tasks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,21 @@ Truth = dict[str, Tensor]  # the hidden numbers of a batch of tasks, each with t
 
 
 class GeneratedTasks(TaskDistribution):
-    """The base of such distributions. One of them defines `draw`, and calls this with its protocol.
+    """The base of distributions drawn from a formula. A subclass defines `draw` and passes its protocol to `__init__`.
 
     Args:
         ways: None for tasks with targets.
         split: "train", "validation" or "test".
+
+    Examples:
+        >>> class Lines(GeneratedTasks):  # y = slope * x
+        ...     def draw(self, n, ways, shots, queries, generator):
+        ...         x, slope = (torch.randn(n, rows, 1, generator=generator) for rows in (shots + queries, 1))
+        ...         parts = (qs.Examples(x[:, part], slope * x[:, part]) for part in (slice(shots), slice(shots, None)))
+        ...         return qs.Episode(*parts), {"slope": slope[:, 0, 0]}
+        >>> episode, truth = Lines("train", ways=None, shots=2, queries=3).sample_with_truth(4)
+        >>> episode.query.x.shape, truth["slope"].shape
+        (torch.Size([4, 3, 1]), torch.Size([4]))
     """
 
     def __init__(self, split: str, *, ways: Size | None, shots: Size, queries: Size):
@@ -45,7 +55,7 @@ class GeneratedTasks(TaskDistribution):
         return self.sample_with_truth(n, generator=generator)[0]
 
     def sample_with_truth(self, n: int, *, generator: torch.Generator | None = None) -> tuple[Episode, Truth]:
-        """The same episodes as `sample`, and the hidden numbers that made them: what an oracle may know.
+        """The same episodes as `sample`, and the hidden numbers that generated them.
 
         Raises:
             ArgumentError: n below 1.
@@ -57,7 +67,7 @@ class GeneratedTasks(TaskDistribution):
         return episode.map(lambda leaf: leaf.to(self.device)), {name: value.to(self.device) for name, value in truth.items()}
 
     def examples(self) -> Examples:
-        """The queries of 2000 tasks, always the same ones, pooled; a class of a task is a class of its own."""
+        """The pooled queries of 2000 tasks, always the same ones; each class of each task becomes a class of its own."""
         query = self.sample(POOLED_TASKS, generator=torch.Generator().manual_seed(0)).query
         y, target = query.y, query.target
         if isinstance(target, Labels):

@@ -19,7 +19,7 @@ from quickstudy.tasks.synthetic.generated import SPLITS, GeneratedTasks, Truth
 
 
 class QuadraticTasks(GeneratedTasks):
-    """Such regressions; see `Quadratic`. Truth: A, B (tasks, dim, dim), c, d (tasks, dim)."""
+    """One split of `Quadratic`. Truth: A, B (tasks, dim, dim), c, d (tasks, dim)."""
 
     def __init__(
         self,
@@ -52,12 +52,19 @@ class Quadratic(TaskFamily[QuadraticTasks]):
 
     Args:
         dim: numbers to learn, the weights of a linear network without bias.
-        shots, queries: rows of X and Z, drawn from N(0, 1/rows), so that the eigenvalues of A and B lie around 1.
+        shots, queries: rows of X and Z, drawn from N(0, 1/rows), so that the eigenvalues of A and B are around 1.
         shift: the query's minimum is d ~ N(c, shift^2) where c ~ N(0, 1); 0: both have the same minimum.
         dtype: float64 for exact answers.
 
     Raises:
-        ArgumentError: dim below 1; a size that is none.
+        ArgumentError: dim below 1; queries below 1, shots below 0, or one that is neither an int nor a (low, high) range.
+
+    Examples:
+        >>> tasks = qs.tasks.Quadratic(dim=3, dtype=torch.float64)
+        >>> episode, truth = tasks.train.sample_with_truth(2)
+        >>> A, c = quadratic_of(episode.support)
+        >>> torch.allclose(A, truth["A"]), torch.allclose(c, truth["c"])
+        (True, True)
     """
 
     def __init__(

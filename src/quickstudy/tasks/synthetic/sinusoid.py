@@ -44,6 +44,13 @@ class Sinusoid(TaskFamily[SinusoidTasks]):
     Args:
         shots: points to learn from, or a range (low, high) from which their number is drawn for each batch.
         queries: points to be scored on, likewise.
+
+    Examples:
+        >>> tasks = qs.tasks.Sinusoid(shots=5, queries=10)
+        >>> episode, truth = tasks.train.sample_with_truth(4)
+        >>> amplitude, phase = (truth[name][:, None, None] for name in ("amplitude", "phase"))
+        >>> torch.allclose(episode.query.y, amplitude * torch.sin(episode.query.x - phase), atol=1e-5)
+        True
     """
 
     def __init__(self, shots: Size = 10, queries: Size = 10):

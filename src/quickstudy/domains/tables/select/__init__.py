@@ -1,12 +1,12 @@
-"""Choose a learning algorithm for a table by what is known about others: learning from metadata.
+"""Choose a learning algorithm for a table by results on other tables: learning from metadata.
 
-    select.recommend(X, y)    base learners with hyperparameters, ranked, without fitting one of them
+    select.recommend(X, y)    base learners with hyperparameters, ranked, without fitting any of them
     select.fit(X, y)          the best of a few of them by cross-validation, fitted: a scikit-learn classifier
-    select.search(X, y)       a longer search with Optuna that begins at them
+    select.search(X, y)       a longer search with Optuna that starts from them
 
-They work as they come: a recommender is fitted, in milliseconds, to results of scikit-learn's classifiers on small tables; these
-results are part of the package. `Recommender().fit(measure(tables, candidates))` is one on tables of your own. scikit-learn is
-needed (`pip install quickstudy[sklearn]`), and imported when something is called.
+They work out of the box: a recommender is fitted, in milliseconds, to bundled results of scikit-learn's classifiers on small
+tables. To use tables of your own, fit `Recommender().fit(measure(tables, candidates))`. scikit-learn is required
+(`pip install quickstudy[sklearn]`) and imported on first use.
 """
 
 from __future__ import annotations
@@ -39,35 +39,35 @@ def recommend(
     most_per_learner: int | None = None,
     seed: int = 0,
 ) -> list[Recommendation]:
-    """The k base learners with hyperparameters of which most is expected on the table X, y, best first.
+    """The k most promising base learners with hyperparameters for the table X, y, best first.
 
     Args:
         X: (rows, columns) numbers, NaN where one is missing: an array, a tensor, a data frame.
         y: (rows,) labels of any kind.
         k: how many; None: all 42.
-        recommender: one of your own; None: the one that comes along.
-        most_per_learner: no more than so many of one learner.
+        recommender: your own; None: the bundled one.
+        most_per_learner: at most this many with the same learner; None: no limit.
         seed: of the folds that landmarks are measured on.
 
     Raises:
-        ArgumentError: k below 1; X holds what is no number.
-        ShapeError, LabelError, NotFiniteError: X, y is no table of numbers and classes.
+        ArgumentError: k below 1; X with values that are not numbers.
+        ShapeError, LabelError, NotFiniteError: X, y that are not a table of numbers and classes.
         MissingPackageError: no scikit-learn.
     """
     return (recommender or _own()).recommend(X, y, k, most_per_learner=most_per_learner, seed=seed)
 
 
 def fit(X: Any, y: Any, *, k: int = 3, folds: int = 5, recommender: Recommender | None = None, seed: int = 0) -> Any:
-    """A fitted scikit-learn pipeline: the best by cross-validation of the k recommended learners; with k=1 the first, untried.
+    """A fitted scikit-learn pipeline: the best by cross-validation of the k recommended learners; with k=1 the first, untested.
 
     Args:
-        folds: of the cross-validation; fewer where a class has fewer rows.
+        folds: of the cross-validation; fewer if a class has fewer rows.
         X, y, recommender, seed: see `recommend`.
 
     Raises:
         ArgumentError: k below 1, folds below 2.
         ConvergenceError: none of the k can be fitted.
-        And as `recommend`.
+        ShapeError, LabelError, NotFiniteError, MissingPackageError: see `recommend`.
     """
     if folds < 2:
         raise ArgumentError("folds", expected="2 or more", got=str(folds), do="Leave it out.")
@@ -102,22 +102,22 @@ def search(
     """A search over learners and ranges of their hyperparameters: the k recommended candidates first, then Optuna's TPE.
 
     Args:
-        trials: how many candidates are tried, the k among them.
-        k: how many of them are recommended ones.
+        trials: how many candidates to try, including the k.
+        k: how many of them are recommended.
         folds: of the cross-validation that scores one.
-        seconds: no trial begins after so many.
+        seconds: no trial starts after this many seconds.
         X, y, recommender, seed: see `recommend`.
 
     Raises:
         ArgumentError: trials or k below 1, folds below 2.
         ConvergenceError: no candidate could be fitted.
         MissingPackageError: no Optuna (`pip install optuna`).
-        And as `recommend`.
+        ShapeError, LabelError, NotFiniteError: see `recommend`.
     """
     return warm_search(X, y, trials, recommender=recommender or _own(), k=k, folds=folds, seconds=seconds, seed=seed)
 
 
 @functools.cache
 def _own() -> Recommender:
-    """The recommender that comes along."""
+    """The bundled recommender."""
     return Recommender().fit(shipped())

@@ -1,7 +1,7 @@
 """Candidates: scikit-learn's classifiers with hyperparameters, as a grid to recommend from and as ranges to search in.
 
 A candidate is written as plain values, {"learner": "svm", "parameters": {"C": 10.0, "gamma": 0.5}}, and only learners and
-parameters that stand on this page are read back.
+parameters of this module are read back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Value = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class Options:
-    """A hyperparameter that is one of some values."""
+    """A hyperparameter with a fixed set of values."""
 
     grid: tuple[Value, ...]
 
@@ -35,7 +35,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Range:
-    """A number from low to high, whole where low is an int, searched on a log scale where low is above 0; `grid` lies in it."""
+    """A number from low to high, whole if low is an int, searched on a log scale if low is above 0; `grid` is within it."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ class Range:
 
 @dataclass(frozen=True)
 class LearnerSpace:
-    """A classifier of scikit-learn: its class, what is fixed, what is chosen, and whether its columns are standardised first."""
+    """A scikit-learn classifier: its class, its hyperparameters, chosen and fixed, and whether to standardise columns first."""
 
     path: str
     parameters: Mapping[str, Options | Range]
@@ -117,6 +117,13 @@ class Candidate:
 
     Raises:
         ArgumentError: an unknown learner; a hyperparameter that is missing, unknown or out of its range.
+
+    Examples:
+        >>> candidate = qs.select.Candidate("svm", {"C": 10.0, "gamma": 0.1})
+        >>> [name for name, _ in candidate.estimator().steps]
+        ['simpleimputer', 'standardscaler', 'svc']
+        >>> len(qs.select.grid())
+        42
     """
 
     learner: str
@@ -141,7 +148,7 @@ class Candidate:
 
     @classmethod
     def read(cls, spec: Any) -> Self:
-        """What `to_dict` gave."""
+        """Rebuild it from the plain data of `to_dict`."""
         if not isinstance(spec, dict) or set(spec) != {"learner", "parameters"} or not isinstance(spec["parameters"], dict):
             raise ArgumentError(
                 "candidate",
@@ -152,7 +159,7 @@ class Candidate:
         return cls(spec["learner"], spec["parameters"])
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As plain data for JSON."""
         return {"learner": self.learner, "parameters": dict(self.parameters)}
 
     def estimator(self, seed: int = 0) -> Any:
@@ -190,9 +197,9 @@ def grid() -> list[Candidate]:
 def accuracy(
     candidate: Candidate, X: np.ndarray, y: np.ndarray, test_X: np.ndarray, test_y: np.ndarray, *, seed: int = 0
 ) -> float:
-    """The share of test rows that are right after a fit to X, y; NaN where the fit fails, as it may by its hyperparameters.
+    """The accuracy on the test rows after a fit to X, y; NaN if the fit fails, as with some hyperparameters.
 
-    On one thread: on tables as small as these, more take longer.
+    On one thread: on tables as small as these, more are slower.
     """
     with one_thread(), _quiet():
         try:
@@ -202,13 +209,13 @@ def accuracy(
 
 
 def cross_validated(candidate: Candidate, X: np.ndarray, y: np.ndarray, parts: int, *, seed: int = 0) -> float:
-    """The mean accuracy over `parts` folds, NaN where one of them fails; the same seed deals the same folds."""
+    """The mean accuracy over `parts` folds, NaN if one of them fails; the same seed gives the same folds."""
     dealt = folds(y, parts, np.random.default_rng(seed))
     return float(np.mean([accuracy(candidate, X[own], y[own], X[asked], y[asked], seed=seed) for own, asked in dealt]))
 
 
 def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
-    """The candidate's pipeline, fitted to X as it came, so that a data frame's columns are known by name."""
+    """The candidate's pipeline, fitted to X as given, so that a data frame's column names are kept."""
     X, y = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (X, y))
     with _quiet():
         return candidate.estimator(seed).fit(X, y)
@@ -216,7 +223,7 @@ def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without scikit-learn's warnings of collinear columns, or of steps that end before convergence: the score tells."""
+    """Without scikit-learn's warnings of collinear columns or of steps that end before convergence: the score shows it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"sklearn\.")
         yield

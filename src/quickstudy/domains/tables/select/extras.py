@@ -1,4 +1,4 @@
-"""Packages that only this part needs, imported when they are first used."""
+"""Packages that only this part needs, imported on first use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def package(module: str, argument: str, do: str = "") -> Any:
 
 
 def one_thread() -> Any:
-    """A context in which BLAS and OpenMP use one thread: on tables as small as these, more take longer."""
+    """A context in which BLAS and OpenMP use one thread: on tables as small as these, more are slower."""
     return _threads().limit(limits=1)
 
 

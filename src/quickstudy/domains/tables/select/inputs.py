@@ -1,4 +1,4 @@
-"""What is checked of a table, and how its rows are dealt into folds."""
+"""Checks of a table, and the split of its rows into folds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def as_table(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     A missing value is NaN, or None.
 
     Raises:
-        ArgumentError: X holds what is no number.
-        ShapeError: X is no matrix, has no column, or has another number of rows than y.
+        ArgumentError: X with values that are not numbers.
+        ShapeError: X that is not a matrix, has no column, or differs from y in the number of rows.
         NotFiniteError: an infinite value in X.
         LabelError: targets instead of labels; a label that is missing; one class; a class of a single row.
     """
@@ -53,7 +53,7 @@ def as_numbers(X: Any) -> np.ndarray:
     """X as a new float64 array.
 
     Raises:
-        ArgumentError: it holds what is no number.
+        ArgumentError: a value that is not a number.
     """
     try:
         return np.array(X.detach().cpu().double().numpy() if isinstance(X, Tensor) else X, dtype=np.float64)
@@ -64,7 +64,7 @@ def as_numbers(X: Any) -> np.ndarray:
 
 
 def folds(codes: np.ndarray, parts: int, generator: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`parts` pairs of rows (to learn from, to be scored on), classes spread evenly; fewer where the rarest class is smaller.
+    """`parts` pairs of rows (to learn from, to be scored on), classes spread evenly; fewer if the rarest class is smaller.
 
     Rows are sorted by class, in random order within one, and dealt out like cards. With two rows of every class or more, each
     class is among the rows to learn from.

@@ -1,4 +1,4 @@
-"""Meta-features: what a table looks like, as numbers from which the learner that suits it may be told.
+"""Meta-features: numbers that describe a table, from which to predict the learner that suits it.
 
     simple        n rows, d columns, K classes, their logarithms and ratio; shares p_k of the classes                     (1)
     statistical   moments of columns z (mean 0, variance 1): skewness  E z^3,  kurtosis  E z^4 - 3;
@@ -31,7 +31,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.randomness import numpy_kept
 
 GROUPS = ("simple", "statistical", "information", "landmarking")
-PYMFE = "pymfe."  # before the name of one of pymfe's groups
+PYMFE = "pymfe."  # prefix of the names of pymfe's groups
 PYMFE_GROUPS = (
     "general",
     "statistical",
@@ -43,7 +43,7 @@ PYMFE_GROUPS = (
     "itemset",
     "complexity",
 )
-ROWS, COLUMNS = 1000, 300  # of a larger table so many are drawn at random, for all but its size
+ROWS, COLUMNS = 1000, 300  # of a larger table this many are drawn at random, for all but its size
 BINS = 10  # at most, of a column cut at its quantiles
 FOLDS = 5  # of a landmark's cross-validation
 LANDMARKERS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -72,9 +72,9 @@ def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int =
         seed: of the folds, and of the rows drawn from a table of more than 1000.
 
     Raises:
-        ArgumentError: an unknown group; X holds what is no number.
-        ShapeError, LabelError, NotFiniteError: no table of numbers and classes; see `select.inputs.as_table`.
-        MissingPackageError: a group needs a package that is not there.
+        ArgumentError: an unknown group; X with values that are not numbers.
+        ShapeError, LabelError, NotFiniteError: X, y that are not a table of numbers and classes; see `select.inputs.as_table`.
+        MissingPackageError: a group whose package is not installed.
     """
     for group in groups:
         if group not in GROUPS and group.removeprefix(PYMFE) not in (PYMFE_GROUPS if group.startswith(PYMFE) else ()):
@@ -112,7 +112,7 @@ def groups_of(names: Sequence[str]) -> list[str]:
 
 
 def simple(X: np.ndarray, y: np.ndarray) -> Features:
-    """(1) of X (rows, columns) with NaN where a value is missing."""
+    """(1) of X (rows, columns), with NaN for missing values."""
     (n, d), p = X.shape, shares(y)
     distinct = np.array([len(np.unique(column[~np.isnan(column)])) for column in X.T])
     return {
@@ -188,7 +188,7 @@ def canonical_correlations(R: np.ndarray, M: np.ndarray, p: np.ndarray) -> np.nd
 
 
 def information(Z: np.ndarray, y: np.ndarray) -> Features:
-    """(3), in nats, of columns cut at their quantiles into at most 10 bins; shares of H(y) where a unit would be left."""
+    """(3), in nats, of columns cut at their quantiles into at most 10 bins; as shares of H(y) to be free of units."""
     n = len(y)
     bins = int(np.clip(round(n ** (1 / 3)), 2, BINS))
     H_y = entropy(shares(y))
@@ -207,7 +207,7 @@ def information(Z: np.ndarray, y: np.ndarray) -> Features:
         "mutual_mean": share.mean(),
         "mutual_sd": share.std(),
         "mutual_max": share.max(),
-        "log_equivalent_columns": np.log(H_y / max(mutual.mean(), 1e-3)),  # so many columns would tell the class
+        "log_equivalent_columns": np.log(H_y / max(mutual.mean(), 1e-3)),  # how many columns would determine the class
         "log_noise_to_signal": np.log(max((H_x.mean() - mutual.mean()) / max(mutual.mean(), 1e-3), 1e-3)),
     }
 
@@ -224,7 +224,7 @@ def entropy(p: np.ndarray) -> float:
 def landmarking(Z: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> Features:
     """(4): accuracies of nine fast learners on the same folds, each minus their mean, and the mean.
 
-    One that cannot be fitted has the accuracy of naming the most frequent class.
+    A learner that cannot be fitted has the accuracy of predicting the most frequent class.
     """
     dealt, seed = folds(y, FOLDS, generator), int(generator.integers(2**31))
     found: Features = {}
@@ -253,7 +253,7 @@ def _accuracy(learner: Any, X: np.ndarray, y: np.ndarray, test_X: np.ndarray, te
 
 
 def from_pymfe(Z: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -> Features:
-    """pymfe's meta-features "pymfe.group.name", summarised by mean and sd; 0 where it finds none.
+    """pymfe's meta-features "pymfe.group.name", summarised by mean and sd; 0 if it finds none.
 
     Raises:
         MissingPackageError: no pymfe.
@@ -261,7 +261,7 @@ def from_pymfe(Z: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -
     MFE = package("pymfe.mfe", f"groups=['{PYMFE}{groups[0]}']", ", or use our own groups").MFE
     found: Features = {}
     with numpy_kept(), warnings.catch_warnings():  # it seeds NumPy's own generator
-        warnings.simplefilter("ignore")  # of a package that we do not keep; what it cannot compute is NaN
+        warnings.simplefilter("ignore")  # of third-party code; what it cannot compute is NaN
         for group in groups:
             names, values = MFE(groups=[group], random_state=seed, suppress_warnings=True).fit(Z, y).extract()
             found |= {f"{PYMFE}{group}.{name}": _number(one) for name, one in zip(names, values, strict=True)}
@@ -296,7 +296,7 @@ def one_hot(y: np.ndarray) -> np.ndarray:
 
 
 def _drawn(y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """All rows, or 1000 of them with two of every class or more."""
+    """All rows, or 1000 of them with at least two of every class."""
     if len(y) <= ROWS:
         return np.arange(len(y))
     order = generator.permutation(len(y))
@@ -312,7 +312,7 @@ def _named(group: str, features: Features) -> Features:
 
 
 def _number(value: Any) -> float:
-    """A finite float; 0 in the place of another."""
+    """A finite float; 0 for any other."""
     number = float(np.real(value))
     return number if np.isfinite(number) else 0.0
 

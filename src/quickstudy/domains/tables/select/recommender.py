@@ -4,10 +4,10 @@
     K_ij  =  1 + exp( - ||m_i - m_j||^2 / (2 l^2 d) )                 m: standardised meta-features, d of them              (2)
     f_c(m)  =  k(m)' a_c,        (K + r I) A = S                      kernel ridge regression, one solve for all c          (3)
 
-(1) is how far a candidate falls short of the table's best: it leaves out how hard the table is, which no choice changes, and how
-bad the bad ones are, of which none is chosen. The 1 in (2) is the kernel of a constant: far from all known tables f is about the
-mean over tables, so the answer falls back to what is best on average. l and r are those of the least square error on
-families left out, which has a closed form: with P = (K + r I)^-1, a family G that is left out is predicted with the error
+(1) is how far a candidate falls short of the table's best: it ignores how hard the table is, which no choice changes, and how
+bad poor candidates are, as none of them is chosen. The 1 in (2) is the kernel of a constant: far from all known tables f is about
+the mean over tables, so the answer falls back to the best on average. l and r minimise the squared error on left-out families,
+which has a closed form: with P = (K + r I)^-1, a left-out family G is predicted with the error
 
     S_G - f_-G(M_G)  =  (P_GG)^-1 (P S)_G                                                                                   (4)
 
@@ -36,16 +36,21 @@ FORMAT = 1
 CONFIG, ARRAYS = "config.json", "arrays.npz"
 SCALES, RIDGES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 WORST = 0.1  # of accuracy, in (1)
-CLIP = 3.0  # standard deviations, beyond which a meta-feature says no more
+CLIP = 3.0  # standard deviations at which meta-features are clipped
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A candidate and what is expected of it.
+    """A candidate and its expected shortfall.
 
     Attributes:
         candidate: the learner with its hyperparameters.
-        shortfall: how much less accurate than the best of all candidates it is expected to be, more than 0.1 counting as 0.1.
+        shortfall: how much less accurate than the best of all candidates it is expected to be; losses above 0.1 count as 0.1.
+
+    Examples:
+        >>> candidate = qs.select.Candidate("decision_tree", {"min_samples_leaf": 5})
+        >>> print(qs.select.Recommendation(candidate, shortfall=0.02))
+        decision_tree(min_samples_leaf=5): 2.0 points short of the best, as expected
     """
 
     candidate: Candidate
@@ -66,13 +71,22 @@ class Recommender:
         scales: kernel widths l to choose from.
         ridges: r to choose from.
 
-    Attributes (once fitted):
-        candidates, features: of the results.
+    Attributes:
+        candidates, features: of the results; set by `fit`, as are the others.
         scale, ridge: the chosen l and r.
         error: root mean square of (4) over tables and candidates, in accuracy.
 
     Raises:
-        ArgumentError: no scale or ridge, or one that is not above 0.
+        ArgumentError: no scale or ridge, or one of 0 or less.
+
+    Examples:
+        >>> from quickstudy.domains.tables.select.tables import draw
+        >>> known = [draw("linear", 0), draw("rings", 0)]
+        >>> results = qs.select.measure(known, qs.select.grid()[:7], groups=["simple"])
+        >>> new = draw("mixtures", 0)
+        >>> ranked = qs.select.Recommender().fit(results).recommend(new.X, new.y, k=3)
+        >>> len(ranked), ranked[0].shortfall <= ranked[-1].shortfall
+        (3, True)
     """
 
     candidates: tuple[Candidate, ...]
@@ -92,7 +106,7 @@ class Recommender:
         """Learn from results on known tables.
 
         Raises:
-            ArgumentError: tables of one family alone, so that none can be left out.
+            ArgumentError: tables of a single family, so that none can be left out.
         """
         families = np.array(results.families)
         if len(set(results.families)) < 2:
@@ -120,7 +134,7 @@ class Recommender:
         return self
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """f, (tables, candidates), of meta-features (tables, features) in the order of `features`; (1) is predicted."""
+        """f, the predicted scores (1), (tables, candidates), from meta-features (tables, features) in the order of `features`."""
         arrays = self._fitted()
         M = _standard(values, arrays["middle"], arrays["spread"])
         return kernel(squared_distances(M, arrays["M"]), self.scale) @ arrays["A"]  # (3)
@@ -128,13 +142,13 @@ class Recommender:
     def recommend(
         self, X: Any, y: Any, k: int | None = 5, *, most_per_learner: int | None = None, seed: int = 0
     ) -> list[Recommendation]:
-        """The k candidates of which most is expected on the table X, y, best first.
+        """The k most promising candidates for the table X, y, best first.
 
         Args:
             X: (rows, columns) numbers, NaN where one is missing.
             y: (rows,) labels of any kind.
             k: how many; None: all.
-            most_per_learner: no more than so many of one learner, so that the answers differ; None: as they come.
+            most_per_learner: at most this many with the same learner, for variety; None: no limit.
             seed: of the folds of landmarks.
 
         Raises:
@@ -156,7 +170,7 @@ class Recommender:
         return ranked[:k]
 
     def save(self, path: str | Path) -> None:
-        """Save as a folder: config.json and arrays.npz, numbers alone. Nothing in it can run code."""
+        """Save as a folder: config.json and arrays.npz, only numbers. Nothing in it can run code."""
         arrays, path = self._fitted(), Path(path)
         path.mkdir(parents=True, exist_ok=True)
         config = {
@@ -226,7 +240,7 @@ def squared_distances(M: np.ndarray, N: np.ndarray) -> np.ndarray:
 
 
 def left_out(K: np.ndarray, S: np.ndarray, ridge: float, groups: Sequence[np.ndarray]) -> np.ndarray:
-    """(4): what is wrong with the prediction of each row of S when the rows of its group are not learned from."""
+    """(4): the error of the prediction of each row of S if the rows of its group are left out of the fit."""
     P = np.linalg.inv(K + ridge * np.eye(len(K)))
     PS, errors = P @ S, np.empty_like(S)
     for G in groups:

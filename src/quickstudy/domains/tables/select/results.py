@@ -1,4 +1,4 @@
-"""What is known about tables already: the meta-features of each, and the accuracy of every candidate on it. One JSON file.
+"""Results on known tables: the meta-features of each table and the accuracy of every candidate on it. One JSON file.
 
 {"format": 1, "candidates": [{"learner": .., "parameters": {..}}, ..], "features": ["simple.log_rows", ..],
  "tables": [{"name": .., "family": .., "features": [..], "scores": [.. null where the fit failed ..]}, ..]}
@@ -35,10 +35,18 @@ class Results:
         features: names of the meta-features.
         names, families: of the tables.
         values: (tables, features).
-        scores: (tables, candidates), accuracy on rows that were not learned from; NaN where the fit failed.
+        scores: (tables, candidates), accuracy on held-out rows; NaN if the fit failed.
 
     Raises:
-        ArgumentError: sizes that do not fit together; a table on which every candidate failed; a name twice.
+        ArgumentError: sizes that do not fit together; a table on which every candidate failed; a duplicate name.
+
+    Examples:
+        >>> results = qs.select.shipped()
+        >>> len(results), results.scores.shape
+        (224, (224, 42))
+        >>> wine = results.of([row for row, family in enumerate(results.families) if family == "wine"])
+        >>> set(wine.families)
+        {'wine'}
     """
 
     candidates: tuple[Candidate, ...]
@@ -65,20 +73,20 @@ class Results:
         return len(self.names)
 
     def filled(self) -> np.ndarray:
-        """The scores, where a fit that failed counts as the worst that did not."""
+        """The scores; a failed fit counts as the worst successful one."""
         return np.where(np.isnan(self.scores), np.nanmin(self.scores, axis=1, keepdims=True), self.scores)
 
     def of(self, rows: Sequence[int] | np.ndarray) -> Results:
-        """Those tables."""
+        """The results on these tables."""
         rows = np.asarray(rows, dtype=np.int64)
         names, families = (tuple(part[row] for row in rows.tolist()) for part in (self.names, self.families))
         return Results(self.candidates, self.features, names, families, self.values[rows], self.scores[rows])
 
     def plus(self, other: Results) -> Results:
-        """Both, of the same candidates and meta-features: add your own tables to those that come along.
+        """Both, for the same candidates and meta-features: add your own tables to the bundled ones.
 
         Raises:
-            ArgumentError: other candidates or meta-features; a table in both.
+            ArgumentError: different candidates or meta-features; a table in both.
         """
         if (self.candidates, self.features) != (other.candidates, other.features):
             raise _wrong("the same candidates and the same meta-features", "others")
@@ -91,7 +99,7 @@ class Results:
         write_text(path, self._json())
 
     def _json(self) -> str:
-        """One line a table, so that a change can be read."""
+        """One line per table, so that a diff can be read."""
         tables = [
             {"name": name, "family": family, "features": _short(values), "scores": _short(scores)}
             for name, family, values, scores in zip(self.names, self.families, self.values, self.scores, strict=True)
@@ -105,7 +113,7 @@ class Results:
         """Read what `save` wrote.
 
         Raises:
-            CheckpointError: no such file, or one that is no result set.
+            CheckpointError: no such file, or one that is not a result set.
         """
         path = Path(path)
         do = "Give the path of a file that Results.save wrote."
@@ -139,7 +147,7 @@ class Results:
 def measure(
     tables: Sequence[Table], candidates: Sequence[Candidate], groups: Sequence[str] = GROUPS, *, seed: int = 0
 ) -> Results:
-    """Fit every candidate to every table and score it on the table's other rows; meta-features are of the rows it learns from.
+    """Fit every candidate to every table and score it on the table's test rows; meta-features are of the training rows.
 
     Raises:
         ArgumentError: no table, no candidate.
@@ -162,7 +170,7 @@ def measure(
 
 @functools.cache
 def shipped() -> Results:
-    """The results that come along: 42 candidates on small tables of 12 families."""
+    """The bundled results: 42 candidates on small tables of 12 families."""
     return Results.load(SHIPPED)
 
 

@@ -1,4 +1,4 @@
-"""A search for hyperparameters that begins where the recommender points: its best candidates first, then TPE from there on.
+"""A search for hyperparameters with a warm start: the recommender's best candidates first, then TPE.
 
     maximise over candidates c     mean over folds of accuracy(c, fold)
 
@@ -18,7 +18,7 @@ from quickstudy.domains.tables.select.inputs import as_table
 from quickstudy.domains.tables.select.recommender import Recommender
 from quickstudy.errors import ArgumentError, ConvergenceError
 
-MOST_PER_LEARNER = 2  # among the candidates that a search begins with
+MOST_PER_LEARNER = 2  # among the candidates that a search starts with
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,25 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         estimator: a scikit-learn pipeline of the best candidate, fitted to all of X, y.
         best: that candidate.
-        score: its cross-validated accuracy. The best of many: it flatters.
+        score: its cross-validated accuracy; optimistic, as the best of many.
         trials: all of them, in order.
-        study: Optuna's own, to be plotted or gone on with.
+        study: the Optuna study, to plot or to continue.
+
+    Examples:
+        >>> from quickstudy.domains.tables.select.tables import draw
+        >>> tables = [draw("linear", 0), draw("rings", 0)]
+        >>> results = qs.select.measure(tables, qs.select.grid()[:5], groups=["simple"])
+        >>> recommender = qs.select.Recommender().fit(results)
+        >>> found = qs.select.search(tables[0].X, tables[0].y, trials=2, k=1, folds=2, recommender=recommender)
+        >>> [trial.recommended for trial in found.trials]
+        [True, False]
+        >>> found.score == max(trial.score for trial in found.trials)
+        True
     """
 
     estimator: Any
@@ -114,5 +125,5 @@ def suggested(trial: Any) -> Candidate:
 
 
 def parameters_of(candidate: Candidate) -> dict[str, Any]:
-    """What `suggested` reads as this candidate."""
+    """The Optuna parameters from which `suggested` makes this candidate."""
     return {"learner": candidate.learner} | {f"{candidate.learner}.{name}": value for name, value in candidate.parameters.items()}

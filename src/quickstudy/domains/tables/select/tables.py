@@ -1,15 +1,15 @@
-"""Small tables to learn from: scikit-learn's own, and ones drawn from priors. Each knows its family, which is held out as one.
+"""Small tables to learn from: scikit-learn's own, and ones drawn from priors. Each has a family, which is held out as a whole.
 
     hypercube    classes at corners of a hypercube, with redundant and useless columns (sklearn.make_classification)
     mixtures     x | y  ~  a mixture of Gaussians with covariances of their own
     arcs         x = an arc of its class, interleaved with the others (two of them: make_moons), turned into more columns
-    rings        y = which quantile of the norm of some columns
+    rings        y = the quantile of the norm of some columns
     trees        y = the leaf of a random tree over some columns, numbered
     linear       y ~ softmax( x W ),  W sparse
     structural, gaussian_process      of `quickstudy.domains.tables.tabular_prior`
 
-A drawn table then has useless columns, columns on other scales and with long tails, and wrong labels, each by chance. Rows to be
-scored on are many, so that a score is of the learner and not of luck; there labels are as they are drawn, wrong ones too.
+A drawn table may also get useless columns, columns on other scales or with long tails, and wrong labels. There are many test
+rows, so that a score depends on the learner and not on luck; their labels may be wrong too.
 """
 
 from __future__ import annotations
@@ -31,13 +31,21 @@ Drawn = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Table:
-    """A classification task with rows to learn from and rows to be scored on.
+    """A classification task with training rows and test rows.
 
     Attributes:
-        name: its own.
-        family: where it comes from. Tables of one family are alike, and are held out together.
-        X, y: (rows, columns) and (rows,), to learn from.
-        test_X, test_y: rows that no learner and no meta-feature sees.
+        name: of the table.
+        family: its origin. Tables of one family are alike, and are held out together.
+        X, y: (rows, columns) and (rows,), the training rows.
+        test_X, test_y: test rows, which no learner and no meta-feature sees.
+
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(200, 4))
+        >>> table = qs.select.Table("mine", "my tables", X[:100], X[:100, 0] > 0, X[100:], X[100:, 0] > 0)
+        >>> results = qs.select.measure([table], qs.select.grid()[:2], groups=["simple"])
+        >>> results.names, results.scores.shape
+        (('mine',), (1, 2))
     """
 
     name: str
@@ -53,7 +61,7 @@ def draw(family: str, number: int, *, seed: int = 0) -> Table:
 
     Raises:
         ArgumentError: an unknown family.
-        MissingPackageError: the family is scikit-learn's, which is not there.
+        MissingPackageError: the family is scikit-learn's, which is not installed.
     """
     if family not in FAMILIES:
         raise ArgumentError("family", expected=f"one of {list(FAMILIES)}", got=repr(family), do="Name one of these.")
@@ -95,7 +103,7 @@ def real(name: str) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndar
 def drawn(
     prior: Callable[[int, np.random.Generator], Drawn],
 ) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray, int]]:
-    """A table of a prior, disguised."""
+    """A table drawn from a prior, `disguised` and `mislabelled`."""
 
     def table(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         rows = _rows(generator)
@@ -165,7 +173,7 @@ def trees(n: int, generator: np.random.Generator) -> Drawn:
 
 
 def linear(n: int, generator: np.random.Generator) -> Drawn:
-    """y ~ softmax(x W) with correlated columns, a share of which has no weight."""
+    """y ~ softmax(x W) with correlated columns, some of which have no weight."""
     classes, columns = _classes(generator), _columns(generator)
     mix = np.eye(columns) + generator.uniform(0, 1) * generator.normal(size=(columns, columns)) / np.sqrt(columns)
     X = generator.normal(size=(n, columns)) @ mix
@@ -219,7 +227,7 @@ def disguised(X: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def mislabelled(y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Up to a fifth of the labels drawn anew (1 table in 2)."""
+    """Up to a fifth of the labels replaced by random ones (1 table in 2)."""
     share = generator.uniform(0, 0.2) * (generator.random() < 0.5)
     wrong = generator.random(len(y)) < share
     return np.where(wrong, generator.permutation(y), y)
@@ -238,7 +246,7 @@ def _classes(generator: np.random.Generator) -> int:
 
 
 def _labels(n: int, classes: int, generator: np.random.Generator) -> np.ndarray:
-    """Classes as frequent as each other (1 table in 2), or not."""
+    """Classes of equal (1 table in 2) or of random frequencies."""
     p = np.full(classes, 1 / classes) if generator.random() < 0.5 else generator.dirichlet(np.full(classes, 3.0))
     return generator.choice(classes, size=n, p=p)
 
@@ -248,7 +256,7 @@ def _by_rank(t: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _stratified(y: np.ndarray, rows: int, generator: np.random.Generator) -> np.ndarray:
-    """About `rows` rows, as many of each class as its share says, and two of each that has four."""
+    """About `rows` rows, of each class in proportion, and at least two of a class that has four."""
     order = generator.permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]
     count = np.bincount(y)
