@@ -66,9 +66,9 @@ def test_names_that_two_domains_have(monkeypatch):
             self.load = lambda: domain
 
     for domain, text in (
-        (Domain("birds", {"Omniglot": "birds:Omniglot"}), r"\['Omniglot'\] in 'birds' as in 'images'"),
-        (Domain("images"), r"\['images'\] in 'images' as in 'images'"),
-        (Domain("birds", sources={"folder": "x"}), r"\['folder'\] in 'birds'"),
+        (Domain("birds", {"Omniglot": "birds:Omniglot"}), r"'tasks: Omniglot' in 'birds' as in 'images'"),
+        (Domain("images"), r"'domain: images' in 'images' as in 'images'"),
+        (Domain("birds", sources={"folder": "x"}), r"'sources: folder' in 'birds' as in 'the core'"),
         ("birds", "expected a quickstudy.registry.Domain, got 'birds'"),
     ):
         monkeypatch.setattr(registry, "entry_points", lambda group, domain=domain: [Point(domain)])

@@ -269,10 +269,13 @@ def _unlike(episodes: list[Episode]) -> ShapeError | None:
         return ShapeError("episodes", expected="at least one", got="none", do="Give a list of episodes, or a batch of them.")
     first = episodes[0]
     for index, episode in enumerate(episodes):
-        for name, own, other in (("support", first.support, episode.support), ("query", first.query, episode.query)):
-            (got, structure), (want, of_first) = pytree.tree_flatten([other.x, other.y]), pytree.tree_flatten([own.x, own.y])
-            if own.target != other.target:
-                differ = f"{other.target} in the {name} of episode {index}, {own.target} in that of episode 0"
+        for name, examples, other in (("support", first.support, episode.support), ("query", first.query, episode.query)):
+            (got, structure), (want, of_first) = (
+                pytree.tree_flatten([other.x, other.y]),
+                pytree.tree_flatten([examples.x, examples.y]),
+            )
+            if examples.target != other.target:
+                differ = f"{other.target} in the {name} of episode {index}, {examples.target} in that of episode 0"
             elif structure != of_first:
                 differ = f"an x of another structure in the {name} of episode {index} than in that of episode 0"
             elif any(a.shape != b.shape for a, b in zip(got, want, strict=True)):

@@ -33,7 +33,7 @@ def hands_on(options: type, taker: Callable, **defaults: Any) -> Callable[[Funct
 
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        named = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         more = [
             inspect.Parameter(
                 name,
@@ -43,7 +43,7 @@ def hands_on(options: type, taker: Callable, **defaults: Any) -> Callable[[Funct
             )
             for name, annotation in types.items()
         ]
-        signature = signature.replace(parameters=[*own, *more])
+        signature = signature.replace(parameters=[*named, *more])
 
         @functools.wraps(function)
         def handing_on(*args: Any, **given: Any) -> Any:

@@ -150,26 +150,26 @@ def domains() -> dict[str, Domain]:
     Raises:
         ArgumentError: an entry point is not a Domain; two domains share a name, or a name in `tasks` or `sources`.
     """
-    from quickstudy import domains as own
+    from quickstudy import domains as package
 
-    loaded = [importlib.import_module(f"{own.__name__}.{one.name}").DOMAIN for one in pkgutil.iter_modules(own.__path__)]
+    shipped = [importlib.import_module(f"{package.__name__}.{one.name}").DOMAIN for one in pkgutil.iter_modules(package.__path__)]
     found: dict[str, Domain] = {}
-    for domain in [*loaded, *(point.load() for point in entry_points(group=GROUP))]:
+    taken: dict[str, str] = {f"sources: {name}": "the core" for name in SOURCES}
+    for domain in [*shipped, *(point.load() for point in entry_points(group=GROUP))]:
         if not isinstance(domain, Domain):
             raise ArgumentError(
                 f'entry-points."{GROUP}"', expected="a quickstudy.registry.Domain", got=repr(domain)[:60], do="Mend that package."
             )
-        for other in found.values():
-            twice = (
-                {*domain.tasks} & {*other.tasks} | {*domain.sources} & {*other.sources, *SOURCES} | {domain.name} & {other.name}
-            )
-            if twice:
+        names = [f"tasks: {name}" for name in domain.tasks] + [f"sources: {name}" for name in domain.sources]
+        for name in (f"domain: {domain.name}", *names):
+            if name in taken:
                 raise ArgumentError(
                     f'entry-points."{GROUP}"',
                     expected="names of its own",
-                    got=f"{sorted(twice)} in {domain.name!r} as in {other.name!r}",
-                    do="Rename them, or uninstall one of the two packages.",
+                    got=f"{name!r} in {domain.name!r} as in {taken[name]!r}",
+                    do="Rename it, or uninstall one of the two packages.",
                 )
+            taken[name] = domain.name
         found[domain.name] = domain
     return found
 

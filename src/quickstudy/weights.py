@@ -54,9 +54,9 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], strides: Mapp
     Raises:
         RuntimeError: names or shapes do not fit.
     """
-    for name, own in module.state_dict(keep_vars=True).items():
-        if isinstance(own, Tensor) and name in tensors and own.shape == tensors[name].shape:
-            _conform(own, tensors[name].dtype, None if strides is None else strides.get(name, row_by_row(own.shape)))
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor) and name in tensors and tensor.shape == tensors[name].shape:
+            _conform(tensor, tensors[name].dtype, None if strides is None else strides.get(name, row_by_row(tensor.shape)))
     module.load_state_dict(tensors)
 
 

@@ -215,7 +215,7 @@ def test_a_save_that_is_killed_between_its_two_files_reads_as_the_new_one(tmp_pa
 def test_a_format_from_the_future(tmp_path):
     maml().save(tmp_path)
     rewritten(tmp_path, lambda config: config.update({"format": 99, "library": "9.9"}))
-    with pytest.raises(CheckpointError, match=r"expected format 3 or older, got format 99, written by quickstudy 9.9. Update"):
+    with pytest.raises(CheckpointError, match=r"expected format 3, got format 99, written by quickstudy 9.9. Update"):
         qs.load(tmp_path)
 
 

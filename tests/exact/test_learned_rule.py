@@ -16,9 +16,10 @@ from quickstudy import errors
 from quickstudy.learners.bilevel.hyperparameters import WeightDecay
 from quickstudy.learners.bilevel.learned_mlp_rule import MLPRule, scaled
 from quickstudy.learners.bilevel.learned_momentum import LearnedMomentum
-from quickstudy.learners.bilevel.learned_rule import LSTMRule, log_and_sign
+from quickstudy.learners.bilevel.learned_rule import LSTMRule
 from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.learners.descend import LearnedRates
+from quickstudy.learners.functional import log_and_sign
 from quickstudy.meta.estimators.backprop import Backprop
 
 P = 10.0

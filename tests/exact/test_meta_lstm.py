@@ -14,7 +14,8 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.forward.context import Context
 from quickstudy.learners.descend import LearnedRates
-from quickstudy.learners.descend.meta_lstm import MetaLSTM, flat, preprocessed, unflat
+from quickstudy.learners.descend.meta_lstm import MetaLSTM, flat, unflat
+from quickstudy.learners.functional import log_and_sign
 
 A = 0.3
 
@@ -63,7 +64,7 @@ def by_hand(learner, episode, constant=True):
     theta = flat(like)
     h = m = torch.zeros(len(theta), H)
     i = f = torch.zeros(len(theta), 1)
-    s = lambda v: preprocessed(v, learner.p)
+    s = lambda v: log_and_sign(v, learner.p)
     for _ in range(learner.inner_steps):
         L = F.cross_entropy(functional_call(network, unflat(theta, like), (episode.support.x,)), episode.support.y)
         (g,) = torch.autograd.grad(L, theta, create_graph=True)
@@ -116,11 +117,11 @@ def test_gradient_in_the_gates_by_finite_differences():
 
 def test_preprocessing_by_hand():
     """p = 10: e^-10 = 4.54e-5. Its own derivative is never asked for, and its values are finite at 0."""
-    got = preprocessed(torch.tensor([math.exp(3.0), -math.exp(-2.0), 1e-6, -1e-7, 0.0]), 10.0)
+    got = log_and_sign(torch.tensor([math.exp(3.0), -math.exp(-2.0), 1e-6, -1e-7, 0.0]), 10.0)
     small = math.exp(10) * 1e-6
     want = [[0.3, 1.0], [-0.2, -1.0], [-1.0, small], [-1.0, -small / 10], [-1.0, 0.0]]
     torch.testing.assert_close(got, torch.tensor(want))
-    assert preprocessed(torch.tensor(2.0), 10.0).shape == (2,)
+    assert log_and_sign(torch.tensor(2.0), 10.0).shape == (2,)
 
 
 def test_every_coordinate_has_its_own_gates():

@@ -148,7 +148,7 @@ def test_a_checkpoint_from_the_future_is_passed_over(tmp_path, monkeypatch):
     monkeypatch.undo()
     step, _, passed_over = checkpoint.load_checkpoint(tmp_path)
     assert step == 1
-    assert "expected format 2 or older, got format 3. Update quickstudy." in passed_over[0]
+    assert "expected format 2, got format 3. Update quickstudy." in passed_over[0]
 
 
 def test_no_checkpoint_reads(tmp_path):

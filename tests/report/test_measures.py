@@ -59,8 +59,8 @@ def test_shots_that_the_data_do_not_have_are_left_out_and_named():
 def test_the_first_shown_episodes_are_the_evaluations_own(measured):
     learner, tasks, evaluation, measures = measured
     batch = tasks.sample(20, generator=torch.Generator().manual_seed(4))
-    assert len(measures.shown) == 3
-    for index, shown in enumerate(measures.shown):
+    assert len(measures.examples) == 3
+    for index, shown in enumerate(measures.examples):
         assert torch.equal(shown.support.x, batch[index].support.x)
         assert float(shown.right.double().mean()) == pytest.approx(evaluation.per_episode[index])
         probabilities = learner.adapt(shown.support).predict_proba(shown.query.x)
@@ -130,7 +130,7 @@ def test_regression_has_functions_and_no_reliability():
     evaluation = qs.evaluate(learner, tasks, 4, executor="vmap")
     measures = measure(learner, tasks, evaluation, episodes=4)
     assert measures.reliability is None
-    shown = measures.shown[0]
+    shown = measures.examples[0]
     predictor = learner.adapt(shown.support)
     assert torch.equal(shown.function.after, predictor(shown.function.x[:, None]).flatten())
     with torch.no_grad():

@@ -11,7 +11,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import metric_named
 from quickstudy.report import draw, learning_curves, measure, write_report
-from quickstudy.report.example_episodes import shown as shown_of
+from quickstudy.report.example_episodes import example_of
 from quickstudy.report.pictures import chosen
 from quickstudy.report.task_plots import target_plot
 
@@ -118,7 +118,7 @@ def test_queries_are_marked_as_they_were_answered(page):
 
 def test_pictured_queries_are_not_chosen_by_their_answer():
     learner = qs.NearestCentroid()
-    shown = measure(learner, images().test, qs.evaluate(learner, images().test, 2), episodes=2).shown[0]
+    shown = measure(learner, images().test, qs.evaluate(learner, images().test, 2), episodes=2).examples[0]
     rows = chosen(shown)
     assert shown.query.y[rows].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     for label in range(3):
@@ -156,7 +156,7 @@ def test_targets_of_several_inputs_are_drawn_against_predictions():
     x = torch.randn(2, 6, 4)
     learner = qs.MAML(qs.models.mlp(4, 1), inner_lr=0.01)
     episode = qs.Episode(qs.Examples(x[0], x[0, :, :1]), qs.Examples(x[1], x[1, :, :1]))
-    answered = shown_of(learner, episode)
+    answered = example_of(learner, episode)
     assert answered.function is None
     assert torch.equal(answered.prediction, learner.adapt(episode.support)(episode.query.x))
     assert "true target" in target_plot(answered, "task")

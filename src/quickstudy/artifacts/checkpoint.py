@@ -82,9 +82,7 @@ def _read(path: Path) -> tuple[int, Any]:
             header = file.metadata() or {}
             found = header.get("format", "")
             if found.isdigit() and int(found) > FORMAT:
-                raise CheckpointError(
-                    str(path), expected=f"format {FORMAT} or older", got=f"format {found}", do="Update quickstudy."
-                )
+                raise CheckpointError(str(path), expected=f"format {FORMAT}", got=f"format {found}", do="Update quickstudy.")
             if found != str(FORMAT):
                 raise CheckpointError(
                     str(path),

@@ -202,8 +202,8 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 def run_folder(path: str | Path) -> Path:
     """The path itself, or, for the name of a bundled learner ("strokes"), its folder within the package."""
     path = Path(path)
-    own = PRETRAINED / path.name
-    return own if not path.exists() and len(path.parts) == 1 and own.is_dir() else path
+    bundled = PRETRAINED / path.name
+    return bundled if not path.exists() and len(path.parts) == 1 and bundled.is_dir() else path
 
 
 def read_argument(path: str | Path, name: str) -> tuple[str, Any, dict[str, Tensor]]:
@@ -261,7 +261,7 @@ def _read_config(path: Path, name: str = CONFIG) -> dict[str, Any]:
     if config["format"] > FORMAT:
         raise CheckpointError(
             str(path / CONFIG),
-            expected=f"format {FORMAT} or older",
+            expected=f"format {FORMAT}",
             got=f"format {config['format']}, written by quickstudy {config.get('library')}",
             do="Update quickstudy to that version.",
         )

@@ -18,9 +18,9 @@ def explain(argv: list[str]) -> int:
     learner = named("LEARNER", options.learner, LEARNERS)
     module = sys.modules[learner.__module__]
     print(inspect.cleandoc(module.__doc__ or ""))
-    own = inspect.getdoc(learner) or ""
-    if own and own not in (module.__doc__ or ""):
-        print("\n" + own)
+    text = (inspect.getdoc(learner) or "").partition("\nExamples:\n")[0].rstrip()  # these are for Python
+    if text and text not in (module.__doc__ or ""):
+        print("\n" + text)
     print("\nDefaults")
     for name, parameter in inspect.signature(learner).parameters.items():
         needed = parameter.default is inspect.Parameter.empty

@@ -179,10 +179,10 @@ def diagnose(
     G = truth.mean(0)
     rows, refused = [], {}
     for name, estimator in (estimators or _candidates(learner, train)).items():
-        own, what = (_with(learner, estimator), Backprop()) if isinstance(estimator, Hypergradient) else (exact, estimator)
+        judged, what = (_with(learner, estimator), Backprop()) if isinstance(estimator, Hypergradient) else (exact, estimator)
         try:
-            what.check(own)
-            found, took = source(own, what, *shape)
+            what.check(judged)
+            found, took = source(judged, what, *shape)
         except QuickstudyError as error:
             refused[name] = str(error)
             continue
@@ -310,11 +310,11 @@ def _layers(learner: Learner, tasks: TaskDistribution, n: int, seed: int) -> tup
             features = [_features(watched, state, episode) for state in (before, after)]
         theta = [watched.adapted(state) or {} for state in (before, after)]
         for name, old in features[0].items():
-            own = [key for key in theta[0] if key.rpartition(".")[0] == name]
-            if not own:
+            keys = [key for key in theta[0] if key.rpartition(".")[0] == name]
+            if not keys:
                 continue
-            length = sum(float(theta[0][key].square().sum()) for key in own) ** 0.5
-            moved = sum(float((theta[1][key] - theta[0][key]).square().sum()) for key in own) ** 0.5
+            length = sum(float(theta[0][key].square().sum()) for key in keys) ** 0.5
+            moved = sum(float((theta[1][key] - theta[0][key]).square().sum()) for key in keys) ** 0.5
             rows.setdefault(name, []).append((moved / max(length, 1e-12), float(cka(old, features[1][name]))))
     return tuple(
         LayerRow(name, sum(one for one, _ in found) / len(found), sum(one for _, one in found) / len(found))

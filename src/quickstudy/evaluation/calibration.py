@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, Score, auroc, threshold_keeping
+from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, UnknownScore, auroc, threshold_keeping
 from quickstudy.evaluation.open_set import Answers, answers
 from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
@@ -138,7 +138,7 @@ def calibrate(
     *,
     keep: float = 0.95,
     left_out: int = 1,
-    scores: Sequence[Score] = (MaxProbability(), Energy()),
+    scores: Sequence[UnknownScore] = (MaxProbability(), Energy()),
     progress: bool = False,
 ) -> Calibration:
     """Fit a temperature and a threshold on `episodes` tasks drawn from `tasks` (give meta-validation tasks) with `seed`.
@@ -162,7 +162,7 @@ def calibrate(
     return from_answers(found, protocol, keep=keep, scores=scores)
 
 
-def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[Score]) -> Calibration:
+def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[UnknownScore]) -> Calibration:
     """The calibration for answers already computed."""
     logits, y = found.known, found.y
     temperature = fit_temperature(logits, y)  # (1)

@@ -58,7 +58,7 @@ def compare(
         metrics: as in `evaluate`.
 
     Raises:
-        ArgumentError: fewer than two learners.
+        ArgumentError: fewer than two learners; another number of names.
 
     Examples:
         >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
@@ -69,6 +69,10 @@ def compare(
     """
     if len(learners) < 2:
         raise ArgumentError("learners", expected="two or more", got=str(len(learners)), do="Use evaluate for one.")
+    if names is not None and len(names) != len(learners):
+        raise ArgumentError(
+            "names", expected=f"{len(learners)}, one for each learner", got=str(len(names)), do="Name every learner, or none."
+        )
     evaluations = [evaluate(learner, tasks, episodes, seed, metrics=metrics) for learner in learners]
     for evaluation, name in zip(evaluations, names or (), strict=bool(names)):
         evaluation.name = name

@@ -128,12 +128,12 @@ def of_tasks(metrics: Sequence[Metric], predictions: Tensor, y: Tensor, target: 
     together = [metric for metric in metrics if metric.under_vmap]
     found = {}
     if together:
-        table = torch.vmap(lambda p, own: torch.stack([one.function(p, own, target) for one in together]))(predictions, y)
+        table = torch.vmap(lambda p, truth: torch.stack([one.function(p, truth, target) for one in together]))(predictions, y)
         found = dict(zip([metric.name for metric in together], table.T.tolist(), strict=True))
     for metric in metrics:
         if not metric.under_vmap:
             each = zip(predictions, y, strict=True)
-            found[metric.name] = [float(metric.function(p, own, target)) for p, own in each]
+            found[metric.name] = [float(metric.function(p, truth, target)) for p, truth in each]
     return found
 
 
@@ -196,10 +196,10 @@ def _mean_of_columns(
     p = target.probabilities(prediction)
     columns = zip(p.T, y.T, strict=True) if isinstance(target, MultiLabel) else [(p, y)]
     found = []
-    for own, truth in columns:
+    for scores, truth in columns:
         known = ~truth.isnan()
         if defined(truth[known] == 1):
-            found.append(function(own[known], truth[known].long()))
+            found.append(function(scores[known], truth[known].long()))
     return torch.stack(found).mean() if found else prediction.new_tensor(torch.nan)
 
 

@@ -15,7 +15,7 @@ from quickstudy.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class Score:
+class UnknownScore:
     """The interface of a score: (logits (examples, ways), temperature) -> (examples,)."""
 
     def __call__(self, logits: Tensor, temperature: float) -> Tensor:
@@ -23,7 +23,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class MaxProbability(Score):
+class MaxProbability(UnknownScore):
     """The probability of the best class:  max_k softmax(l / T)_k.
 
     Source: Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", ICLR 2017.
@@ -39,7 +39,7 @@ class MaxProbability(Score):
 
 
 @dataclass(frozen=True)
-class Energy(Score):
+class Energy(UnknownScore):
     """The negative free energy:  T log sum_k exp(l_k / T).
 
     A softmax sees only differences of logits, so a query far from every class may look certain; the energy sees their height. If
@@ -59,7 +59,7 @@ class Energy(Score):
         return temperature * (logits / temperature).logsumexp(1)
 
 
-SCORES: dict[str, type[Score]] = {"MaxProbability": MaxProbability, "Energy": Energy}
+SCORES: dict[str, type[UnknownScore]] = {"MaxProbability": MaxProbability, "Energy": Energy}
 
 
 def threshold_keeping(scores: Tensor, keep: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,17 @@ def unit(z: Tensor) -> Tensor:
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """cos(a_i, b_j) for a (n, features) and b (m, features): (n, m)."""
     return unit(a) @ unit(b).T
+
+
+def log_and_sign(v: Tensor, p: float) -> Tensor:
+    """Two features of a gradient v, (*v, 2), by which numbers of any magnitude can be read.
+
+        ( ln|v| / p,  sign(v) )   where |v| >= e^-p,          ( -1,  e^p v )   elsewhere
+
+    Its derivative is finite everywhere, at v = 0 too.
+
+    Source: Andrychowicz et al., "Learning to Learn by Gradient Descent by Gradient Descent", NeurIPS 2016, appendix A.
+    """
+    large = v.abs() >= math.exp(-p)
+    log = torch.where(large, v.abs(), torch.ones_like(v)).log() / p
+    return torch.stack([torch.where(large, log, -torch.ones_like(v)), torch.where(large, v.sign(), math.exp(p) * v)], -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.errors import ArgumentError
 from quickstudy.models.conv4 import Block
 
 
@@ -17,7 +18,7 @@ class RelationHead(nn.Module):
         hidden: units between the linear layers.
 
     Raises:
-        ValueError: `size` is below 4.
+        ArgumentError: `size` is below 4.
 
     Source: Sung et al., "Learning to Compare: Relation Network for Few-Shot Learning", CVPR 2018, section 3.4, figure 2.
 
@@ -31,7 +32,9 @@ class RelationHead(nn.Module):
     def __init__(self, channels: int = 64, size: int = 7, hidden: int = 8):
         super().__init__()
         if size < 4:
-            raise ValueError(f"`size`: expected 4 or more, got {size}. Let fewer blocks of the embedding pool: conv4(pooled=2).")
+            raise ArgumentError(
+                "size", expected="4 or more", got=str(size), do="Let fewer blocks of the embedding pool: conv4(pooled=2)."
+            )
         self.channels, self.size, self.hidden = channels, size, hidden
         self.blocks = nn.Sequential(Block(2 * channels, channels), Block(channels, channels))
         self.first, self.second = nn.Linear(channels * (size // 4) ** 2, hidden), nn.Linear(hidden, 1)

@@ -55,7 +55,7 @@ def against(evaluation: Evaluation, controls: Sequence[Evaluation], metric: Metr
         paired = same and len(evaluation.per_episode) == len(control.per_episode) > 1
         if paired:
             pairs = zip(evaluation.per_episode, control.per_episode, strict=True)
-            gain, ci95 = interval([metric.gain(own, other) for own, other in pairs if not math.isnan(own - other)])
+            gain, ci95 = interval([metric.gain(score, other) for score, other in pairs if not math.isnan(score - other)])
         else:
             gain, ci95 = metric.gain(evaluation.mean, control.mean), math.hypot(evaluation.ci95, control.ci95)
         rows.append(Against(control, gain, ci95, paired, same))

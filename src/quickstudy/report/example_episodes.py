@@ -26,7 +26,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class ShownEpisode:
+class ExampleEpisode:
     """One task: its support, its queries and the learner's predictions.
 
     Attributes:
@@ -50,19 +50,19 @@ class ShownEpisode:
         return self.prediction == self.query.y
 
 
-def shown_episodes(learner: Learner, test: TaskDistribution, count: int, seed: int) -> list[ShownEpisode]:
+def example_episodes(learner: Learner, test: TaskDistribution, count: int, seed: int) -> list[ExampleEpisode]:
     """The first `count` episodes that `evaluate` draws with this seed; they are not selected by score."""
     batch = test.sample(BATCH, generator=torch.Generator().manual_seed(seed))
-    return [shown(learner, batch[index]) for index in range(count)]
+    return [example_of(learner, batch[index]) for index in range(count)]
 
 
-def shown(learner: Learner, episode: Episode) -> ShownEpisode:
+def example_of(learner: Learner, episode: Episode) -> ExampleEpisode:
     """One episode with the learner's predictions."""
     support, query = episode.support, episode.query
     predictor = learner.adapt(support)
     if support.ways is not None:
         probability, prediction = predictor.predict_proba(query.x).max(1)
-        return ShownEpisode(support, query, prediction, probability, None, None)
+        return ExampleEpisode(support, query, prediction, probability, None, None)
     function = None
     if isinstance(support.x, Tensor) and support.x[0].numel() == 1 and query.y[0].numel() == 1:
         x = torch.cat([support.x, query.x])
@@ -70,7 +70,7 @@ def shown(learner: Learner, episode: Episode) -> ShownEpisode:
         inputs = grid.reshape(-1, *support.x.shape[1:])
         before = unadapted(learner, support, inputs)
         function = Function(grid.cpu(), before if before is None else before.flatten().cpu(), predictor(inputs).flatten().cpu())
-    return ShownEpisode(support, query, predictor(query.x), None, unadapted(learner, support, query.x), function)
+    return ExampleEpisode(support, query, predictor(query.x), None, unadapted(learner, support, query.x), function)
 
 
 def unadapted(learner: Learner, support: Examples, x: Any) -> Tensor | None:

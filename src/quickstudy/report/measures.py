@@ -15,7 +15,7 @@ from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.learners.learner import Learner
 from quickstudy.progress import bar
 from quickstudy.report.curves import Point
-from quickstudy.report.example_episodes import ShownEpisode, shown_episodes
+from quickstudy.report.example_episodes import ExampleEpisode, example_episodes
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
 INNER_STEPS = (0, 1, 2, 3, 5, 10)
@@ -34,7 +34,7 @@ class Measures:
         left_out: for each point missing from these two curves, a sentence that says why.
         reliability: of the queries' probabilities; None for a regression task.
         scaled: the same after temperature scaling; None without a calibration.
-        shown: the first episodes, with the learner's predictions.
+        examples: the first episodes, with the learner's predictions.
         episodes: meta-test tasks behind each point.
         seed: of the meta-test tasks.
     """
@@ -45,7 +45,7 @@ class Measures:
     left_out: list[str]
     reliability: Reliability | None
     scaled: Reliability | None
-    shown: list[ShownEpisode]
+    examples: list[ExampleEpisode]
     episodes: int
     seed: int
 
@@ -73,8 +73,8 @@ def measure(
         ArgumentError: fewer than two episodes.
         NotFiniteError: a prediction is NaN or infinite under the learner's own protocol.
     """
-    own, left_out = getattr(learner, "inner_steps", None), list[str]()
-    steps = sorted({*INNER_STEPS, own}) if own is not None else []
+    inner_steps, left_out = getattr(learner, "inner_steps", None), list[str]()
+    steps = sorted({*INNER_STEPS, inner_steps}) if inner_steps is not None else []
     shots = [count for count in SHOTS if _has(test, count, left_out)] if isinstance(test.shots, int) else []
     labels = test.ways is not None
     score = partial(evaluate, learner, episodes=episodes, seed=seed, executor=evaluation.protocol.get("executor", "auto"))
@@ -84,7 +84,7 @@ def measure(
             try:
                 by_steps.append(_point(count, score(tasks=test, steps=count)))
             except NotFiniteError as error:  # it may diverge with more steps than it was trained with
-                if count == own:
+                if count == inner_steps:
                     raise
                 left_out.append(f"{count} inner steps: {error.got}.")
             advance()
@@ -96,9 +96,9 @@ def measure(
             before = reliability(logits.softmax(1), y)
             after = None if calibration is None else reliability((logits / calibration.temperature).softmax(1), y)
             advance()
-        shown = shown_episodes(learner, test, SHOWN, seed)
+        examples = example_episodes(learner, test, SHOWN, seed)
         advance()
-    return Measures(by_steps, own, by_shots, left_out, before, after, shown, episodes, seed)
+    return Measures(by_steps, inner_steps, by_shots, left_out, before, after, examples, episodes, seed)
 
 
 def answers(learner: Learner, test: TaskDistribution, episodes: int, seed: int) -> tuple[Tensor, Tensor]:

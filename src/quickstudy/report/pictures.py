@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from quickstudy.report.example_episodes import ShownEpisode
+from quickstudy.report.example_episodes import ExampleEpisode
 
 SUPPORT_EACH = 5  # support images of a class that are shown
 QUERIES_EACH = 3  # queries of a class, at most
@@ -29,7 +29,7 @@ def class_name(label: int) -> str:
     return chr(ord("A") + label) if label < 26 else str(label)
 
 
-def pictures(shown: ShownEpisode) -> str:
+def pictures(shown: ExampleEpisode) -> str:
     """The episode as HTML."""
     lowest, highest = float(shown.support.x.min()), float(shown.support.x.max())
     ways = min(int(shown.support.ways or 0), CLASSES)
@@ -49,14 +49,14 @@ def pictures(shown: ShownEpisode) -> str:
     )
 
 
-def chosen(shown: ShownEpisode) -> list[int]:
+def chosen(shown: ExampleEpisode) -> list[int]:
     """Indices of the queries to show: the first of each class, ordered by class; not selected by prediction."""
     ways = min(int(shown.support.ways or 0), CLASSES)
     each = max(1, min(QUERIES_EACH, QUERIES // max(ways, 1)))
     return [row for label in range(ways) for row in (shown.query.y == label).nonzero().flatten()[:each].tolist()]
 
 
-def _query(shown: ShownEpisode, row: int, lowest: float, highest: float) -> str:
+def _query(shown: ExampleEpisode, row: int, lowest: float, highest: float) -> str:
     assert shown.probability is not None
     answer, truth = class_name(int(shown.prediction[row])), class_name(int(shown.query.y[row]))
     probability = f"{100 * float(shown.probability[row]):.0f} %"

@@ -47,7 +47,14 @@ def validation(points: Sequence[Point], best: Point, metric: Metric) -> str:
 
 
 def score_at(
-    points: Sequence[Point], metric: Metric, *, name: str, xlabel: str, own: int | None, chance: float | None, own_label: str
+    points: Sequence[Point],
+    metric: Metric,
+    *,
+    name: str,
+    xlabel: str,
+    trained_at: int | None,
+    chance: float | None,
+    own_label: str,
 ) -> str:
     """Scores with intervals against the number of inner steps or of shots, evenly spaced on the axis."""
     with figure(5.2, 3.2) as (made, (axes,)):
@@ -57,7 +64,7 @@ def score_at(
         error = [[m - one for m, one in zip(mean, low, strict=True)], [one - m for m, one in zip(mean, high, strict=True)]]
         axes.errorbar(places, mean, yerr=error, color=FIRST, marker="o", capsize=3, elinewidth=1.2)
         for place, point in zip(places, points, strict=True):
-            if point.at == own:
+            if point.at == trained_at:
                 axes.plot(
                     [place],
                     [metric.axis(point.mean)],

@@ -9,7 +9,7 @@ from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.report import plots, task_plots
 from quickstudy.report.curves import LearningCurves, Point
-from quickstudy.report.example_episodes import ShownEpisode
+from quickstudy.report.example_episodes import ExampleEpisode
 from quickstudy.report.measures import Measures
 from quickstudy.report.pictures import is_images, pictures
 
@@ -39,7 +39,7 @@ def inner_steps(measures: Measures, metric: Metric, chance: float | None) -> str
         metric,
         name="inner",
         xlabel="inner steps at test",
-        own=measures.own_steps,
+        trained_at=measures.own_steps,
         chance=chance,
         own_label=f"{measures.own_steps}: the learner's own",
     )
@@ -51,14 +51,16 @@ def inner_steps(measures: Measures, metric: Metric, chance: float | None) -> str
     return section("inner-steps", "Inner steps", words, body)
 
 
-def shots(measures: Measures, metric: Metric, chance: float | None, own: object) -> str:
+def shots(measures: Measures, metric: Metric, chance: float | None, trained_at: object) -> str:
     """Score against shots."""
     if not measures.shots:
         return ""
-    own = own if isinstance(own, int) else None
+    trained_at = trained_at if isinstance(trained_at, int) else None
     each = "examples of each class" if metric.higher_is_better else "examples of a task"
-    label = "the protocol's" if own is None else f"{own}: the protocol's"
-    plot = plots.score_at(measures.shots, metric, name="shots", xlabel=f"shots: {each}", own=own, chance=chance, own_label=label)
+    label = "the protocol's" if trained_at is None else f"{trained_at}: the protocol's"
+    plot = plots.score_at(
+        measures.shots, metric, name="shots", xlabel=f"shots: {each}", trained_at=trained_at, chance=chance, own_label=label
+    )
     words = f"The same learner with more or fewer {each} to learn from, over {measures.episodes} meta-test tasks. "
     body = drawn(plot, "score with 1 to 10 shots") + numbers("shots", measures.shots, metric)
     return section("shots", "Shots", words + _missing(measures, "shots"), body)
@@ -103,17 +105,17 @@ def scores(evaluation: Evaluation, metric: Metric) -> str:
 
 def episodes(measures: Measures, metric: Metric) -> str:
     """Two or three tasks with the learner's predictions."""
-    if not measures.shown:
+    if not measures.examples:
         return ""
-    tasks = "".join(_episode(shown, index) for index, shown in enumerate(measures.shown))
-    words = f"The first {len(measures.shown)} meta-test tasks of the evaluation, none picked by its score."
-    if metric.higher_is_better and is_images(measures.shown[0].support.x):
+    tasks = "".join(_episode(shown, index) for index, shown in enumerate(measures.examples))
+    words = f"The first {len(measures.examples)} meta-test tasks of the evaluation, none picked by its score."
+    if metric.higher_is_better and is_images(measures.examples[0].support.x):
         words += " Below each query: the answer, its probability, and whether it is right (&#10003;) or wrong (&#10007;)."
-    kind = "tasks pictured" if is_images(measures.shown[0].support.x) else "tasks"
+    kind = "tasks pictured" if is_images(measures.examples[0].support.x) else "tasks"
     return section("episodes", "Tasks, and what was answered", words, f'<div class="{kind}">{tasks}</div>')
 
 
-def _episode(shown: ShownEpisode, index: int) -> str:
+def _episode(shown: ExampleEpisode, index: int) -> str:
     name, title = f"task{index}", f"Task {index + 1}"
     if shown.function is not None:
         body, said = task_plots.function_plot(shown, shown.function, name), "support, truth and prediction"

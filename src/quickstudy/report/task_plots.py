@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from quickstudy.report.example_episodes import Function, ShownEpisode
+from quickstudy.report.example_episodes import ExampleEpisode, Function
 from quickstudy.report.pictures import class_name
 from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, svg
 
 
-def function_plot(shown: ShownEpisode, function: Function, name: str) -> str:
+def function_plot(shown: ExampleEpisode, function: Function, name: str) -> str:
     """Support points, the truth at the queries, and the prediction before and after adaptation, over x."""
     with figure(4.1, 3.4) as (made, (axes,)):
         x, order = shown.query.x.flatten().cpu().sort()
@@ -29,7 +29,7 @@ def function_plot(shown: ShownEpisode, function: Function, name: str) -> str:
         return svg(made, name)
 
 
-def target_plot(shown: ShownEpisode, name: str) -> str:
+def target_plot(shown: ExampleEpisode, name: str) -> str:
     """Predicted against true targets, before and after adaptation."""
     with figure(4.1, 3.8) as (made, (axes,)):
         truth = shown.query.y.flatten().tolist()
@@ -44,16 +44,16 @@ def target_plot(shown: ShownEpisode, name: str) -> str:
         return svg(made, name)
 
 
-def plane_plot(shown: ShownEpisode, name: str) -> str:
+def plane_plot(shown: ExampleEpisode, name: str) -> str:
     """A task with classes: support large, queries small, wrong ones crossed; more than two features by principal components."""
     with figure(4.1, 3.9) as (made, (axes,)):
         support, query = _in_plane(flat(shown.support.x), flat(shown.query.x))
         for k in range(int(shown.support.ways or 0)):
             colour, marker = SEQUENCE[k % len(SEQUENCE)], MARKERS[k % len(MARKERS)]
-            own, asked = support[shown.support.y.cpu() == k], query[shown.query.y.cpu() == k]
-            x, y = asked.T.tolist()
+            support_points, query_points = support[shown.support.y.cpu() == k], query[shown.query.y.cpu() == k]
+            x, y = query_points.T.tolist()
             axes.scatter(x, y, s=16, color=colour, marker=marker, alpha=0.55, linewidths=0)
-            x, y = own.T.tolist()
+            x, y = support_points.T.tolist()
             label = f"class {class_name(k)}"
             axes.scatter(x, y, s=110, color=colour, marker=marker, edgecolors=INK, linewidths=1.2, zorder=3, label=label)
         x, y = query[~shown.right.cpu()].T.tolist()

@@ -30,9 +30,9 @@ def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Prepr
     uint8 images become numbers in [0, 1], as `LabelledTasks` makes them; other integers become floating-point numbers, unless
     they are `tokens`, a tensor of integers that index an embedding. Images are normalised by `preprocessing`.
     """
-    own = next((t for t in chain(learner.parameters(), learner.buffers()) if t.is_floating_point()), None)
-    dtype = torch.get_default_dtype() if own is None else own.dtype
-    tensor = torch.from_numpy(np.array(x, order="C")).to("cpu" if own is None else own.device)
+    tensor_of_learner = next((t for t in chain(learner.parameters(), learner.buffers()) if t.is_floating_point()), None)
+    dtype = torch.get_default_dtype() if tensor_of_learner is None else tensor_of_learner.dtype
+    tensor = torch.from_numpy(np.array(x, order="C")).to("cpu" if tensor_of_learner is None else tensor_of_learner.device)
     if tokens:
         return tensor
     if preprocessing is not None:

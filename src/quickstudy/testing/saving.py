@@ -48,12 +48,12 @@ def _check(learner: Learner, episode: Episode, foreign: dict[str, Any]) -> None:
                     "What its arguments do not rebuild must be in its state_dict.",
                 ) from error
             adapted = again if isinstance(again, Predictor) else again.adapt(episode.support)
-            for kept, own in zip(adapted.learner.state_dict().items(), learner.state_dict().items(), strict=True):
-                if (kept[0], kept[1].dtype) != (own[0], own[1].dtype):
+            for kept, before in zip(adapted.learner.state_dict().items(), learner.state_dict().items(), strict=True):
+                if (kept[0], kept[1].dtype) != (before[0], before[1].dtype):
                     raise ConformanceError(
                         "save_and_load",
                         learner,
-                        f"`{own[0]}` of {own[1].dtype} comes back as `{kept[0]}` of {kept[1].dtype}",
+                        f"`{before[0]}` of {before[1].dtype} comes back as `{kept[0]}` of {kept[1].dtype}",
                         "Build what it holds in the same order, whatever its arguments.",
                     )
             agree(

@@ -58,5 +58,5 @@ def check_float64(learner: Learner, episode: Episode) -> None:
 
 
 def _one_class(examples: Examples) -> Examples:
-    own = rows(examples, examples.y == 0)
-    return Examples(own.x, own.y, 1)
+    first_class = rows(examples, examples.y == 0)
+    return Examples(first_class.x, first_class.y, 1)

@@ -110,11 +110,11 @@ def features(
     see: Callable[[Tensor], Tensor] = as_float,
 ) -> Tensor:
     """f(see(x)), (examples, features), for x (examples, *feature); uint8 images become numbers in [0, 1], batch by batch."""
-    own = next(chain(module.parameters(), module.buffers()), x)
+    like = next(chain(module.parameters(), module.buffers()), x)
     rows = []
     with bar(len(x), what, progress) as advance, torch.no_grad(), _eval_mode(module):
         for part in x.split(batch_size):
-            z = module(see(part).to(own.device))
+            z = module(see(part).to(like.device))
             _check(z, len(part))
             rows.append(z.flatten(1).to(x.device))
             advance(len(part))

@@ -75,8 +75,8 @@ def _reads_pictures(first: Any, size: int | None, channels: int | None, invert: 
             got=f"none, and a first image of {image.width} x {image.height}",
             do="Give for example size=84.",
         )
-    own = 1 if image.mode == "L" else 3
-    return Preprocessing(image.width if size is None else size, own if channels is None else channels, invert)
+    modes = 1 if image.mode == "L" else 3
+    return Preprocessing(image.width if size is None else size, modes if channels is None else channels, invert)
 
 
 def _pictures(values: Sequence[Any], rows: list[int], reads: Preprocessing, part: str) -> Tensor:

@@ -131,8 +131,8 @@ def digits(test: int = 450, *, seed: int = 0) -> DigitImages:
     if not 0 < test < len(y):
         raise ArgumentError("test", expected=f"1 to {len(y) - 1} images", got=str(test), do="450 is the default.")
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
-    own, asked = order[test:], order[:test]
-    return DigitImages(x[own], y[own], x[asked], y[asked], largest=16)
+    training, held_out = order[test:], order[:test]
+    return DigitImages(x[training], y[training], x[held_out], y[held_out], largest=16)
 
 
 def fetch(root: Path, urls: tuple[str, ...] | None = None) -> None:

@@ -55,7 +55,7 @@ class TabularTasks(GeneratedTasks):
         super().__init__(split, ways=ways, shots=shots, queries=queries)
 
     def draw(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> tuple[Episode, Truth]:
-        rows, own = ways * (shots + queries), ways * shots
+        rows, support = ways * (shots + queries), ways * shots
         columns = number_of_features(n, self.max_features, generator)
         frequencies = class_frequencies(n, ways, generator)
         gaussian = torch.rand(n, generator=generator) < self.gaussian
@@ -67,9 +67,9 @@ class TabularTasks(GeneratedTasks):
         x = x * (torch.arange(self.max_features) < columns[:, None])[:, None]
         number = torch.rand(n, ways, generator=generator).argsort(1)  # a class's number carries no information
         y, frequencies = number.gather(1, y), torch.empty_like(frequencies).scatter_(1, number, frequencies)
-        order = an_order(y, ways, own, generator)
+        order = an_order(y, ways, support, generator)
         x, y = x.gather(1, order[..., None].expand_as(x)), y.gather(1, order)
-        parts = (Examples(x[:, part], y[:, part], ways) for part in (slice(own), slice(own, None)))
+        parts = (Examples(x[:, part], y[:, part], ways) for part in (slice(support), slice(support, None)))
         return Episode(*parts), {"features": columns, "gaussian": gaussian.float(), "root": root, "frequencies": frequencies}
 
     def check_protocol(self) -> None:
@@ -249,14 +249,14 @@ def every_class(y: Tensor, key: Tensor) -> Tensor:
     return y
 
 
-def an_order(y: Tensor, ways: int, own: int, generator: torch.Generator) -> Tensor:
+def an_order(y: Tensor, ways: int, support: int, generator: torch.Generator) -> Tensor:
     """A random order of the rows (tables, rows) whose first `own` hold every class: one row of each, and others as they come."""
     key = torch.rand(y.shape, generator=generator)
     member = torch.nn.functional.one_hot(y, ways)
     first = (key[..., None] * member).argmax(1)  # (tables, ways): a random row of each class
     front = (key - torch.zeros_like(key).scatter_(1, first, 2.0)).argsort(1)
-    shuffled = torch.rand(y.shape[0], own, generator=generator).argsort(1)
-    return torch.cat([front[:, :own].gather(1, shuffled), front[:, own:]], 1)
+    shuffled = torch.rand(y.shape[0], support, generator=generator).argsort(1)
+    return torch.cat([front[:, :support].gather(1, shuffled), front[:, support:]], 1)
 
 
 # ---- small parts -------------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ class AugmentationPolicy(nn.Module):
                 do="Bring them to that shape, or leave the augmentation out.",
             )
         for stage in range(self.stages):
-            own = stateless_seed(seed, 100 + stage)
-            x = apply(x, self.magnitudes(len(x), own, stage, x), own)  # (4)
+            stage_seed = stateless_seed(seed, 100 + stage)
+            x = apply(x, self.magnitudes(len(x), stage_seed, stage, x), stage_seed)  # (4)
         return x
 
     def magnitudes(self, n: int, seed: Seed, stage: int, like: Tensor) -> dict[str, Tensor]:

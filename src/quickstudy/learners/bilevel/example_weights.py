@@ -220,5 +220,7 @@ class LearningToReweight(LearnedTraining):
             )
         device = support.y.device
         others = stateless_order(seed, n, stream=2 * step, device=device)[: self.batch_size or n]
-        own = stateless_order(seed, self.trusted, stream=2 * step + 1, device=device)[: self.trusted_batch_size or self.trusted]
-        return support.map(lambda leaf: leaf[torch.cat([others, n + own])])
+        trusted_rows = stateless_order(seed, self.trusted, stream=2 * step + 1, device=device)[
+            : self.trusted_batch_size or self.trusted
+        ]
+        return support.map(lambda leaf: leaf[torch.cat([others, n + trusted_rows])])

@@ -78,8 +78,8 @@ class MLPRule(UpdateRule):
         for name, p in theta.items():
             b = g[name].new_tensor(self.decays).reshape(-1, *[1] * p.ndim)
             m[name] = b * state["m"][name] + (1 - b) * g[name]  # (1)
-            own = torch.cat([p.reshape(1, -1), g[name].reshape(1, -1), m[name].reshape(len(self.decays), -1)])
-            features.append(torch.cat([scaled(own), age[:, None].expand(-1, own.shape[1])]))  # (2)
+            moments = torch.cat([p.reshape(1, -1), g[name].reshape(1, -1), m[name].reshape(len(self.decays), -1)])
+            features.append(torch.cat([scaled(moments), age[:, None].expand(-1, moments.shape[1])]))  # (2)
         d, e = self.mlp(torch.cat(features, 1).T).unbind(1)  # (3)
         step = (self.scale * d * torch.exp(e / 10)).split([p.numel() for p in theta.values()])
         after = {name: p - one.reshape(p.shape) for (name, p), one in zip(theta.items(), step, strict=True)}  # (4)

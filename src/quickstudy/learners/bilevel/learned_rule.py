@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.parts import RuleState, UpdateRule
+from quickstudy.learners.functional import log_and_sign
 from quickstudy.models.lstm_cell import LSTMCell
 
 
@@ -70,12 +69,3 @@ class LSTMRule(UpdateRule):
         step = (self.scale * self.out(z)[:, 0]).split([p.numel() for p in theta.values()])
         after = {name: p + one.reshape(p.shape) for (name, p), one in zip(theta.items(), step, strict=True)}  # (3)
         return after, {"h": torch.stack(hs), "c": torch.stack(cs)}
-
-
-def log_and_sign(g: Tensor, p: float) -> Tensor:
-    """(1): g (weights,) -> (weights, 2). Its derivative is finite everywhere, at g = 0 too."""
-    large = g.abs() >= math.exp(-p)
-    magnitude = torch.where(large, g.abs(), torch.ones_like(g)).log() / p
-    first = torch.where(large, magnitude, -torch.ones_like(g))
-    second = torch.where(large, g.sign(), math.exp(p) * g)
-    return torch.stack([first, second], -1)

@@ -87,12 +87,12 @@ class FEAT(Comparison):
         within = self.within_classes(support_z, query_z, episode.support, episode.query)
         return loss + self.contrast * criterion(within, episode.query.y), log
 
-    def within_classes(self, own: Tensor, asked: Tensor, support: Examples, query: Examples) -> Tensor:
+    def within_classes(self, support_z: Tensor, query_z: Tensor, support: Examples, query: Examples) -> Tensor:
         """The logits of the second term: - || psi'_x - c'_k ||^2 / tau for each query x."""
-        z, y = torch.cat([own, asked]), torch.cat([support.y, query.y])
+        z, y = torch.cat([support_z, query_z]), torch.cat([support.y, query.y])
         psi = self.adapts(z, y[:, None] == y[None, :])
         centres = class_means(psi, y, check_ways("support.y", support))
-        return -squared_distance(psi[len(own) :], centres) / self.temperature
+        return -squared_distance(psi[len(support_z) :], centres) / self.temperature
 
 
 class SetToSet(nn.Module):

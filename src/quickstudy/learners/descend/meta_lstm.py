@@ -14,6 +14,7 @@ from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder, stop
+from quickstudy.learners.functional import log_and_sign
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Answered, State
 
@@ -112,7 +113,7 @@ class MetaLSTM(Learner):
         if memory is None:
             zeros = theta.new_zeros(len(theta), self.hidden)
             memory = {"h": zeros, "m": zeros, "i": torch.zeros_like(theta), "f": torch.zeros_like(theta)}
-        x = torch.cat([preprocessed(g, self.p), preprocessed(L, self.p).expand(len(g), -1)], 1)
+        x = torch.cat([log_and_sign(g, self.p), log_and_sign(L, self.p).expand(len(g), -1)], 1)
         h, m = self.lstm(x, memory["h"], memory["m"])  # (3)
         i = torch.sigmoid(self.gate_i(torch.cat([h, theta[:, None], memory["i"][:, None]], 1)))[:, 0]  # (4)
         f = torch.sigmoid(self.gate_f(torch.cat([h, theta[:, None], memory["f"][:, None]], 1)))[:, 0]  # (5)
@@ -132,14 +133,6 @@ class MetaLSTM(Learner):
     def criterion(self) -> Loss | None:
         """The inner loss; also the outer loss unless another is given."""
         return self.descent.criterion
-
-
-def preprocessed(v: Tensor, p: float) -> Tensor:
-    """s(v), (*v, 2): magnitude and sign as two features, so that gradients of any magnitude can be read."""
-    large = v.abs() >= math.exp(-p)
-    log = torch.log(torch.where(large, v.abs(), torch.ones_like(v)))
-    first = torch.where(large, log / p, -torch.ones_like(v))
-    return torch.stack([first, torch.where(large, torch.sign(v), math.exp(p) * v)], -1)  # (2)
 
 
 def flat(parameters: Parameters) -> Tensor:

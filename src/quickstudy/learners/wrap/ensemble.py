@@ -64,8 +64,8 @@ class Ensemble(Wrapper):
     def of(cls, learner: Learner, weights: Sequence[Mapping[str, Tensor]]) -> Self:
         """Members with these weights, such as `run.kept` of `meta_train(..., keep=5)`; `learner` itself is not changed."""
         ensemble = cls(copy.deepcopy(learner), len(weights))
-        for member, own in zip(ensemble.members, weights, strict=True):
-            load_weights(member, own)
+        for member, tensors in zip(ensemble.members, weights, strict=True):
+            load_weights(member, tensors)
         return ensemble
 
     # ---- a learner: state and prediction ----

@@ -150,8 +150,8 @@ class PersistentEvolution(Estimator):
         e = {name: self.sigma * one for name, one in perturbations(phi, n, seeds).items()}
         members = {name: torch.cat([value + e[name], value - e[name]]).detach() for name, value in phi.items()}
         sums = {name: xi + e[name] for name, xi in episodes.carry["sums"].items()}  # (tasks, n, ...)
-        own = swapped(episodes.carry["states"])
-        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.together)
+        carries = swapped(episodes.carry["states"])
+        outcome = evaluated(executor, problem, members, episodes, seeds, carries, self.together)
         scores = scored(outcome.loss)
         difference = (scores[:n] - scores[n:]) / (2 * self.sigma**2 * n * scores.shape[1])
         gradient = {name: torch.einsum("it,ti...->...", difference.to(xi), xi) for name, xi in sums.items()}  # (2)
@@ -176,7 +176,7 @@ def evaluated(
     members: Parameters,
     episodes: Any,
     seeds: Tensor,
-    own: Any = None,
+    carries: Any = None,
     together: int | None = None,
 ) -> Outcome:
     """The outcome of a population, leaves (members, tasks, ...), `together` members at a time."""
@@ -186,7 +186,7 @@ def evaluated(
     for start in range(0, size, together):
         piece = slice(start, start + together)
         some = {name: value[piece] for name, value in members.items()}
-        mine = None if own is None else pytree.tree_map(lambda leaf: leaf[piece], own)  # noqa: B023
+        mine = None if carries is None else pytree.tree_map(lambda leaf: leaf[piece], carries)  # noqa: B023
         parts.append(executor.values(problem, some, episodes, seeds, mine))
     return pytree.tree_map(lambda *leaves: torch.cat(leaves), *parts)
 

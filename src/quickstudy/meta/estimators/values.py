@@ -46,6 +46,6 @@ class Values(Estimator):
         """The losses of phi itself, and zeros."""
         n = self.members or 1
         phi = {name: value.detach().expand(n, *value.shape) for name, value in problem.phi().items()}
-        own = swapped(episodes.carry) if isinstance(episodes, Window) and self.members else None
-        losses = evaluated(executor, problem, phi, episodes, seeds, own).loss
+        carries = swapped(episodes.carry) if isinstance(episodes, Window) and self.members else None
+        losses = evaluated(executor, problem, phi, episodes, seeds, carries).loss
         return Answer(scored(losses).mean(0), {}, {name: torch.zeros_like(value[0]) for name, value in phi.items()}, {}, ())

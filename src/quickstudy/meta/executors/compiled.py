@@ -90,8 +90,8 @@ class Compiled(Executor):
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         return self._vmap.map(function, learner, episodes)
 
-    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
-        return self._vmap.values(problem, members, episodes, seeds, own)
+    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, carries: Any = None) -> Outcome:
+        return self._vmap.values(problem, members, episodes, seeds, carries)
 
     def refusal(self, problem: Problem) -> str | None:
         hypergradient = getattr(problem.learner, "hypergradient", None)

@@ -32,7 +32,7 @@ class Executor(ABC):
     def map(self, function: Callable[[Learner, Any], Tensor], learner: Learner, episodes: Any) -> Tensor:
         """function(learner, episode) for each task of a batch, stacked; without a graph."""
 
-    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
+    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, carries: Any = None) -> Outcome:
         """The outcome of every task under every member of a population, leaves (members, tasks, ...); without a graph.
 
         This default runs one after another; a task that fails in its inner loop has the loss NaN.
@@ -45,7 +45,7 @@ class Executor(ABC):
         with torch.no_grad(), differentiable_kernels(problem.learner):
             for i in range(next(iter(members.values())).shape[0]):
                 phi = {name: value[i] for name, value in members.items()}
-                mine = episodes if own is None else episodes._replace(carry=pytree.tree_map(lambda leaf: leaf[i], own))  # noqa: B023
+                mine = episodes if carries is None else episodes._replace(carry=pytree.tree_map(lambda leaf: leaf[i], carries))  # noqa: B023
                 rows += [_tried(f, phi, buffers, task(mine, t), seed) for t, seed in enumerate(seeds.tolist())]
         good = next((row for row in rows if row is not None), None)
         if good is None:

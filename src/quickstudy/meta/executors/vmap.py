@@ -42,20 +42,20 @@ class Vmap(Executor):
         with torch.no_grad():
             return torch.func.vmap(lambda episode: function(learner, episode))(episodes)
 
-    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, own: Any = None) -> Outcome:
+    def values(self, problem: Problem, members: Parameters, episodes: Any, seeds: Tensor, carries: Any = None) -> Outcome:
         """The population and the tasks, one vmap inside the other."""
         f = problem.function()
 
-        def one(phi: Parameters, own: Any, episode: Any, seed: Tensor) -> Outcome:
-            return f(phi, {}, episode if own is None else episode._replace(carry=own), seed)
+        def one(phi: Parameters, carries: Any, episode: Any, seed: Tensor) -> Outcome:
+            return f(phi, {}, episode if carries is None else episode._replace(carry=carries), seed)
 
-        tasks = torch.func.vmap(one, in_dims=(None, None if own is None else 0, 0, 0))
-        population = torch.func.vmap(tasks, in_dims=(0, None if own is None else 0, None, None))
+        tasks = torch.func.vmap(one, in_dims=(None, None if carries is None else 0, 0, 0))
+        population = torch.func.vmap(tasks, in_dims=(0, None if carries is None else 0, None, None))
         try:
             with torch.no_grad(), differentiable_kernels(problem.learner):
-                return population(members, own, episodes, seeds)
+                return population(members, carries, episodes, seeds)
         except FAILURES:  # of some member; the loop finds which
-            return super().values(problem, members, episodes, seeds, own)
+            return super().values(problem, members, episodes, seeds, carries)
 
     def refusal(self, problem: Problem) -> str | None:
         if refused := autocast_refusal(problem.device):

@@ -232,14 +232,14 @@ def _parts(scheduler: LRScheduler) -> Iterator[LRScheduler]:
 def _over(scheduler: LRScheduler, optimizer: Optimizer) -> LRScheduler:
     """A copy of the scheduler for another optimizer, with the user's own functions replaced by a constant."""
     twin = copy.copy(scheduler)
-    own: dict[str, Any] = twin.__dict__
-    own["optimizer"] = optimizer
-    if "_schedulers" in own:
-        own["_schedulers"] = [_over(part, optimizer) for part in own["_schedulers"]]
-    if "lr_lambdas" in own:
-        own["lr_lambdas"] = [_constant] * len(own["lr_lambdas"])
-    if own.get("_scale_fn_custom") is not None:
-        own["_scale_fn_custom"] = _constant
+    attributes: dict[str, Any] = twin.__dict__
+    attributes["optimizer"] = optimizer
+    if "_schedulers" in attributes:
+        attributes["_schedulers"] = [_over(part, optimizer) for part in attributes["_schedulers"]]
+    if "lr_lambdas" in attributes:
+        attributes["lr_lambdas"] = [_constant] * len(attributes["lr_lambdas"])
+    if attributes.get("_scale_fn_custom") is not None:
+        attributes["_scale_fn_custom"] = _constant
     return twin
 
 
@@ -277,11 +277,11 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
                 loaded[name] = laid_as(value.to(loaded[name].device, copy=True), parameters[index])
 
 
-def recounted(state: Any, own: Any) -> Any:
+def recounted(state: Any, like: Any) -> Any:
     """A scheduler's state from a checkpoint, with Counters for plain dicts where `own` has them: MultiStepLR's milestones."""
-    if isinstance(state, dict) and isinstance(own, dict):
-        found = {name: recounted(value, own.get(name)) for name, value in state.items()}
-        return Counter(found) if isinstance(own, Counter) else found
-    if isinstance(state, list) and isinstance(own, list):
-        return [recounted(*pair) for pair in zip(state, own, strict=True)] if len(state) == len(own) else state
+    if isinstance(state, dict) and isinstance(like, dict):
+        found = {name: recounted(value, like.get(name)) for name, value in state.items()}
+        return Counter(found) if isinstance(like, Counter) else found
+    if isinstance(state, list) and isinstance(like, list):
+        return [recounted(*pair) for pair in zip(state, like, strict=True)] if len(state) == len(like) else state
     return state

@@ -102,9 +102,9 @@ class _RunningSearch(RunningSearch):
         self.scores, self.steps = torch.zeros(method.population, dtype=torch.float64), 0
 
     def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
-        own = swapped(episodes.carry) if isinstance(episodes, Window) else None
+        carries = swapped(episodes.carry) if isinstance(episodes, Window) else None
         members = unflattened(self.phi, self.parameters)
-        outcome = evaluated(executor, problem, members, episodes, seeds, own, self.method.together)
+        outcome = evaluated(executor, problem, members, episodes, seeds, carries, self.method.together)
         self.scores = self.scores + scored(outcome.loss).mean(1).cpu().double()  # (1)
         self.steps += 1
         best = int(self.scores.argmin())
@@ -132,8 +132,8 @@ class _RunningSearch(RunningSearch):
         return source
 
     def state_dict(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("phi", "sigma", "scores", "steps")}
-        return {**own, "generator": self.generator.get_state()}
+        state = {name: getattr(self, name) for name in ("phi", "sigma", "scores", "steps")}
+        return {**state, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])

@@ -73,16 +73,16 @@ def _meant(
         return below
     if "/" in unturned:
         last = unturned.rpartition("/")[2]
-        own = [last] if last in exact else []
+        meant = [last] if last in exact else []
     else:
-        own = by_end.get(unturned, [])
-    if len(own) == 1:
-        return own
+        meant = by_end.get(unturned, [])
+    if len(meant) == 1:
+        return meant
     near = difflib.get_close_matches(entry, names, 1)
     raise TaskError(
         argument,
         expected=f"names of the {len(names)} classes there are ({', '.join(names[:4])}, ...)",
-        got=f"{entry!r} in {part}" + (f", which could be {own[0]!r} or {own[1]!r}" if own else ""),
+        got=f"{entry!r} in {part}" + (f", which could be {meant[0]!r} or {meant[1]!r}" if meant else ""),
         do=f"Check the spelling{f' ({near[0]!r} is there)' if near else ''}, or bring the class's data.",
     )
 

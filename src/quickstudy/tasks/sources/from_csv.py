@@ -83,9 +83,9 @@ def from_csv(
     labels: list[str] = []
     parts: Splits = {}
     for part, table in tables.items():
-        own = table.column(_columns(table, filename, asked)[1] if label is None else label)
-        parts[part] = list(dict.fromkeys(own))
-        labels += own
+        part_labels = table.column(_columns(table, filename, asked)[1] if label is None else label)
+        parts[part] = list(dict.fromkeys(part_labels))
+        labels += part_labels
     if text is not None:
         reads = kind_named("texts" if kind is None else kind)
         check_options(reads, given)
@@ -165,13 +165,13 @@ class _Table:
 
     def missing(self, name: str, expected: str, others: Sequence[str]) -> DataError:
         """The error for a missing column: it names the nearest existing one."""
-        argument = {"filename": "filename", "image_name": "filename", "label": "label", "class_name": "label"}.get(name, "...")
+        argument = {"filename": "filename", "image_name": "filename", "label": "label", "class_name": "label"}.get(name)
         close = difflib.get_close_matches(name, [one for one in self.header if one not in others], 1, 0.4)
         return DataError(
             str(self.path),
             expected=expected,
             got=f"{', '.join(self.header)[:100] or 'no header'}: {name!r} is missing",
-            do=f"Rename {close[0]!r} to {name!r}, or give {argument}={close[0]!r}."
+            do=f"Rename {close[0]!r} to {name!r}, or {f'give {argument}={close[0]!r}' if argument else 'name it'}."
             if close
             else "Write the names of the columns into the first line, or name the column that it is.",
         )

@@ -56,6 +56,6 @@ def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[
     for part, folder in folders.items() if all(folders.values()) else [("all", root)]:
         classes = class_folders(folder or root, reads)
         parts[part] = list(classes)
-        files += [file for own in classes.values() for file in own]
-        labels += [name for name, own in classes.items() for _ in own]
+        files += [file for of_class in classes.values() for file in of_class]
+        labels += [name for name, of_class in classes.items() for _ in of_class]
     return family_of(labels, reads.of_files(files, **given), protocol, parts=None if "all" in parts else parts)

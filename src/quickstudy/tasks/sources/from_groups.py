@@ -97,10 +97,18 @@ def from_groups(
     def tasks(part: str) -> GroupTasks:
         place = {name: number for number, name in enumerate(parts[part])}
         chosen = torch.tensor([row for row, name in enumerate(owner) if name in place])
-        own = torch.tensor([place[owner[row]] for row in chosen.tolist()])
+        groups = torch.tensor([place[owner[row]] for row in chosen.tolist()])
         changes = augment if part == "train" else ()
         return GroupTasks(
-            x[chosen], y[chosen], own, parts[part], shots=shots, queries=queries, in_time=in_time, augment=changes, target=target
+            x[chosen],
+            y[chosen],
+            groups,
+            parts[part],
+            shots=shots,
+            queries=queries,
+            in_time=in_time,
+            augment=changes,
+            target=target,
         )
 
     return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))

@@ -50,16 +50,16 @@ def family_of(
     rows: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
         rows[name].append(row)
-    for part, own in parts.items():
-        _check_part(part, own, [len(rows[name]) for name in own], protocol)
+    for part, part_classes in parts.items():
+        _check_part(part, part_classes, [len(rows[name]) for name in part_classes], protocol)
     tasks, preprocessing = {}, items.preprocessing
-    for part, own in parts.items():
+    for part, part_classes in parts.items():
         training = part == "train"
-        x = items.take([row for name in own for row in rows[name]], part)
-        y = torch.arange(len(own)).repeat_interleave(torch.tensor([len(rows[name]) for name in own]))
+        x = items.take([row for name in part_classes for row in rows[name]], part)
+        y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
             preprocessing = preprocessing.fitted(x)
-        part_names = list(own)
+        part_names = list(part_classes)
         for one in protocol.augment if training else ():
             if isinstance(one, Rotations):
                 x, y, part_names = one.classes(x, y, part_names)

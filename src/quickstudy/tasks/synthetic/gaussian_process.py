@@ -82,8 +82,8 @@ class GaussianProcessTasks(GeneratedTasks):
         super().__init__(split, ways=None, shots=shots, queries=queries)
 
     def draw(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> tuple[Episode, Truth]:
-        own = torch.tensor([list(KERNELS).index(name) for name in self.kernels])
-        truth = {"kernel": own[torch.randint(len(own), (n,), generator=generator)]}
+        kinds = torch.tensor([list(KERNELS).index(name) for name in self.kernels])
+        truth = {"kernel": kinds[torch.randint(len(kinds), (n,), generator=generator)]}
         for name, (low, high) in self.ranges.items():
             truth[name] = uniform(math.log(low), math.log(high), n, generator=generator).exp()
         x = uniform(-2.0, 2.0, n, shots + queries, 1, generator=generator)

@@ -211,7 +211,7 @@ def accuracy(
 def cross_validated(candidate: Candidate, X: np.ndarray, y: np.ndarray, parts: int, *, seed: int = 0) -> float:
     """The mean accuracy over `parts` folds, NaN if one of them fails; the same seed gives the same folds."""
     dealt = folds(y, parts, np.random.default_rng(seed))
-    return float(np.mean([accuracy(candidate, X[own], y[own], X[asked], y[asked], seed=seed) for own, asked in dealt]))
+    return float(np.mean([accuracy(candidate, X[train], y[train], X[test], y[test], seed=seed) for train, test in dealt]))
 
 
 def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:

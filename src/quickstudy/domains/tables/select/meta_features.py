@@ -98,8 +98,8 @@ def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int =
         found |= _named("information", information(Z, y))
     if "landmarking" in groups:
         found |= _named("landmarking", landmarking(Z, y, generator))
-    if own := [group.removeprefix(PYMFE) for group in groups if group.startswith(PYMFE)]:
-        found |= from_pymfe(Z, y, own, seed)
+    if wanted := [group.removeprefix(PYMFE) for group in groups if group.startswith(PYMFE)]:
+        found |= from_pymfe(Z, y, wanted, seed)
     return found
 
 
@@ -236,7 +236,7 @@ def landmarking(Z: np.ndarray, y: np.ndarray, generator: np.random.Generator) ->
             )
             if "random_state" in learner.get_params():
                 learner.set_params(random_state=seed)
-            scores = [_accuracy(learner, Z[own], y[own], Z[asked], y[asked]) for own, asked in dealt]
+            scores = [_accuracy(learner, Z[train], y[train], Z[test], y[test]) for train, test in dealt]
             found[name] = float(np.mean(scores))
     mean = float(np.mean(list(found.values())))
     return found | {f"{name}_relative": one - mean for name, one in found.items()} | {"mean": mean}

@@ -68,10 +68,10 @@ def draw(family: str, number: int, *, seed: int = 0) -> Table:
     generator = np.random.default_rng([seed, list(FAMILIES).index(family), number])
     while True:
         X, y, rows = FAMILIES[family](generator)
-        own = _stratified(y, rows, generator)
-        asked = np.setdiff1d(np.arange(len(y)), own)
-        if np.bincount(y[own], minlength=int(y.max()) + 1).min() > 1:
-            return Table(f"{family} {number}", family, X[own], y[own], X[asked], y[asked])
+        rows_of = _stratified(y, rows, generator)
+        asked = np.setdiff1d(np.arange(len(y)), rows_of)
+        if np.bincount(y[rows_of], minlength=int(y.max()) + 1).min() > 1:
+            return Table(f"{family} {number}", family, X[rows_of], y[rows_of], X[asked], y[asked])
 
 
 def draw_all(each: int, *, seed: int = 0) -> list[Table]:
