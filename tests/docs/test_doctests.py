@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def public_classes() -> dict[str, type]:
             for part in parts[n:]:
                 value = getattr(value, part)
             break
-        if inspect.isclass(value):
+        if inspect.isclass(value) and not typing.is_typeddict(value):  # a list of arguments is no thing to use by itself
             found[where] = value
     return found
 

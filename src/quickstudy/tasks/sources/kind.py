@@ -33,6 +33,13 @@ class Items:
         take: reads the items of some rows; called once for each part of a split.
         preprocessing: brings a new item into the same form; None if none is needed.
         normalise: fit the preprocessing's mean and standard deviation to the meta-training items.
+
+    Examples:
+        >>> from quickstudy.tasks.sources.kind import Items
+        >>> files = {0: "1 2", 1: "3 4"}
+        >>> items = Items(lambda rows, part: torch.tensor([[float(word) for word in files[row].split()] for row in rows]))
+        >>> items.take([1], "train")
+        tensor([[3., 4.]])
     """
 
     take: Take
@@ -48,6 +55,21 @@ class Kind(ABC):
         options: the `SourceOptions` that reading this kind takes.
         telling: those that mark plain numbers as being of this kind.
         suffixes: of its files, in lower case.
+
+    Examples:
+        A file of pitches, one song a file, as a kind that a domain would name in `Domain(kind=...)`:
+
+        >>> from quickstudy.tasks.sources.kind import Items, Kind
+        >>> class Songs(Kind):
+        ...     name, suffixes = "songs", (".song",)
+        ...     def recognises(self, value):
+        ...         return isinstance(value, str)
+        ...     def of_files(self, files):
+        ...         return self.of_values([file.read_text() for file in files])
+        ...     def of_values(self, values):
+        ...         return Items(lambda rows, part: torch.tensor([[float(word) for word in values[row].split()] for row in rows]))
+        >>> Songs().of_values(["1 2", "3 4"]).take([0, 1], "train").shape
+        torch.Size([2, 2])
     """
 
     name: ClassVar[str]
