@@ -27,7 +27,7 @@ def check_executors(learner: Learner, episode: Episode) -> None:
                 "executors",
                 learner,
                 f"with {executor.name} {difference}",
-                "Keep no Python state between tasks, run networks under `network.call`, draw nothing at random, "
+                "Keep no Python state between tasks, call networks plainly, draw nothing from the generators of Python and NumPy, "
                 "and close no autograd.Function over a tensor.",
             )
 
