@@ -11,6 +11,7 @@ learner needs no code here. A flag overrides the file, the file overrides the de
 
 from __future__ import annotations
 
+import builtins
 import copy
 import inspect
 import json
@@ -203,19 +204,15 @@ def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentErr
 def _skipped(learner: Callable) -> set[str | int]:
     """Arguments that the command line does not take: those the tasks determine, networks, functions and objects."""
     function: Any = inspect.unwrap(getattr(learner, "__init__") if isinstance(learner, type) else learner)  # noqa: B009 (mypy)
-    spaces = function.__globals__
-    return SHAPE | {
-        name for name, one in inspect.signature(learner).parameters.items() if not _is_plain(_resolved(one.annotation, spaces))
-    }
+    types = inspect.get_annotations(function, locals=_Known(vars(builtins) | function.__globals__), eval_str=True)
+    parameters = inspect.signature(learner).parameters
+    return SHAPE | {name for name, one in parameters.items() if not _is_plain(types.get(name, one.annotation))}
 
 
-def _resolved(annotation: Any, spaces: dict[str, Any]) -> Any:
-    """The type behind an annotation written as text; `object` if its module does not import the type at run time."""
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        return eval(annotation, spaces)  # safe: the library's own source
-    except NameError:
+class _Known(dict):
+    """Names of a module; one that it knows for type checkers alone is an object."""
+
+    def __missing__(self, name: str) -> type:
         return object
 
 

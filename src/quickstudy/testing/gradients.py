@@ -27,8 +27,8 @@ def check_executors(learner: Learner, episode: Episode) -> None:
                 "executors",
                 learner,
                 f"with {executor.name} {difference}",
-                "Keep no Python state between tasks, call networks plainly, draw nothing from the generators of Python and NumPy, "
-                "and close no autograd.Function over a tensor.",
+                "Keep no Python state between tasks, call networks plainly, draw nothing from the generators of Python or "
+                "NumPy, and close no autograd.Function over a tensor.",
             )
 
 
