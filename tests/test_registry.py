@@ -158,7 +158,7 @@ def test_one_that_a_script_defines_is_trained_resumed_loaded_scored_exported_and
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
     (row,) = map(json.loads, done.stdout.splitlines())
     assert row["learner"] == "Mine", done.stderr
-    assert (row["run"], row["steps"], row["state"]) == ("run", 6, "resumable from step 6")
+    assert (row["run"], row["steps"], row["state"]) == ("run", 6, "finished")
 
 
 def environment():

@@ -12,6 +12,7 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.artifacts import checkpoint
 from quickstudy.artifacts.run_folder import RunFolder, read_metrics
+from quickstudy.meta.executors import Loop, Threads, Vmap
 from quickstudy.meta.loop.interrupt import Interrupt
 
 SETTINGS = {
@@ -264,3 +265,24 @@ def test_a_run_in_float64_is_resumed_and_saved_in_float64(tmp_path):
     for ensemble in (qs.Ensemble.of(whole, run.kept), qs.Ensemble.of(fresh, run.kept), qs.load(tmp_path / "ensemble")):
         assert {parameter.dtype for parameter in ensemble.parameters()} == {torch.float64}
     assert {parameter.dtype for parameter in fresh.parameters()} == {torch.float32}
+
+
+# ---- the executor --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", [Threads(3), Threads(1), Loop(), Vmap()], ids=lambda one: f"{one.name} {one.settings()}")
+def test_the_executor_comes_back_as_it_was(tmp_path, executor):
+    """With its arguments, and also where torch has one thread now: the numbers are those of an unbroken run."""
+    tasks, settings = qs.tasks.Sinusoid(), SETTINGS | {"executor": executor}
+    expected = qs.meta_train(learner(), tasks, **settings)
+    with pytest.raises(Killed):
+        qs.meta_train(learner(), tasks, out=tmp_path, track=killer(5), **settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run = qs.meta_train(learner(), tasks, out=tmp_path, resume=True, **SETTINGS)
+    finally:
+        torch.set_num_threads(threads)
+    assert (run.executor, numbers(run)) == (executor.name, numbers(expected))
+    _, state, _ = checkpoint.load_checkpoint(tmp_path / "checkpoints")
+    assert state["training"]["executor"][2] == executor.settings()

@@ -22,8 +22,9 @@ from torch import nn
 
 from quickstudy.artifacts.checkpoint import checkpoints
 from quickstudy.artifacts.config import build_tasks, read_config
-from quickstudy.artifacts.run_folder import read_metrics
-from quickstudy.artifacts.store import class_in, load, run_folder
+from quickstudy.artifacts.identity import IDENTITY, check_tasks, identity
+from quickstudy.artifacts.run_folder import RESULT, read_metrics
+from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.files import read_json, write_json, write_text
@@ -83,8 +84,14 @@ class Run:
 
     @cached_property
     def tasks(self) -> Any:
-        """The task family it was trained on."""
-        return build_tasks(self.config)
+        """The task family it was trained on.
+
+        Raises:
+            CheckpointError: the config makes other tasks than the run was trained on: the data or the split have changed.
+        """
+        tasks = build_tasks(self.config)
+        check_tasks(self.path, tasks)
+        return tasks
 
     @property
     def names(self) -> tuple[str, str | None]:
@@ -107,9 +114,12 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The score on meta-test tasks; None until the run is evaluated."""
+        """The score of this learner on meta-test tasks; None until there is one. A score of another learner or of other tasks
+        that the folder held before does not count.
+        """
         path = self.path / EVALUATION
-        return _read(path) if path.is_file() else None
+        found = _read(path) if path.is_file() else None
+        return found if found is None or found.get("of") == _scored(self.path) else None
 
     @property
     def splits(self) -> dict[str, list[str]]:
@@ -130,7 +140,7 @@ class Run:
     @property
     def state(self) -> str:
         """'finished', 'resumable from step N' (the newest checkpoint), or 'empty'."""
-        if self.evaluation is not None:
+        if self.evaluation is not None or (self.path / RESULT).is_file():
             return "finished"
         found = checkpoints(self.path / "checkpoints")
         return f"resumable from step {int(found[0].stem[5:])}" if found else "empty"
@@ -177,7 +187,14 @@ def write_evaluation(folder: Path, result: Evaluation) -> None:
         name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
         for name, one in result.others.items()
     }
-    write_json(folder / EVALUATION, record | ({"others": others} if others else {}))
+    write_json(folder / EVALUATION, record | ({"others": others} if others else {}) | {"of": _scored(folder)})
+
+
+def _scored(folder: Path) -> dict[str, Any]:
+    """What a score in this folder is of: the learner, by the hash of its weights, and the tasks."""
+    inside = folder / "learner"
+    home = folder if (folder / IDENTITY).is_file() else folder.parent
+    return {"learner": weights_hash(inside if inside.is_dir() else folder), "tasks": (identity(home) or {}).get("test")}
 
 
 def _defined(scores: list[float]) -> list[float | None]:

@@ -4,11 +4,14 @@ RUN/learner/          the best learner so far
 RUN/ensemble/         the best few together, with `keep` above 1
 RUN/metrics.jsonl     one record per meta-step
 RUN/checkpoints/      the whole state, at intervals
+RUN/identity.json     hashes of its tasks
+RUN/result.json       how it ended, once it has
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,24 +19,31 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from quickstudy.artifacts.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from quickstudy.artifacts.identity import check_tasks, write_identity
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.files import write_text
+from quickstudy.files import write_json, write_text
+
+RESULT = "result.json"
+HELD = ("checkpoints", "learner", RESULT, "evaluation.json")  # by which a folder is known to hold a run
 
 
 class RunFolder:
     """The folder `path`, locked while entered.
 
+    Nothing is written before `begin`, which is called when everything has been checked: what is refused changes nothing.
+
     Args:
         path: the folder; created if missing.
         resume: continue the run in it.
+        describe: called by `begin`, to write what else describes the run; None: nothing does.
 
     Raises:
         CheckpointError: on entering, if another process is writing this run.
         ArgumentError: on entering, if the folder holds a run and `resume` is False.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False):
-        self.path, self.resume = Path(path), resume
+    def __init__(self, path: str | Path, resume: bool = False, describe: Callable[[], None] | None = None):
+        self.path, self.resume, self.describe = Path(path), resume, describe
         self._lock = FileLock(self.path / "lock", timeout=0)
 
     @property
@@ -62,18 +72,35 @@ class RunFolder:
                 got="one that another process holds (its file `lock`)",
                 do="Wait for it to end, or give another folder.",
             ) from error
-        if not self.resume and checkpoints(self.path / "checkpoints"):
+        held = [name for name in HELD if (self.path / name).exists()]
+        if not self.resume and held:
             self._lock.release()
             raise ArgumentError(
                 f"out={str(self.path)!r}",
                 expected="a folder without a run, or resume=True",
-                got="one with checkpoints",
+                got=f"one with {held[0]}",
                 do=f"Go on with it by `quickstudy resume {self.path}` (meta_train(..., resume=True)), or give another folder.",
             )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
+
+    def check(self, tasks: Any) -> None:
+        """Raise CheckpointError if the run in the folder is of other tasks."""
+        if self.resume:
+            check_tasks(self.path, tasks)
+
+    def begin(self, tasks: Any) -> None:
+        """Write what the run is of: its tasks, and whatever `describe` writes."""
+        (self.path / RESULT).unlink(missing_ok=True)
+        if self.describe is not None:
+            self.describe()
+        write_identity(self.path, tasks)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write how the run ended."""
+        write_json(self.path / RESULT, result)
 
     def save(self, step: int, state: Any) -> None:
         """Save a checkpoint."""

@@ -220,6 +220,11 @@ def read_argument(path: str | Path, name: str) -> tuple[str, Any, dict[str, Tens
     return str(spec.get("class") if isinstance(spec, dict) else None), found, _taken(tensors, f"{name}.")
 
 
+def weights_hash(path: str | Path) -> str | None:
+    """The hash of a saved learner's weights, from its config; None where none is saved."""
+    return _read_config(Path(path)).get("sha256") if (Path(path) / CONFIG).is_file() else None
+
+
 def class_in(path: str | Path) -> str:
     """The class of the learner that is saved here: "Descent", or "Mine" for one of the user's own.
 

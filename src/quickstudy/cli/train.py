@@ -42,8 +42,7 @@ def train(argv: list[str]) -> int:
     config, options = parse(rest, name, file)
     tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
-    write_config(out, config, tasks)
-    return finished(config, tasks, learner, Run(out, tasks), options, resume=False)
+    return finished(config, tasks, learner, out, options, resume=False)
 
 
 def resume(argv: list[str]) -> int:
@@ -51,27 +50,31 @@ def resume(argv: list[str]) -> int:
     made = ArgumentParser(prog="quickstudy resume", description="Go on with a run that was stopped or killed.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--steps", type=int | None, default=None, help="meta-steps in all, where more are wanted than planned")
+    made.add_argument("--seconds", type=float | None, default=None, help="wall time in all, where the run stopped by it")
     add_ends(made)
     options = made.parse_args(argv)
     run = Run(options.run)
     config = run.config
     if options.steps is not None:
         config["train"]["steps"] = options.steps
+    if options.seconds is not None:
+        config["train"]["seconds"] = options.seconds
     tasks, learner = build(config)
-    write_config(run.path, config, tasks)
-    return finished(config, tasks, learner, Run(run.path, tasks), options, resume=True)
+    return finished(config, tasks, learner, run.path, options, resume=True)
 
 
-def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run, options: Any, resume: bool) -> int:
+def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, out: Path, options: Any, resume: bool) -> int:
     """Train to the end, score and report. Returns the exit code."""
-    out = saved.path
-    with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
-        training = qs.meta_train(learner, tasks, **config["train"], out=out, resume=resume, track=track, progress=True)
+    folder = RunFolder(out, resume, describe=lambda: write_config(out, config, tasks))
+    with folder, nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
+        training = qs.meta_train(learner, tasks, **config["train"], out=folder, resume=resume, track=track, progress=True)
     for line in training.passed_over:
         print(f"passed over: {line}", file=sys.stderr)
     print(training, file=sys.stderr)
     if training.stopped in EARLY:
         print(f"stopped by train.{training.stopped}", file=sys.stderr)
+    if training.stopped == "seconds":
+        print(f"`quickstudy resume {out} --seconds N` goes on, to N seconds in all", file=sys.stderr)
     calibrated(learner, tasks, out)
     result = qs.evaluate(learner, tasks.test, options.episodes, progress=True)
     write_evaluation(out, result)
@@ -80,7 +83,7 @@ def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, saved: Run
         together = qs.evaluate(qs.Ensemble.of(learner, training.kept), tasks.test, options.episodes, progress=True)
         write_evaluation(RunFolder(out).ensemble, together)
         print(together)
-    print(reported(saved, result, options.controls))
+    print(reported(Run(out, tasks), result, options.controls))
     print(f"run: {out}")
     return 0
 

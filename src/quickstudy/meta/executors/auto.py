@@ -156,7 +156,8 @@ def choose_by_values(
 def _likely(problem: Problem) -> list[Executor]:
     """The candidates, usually fastest first."""
     convolves = any(isinstance(module, nn.modules.conv._ConvNd) for module in problem.learner.modules())
-    return [Threads(), Vmap()] if convolves else [Vmap(), Threads()]
+    threads = [Threads()] if torch.get_num_threads() > 1 else []
+    return [*threads, Vmap()] if convolves else [Vmap(), *threads]
 
 
 def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> float:

@@ -56,6 +56,9 @@ class Compiled(Executor):
         self._graphs: list[Graph] = []
         self._vmap = Vmap()
 
+    def settings(self) -> dict[str, Any]:
+        return {"structures": self.structures}
+
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         leaves, structure = pytree.tree_flatten(episodes)
         of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph

@@ -39,7 +39,7 @@ class Executor(ABC):
 
         Args:
             members: values of phi by name, each with a leading axis `members`.
-            own: each member's carry of each task, (members, tasks, ...), in place of the windows' carry.
+            carries: each member's carry of each task, (members, tasks, ...), in place of the windows' carry.
         """
         f, buffers, rows, n = problem.function(), problem.buffers(), [], tasks_of(episodes)
         with torch.no_grad(), differentiable_kernels(problem.learner):
@@ -53,6 +53,10 @@ class Executor(ABC):
         failed = pytree.tree_map(lambda leaf: torch.full_like(leaf, torch.nan) if leaf.is_floating_point() else leaf, good)
         filled = [failed if row is None else row for row in rows]
         return pytree.tree_map(lambda *leaves: torch.stack(leaves).unflatten(0, (-1, n)), *filled)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this executor again, for a checkpoint."""
+        return {}
 
     def refusal(self, problem: Problem) -> str | None:
         """Why this executor cannot serve the problem; None if it can be tried."""

@@ -54,7 +54,10 @@ class Threads(Executor):
     def refusal(self, problem: Problem) -> str | None:
         if problem.device.type != "cpu":
             return "threads serve a CPU; launches from several threads do not overlap on one accelerator"
-        return None if self.threads > 1 else "there is one thread only"
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        return {"threads": self.threads}
 
     def _each(self, function: Callable[[int], T], n: int) -> list[T]:
         state = _CallerState()

@@ -52,7 +52,7 @@ def meta_train(
     select_by: str | Metric | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    out: str | Path | None = None,
+    out: str | Path | RunFolder | None = None,
     resume: bool = False,
     track: Callable[[dict[str, Any], int], None] | None = None,
     progress: bool = True,
@@ -81,9 +81,9 @@ def meta_train(
         keep: number of best checkpoints by validation whose weights stay in the result, for `Ensemble.of(learner, result.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: seeds tasks and dropout.
-        out: the run's folder: `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl` and
-            `checkpoints/`, one at every validation and each minute. Ctrl-C then ends the run after the current step, with
-            a checkpoint.
+        out: the run's folder (or a `RunFolder`): `learner/` (the best so far), `ensemble/` (with `keep` above 1),
+            `metrics.jsonl`, `checkpoints/` (one at every validation and each minute), `identity.json` and, in the end,
+            `result.json`. Ctrl-C then ends the run after the current step, with a checkpoint.
         resume: continue from the newest checkpoint in `out`, with exactly the numbers of an unbroken run (on a CPU).
         track: called with each record and its step: see `quickstudy.artifacts.tracking.tracker`.
         progress: show a progress bar on stderr.
@@ -104,6 +104,7 @@ def meta_train(
     _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every, keep=keep)
     if resume and out is None:
         raise ArgumentError("resume", expected="the run's folder as `out`", got="none", do="Give out=FOLDER as well.")
+    folder = out if isinstance(out, RunFolder) or out is None else RunFolder(out, resume)
     train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
     if device is not None:
         train, validation = train.to(device), validation and validation.to(device)
@@ -112,17 +113,20 @@ def meta_train(
     outer = outer or getattr(learner, "outer", None) or Gradient()
     outer.estimator.check(learner)
     if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
-        if out is not None:
-            learner.save(RunFolder(out).learner)
+        if folder is not None:
+            with folder:
+                folder.check(tasks)
+                folder.begin(tasks)
+                learner.save(folder.learner)
+                folder.finish({"steps": 0, "stopped": "steps"})
         return TrainingResult(why=f"{display_name(learner)} has no meta-parameters to train", protocol=dict(train.protocol))
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
-    folder = None if out is None else RunFolder(out, resume)
     selector = CheckpointSelector(learner, validation, validation_episodes, keep, folder, select_by, loss)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
     training.running.check(steps, selector.higher_is_better)
     title = f"meta-training {display_name(learner)}"
     with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress) as advance:
-        loop = OuterLoop(training, selector, folder, limits)
+        loop = OuterLoop(training, selector, folder, limits, tasks)
         try:
             advance(loop.start(executor))
             for step in range(loop.done + 1, 0 if training.result.stopped in EARLY else steps + 1):
@@ -139,6 +143,8 @@ def meta_train(
             selector.restore()
             training.result.best, training.result.seconds = selector.best, loop.seconds()
             training.result.kept = [one.weights for one in selector.kept]
+        if folder is not None:
+            folder.finish(training.result.summary())
     return training.result
 
 
@@ -158,13 +164,17 @@ class Limits:
 class OuterLoop:
     """The steps of a run, with validation, records, checkpoints and early stopping in between."""
 
-    def __init__(self, training: MetaTraining, selector: CheckpointSelector, folder: RunFolder | None, limits: Limits):
-        self.training, self.selector, self.folder, self.limits = training, selector, folder, limits
+    def __init__(
+        self, training: MetaTraining, selector: CheckpointSelector, folder: RunFolder | None, limits: Limits, tasks: Any
+    ):
+        self.training, self.selector, self.folder, self.limits, self.tasks = training, selector, folder, limits, tasks
         self.done, self.before = 0, 0.0
         self.began = self.saved = time.perf_counter()
 
     def start(self, executor: str | Executor) -> int:
         """Choose the executor, or resume from the newest checkpoint; returns the number of steps already done."""
+        if self.folder is not None:
+            self.folder.check(self.tasks)
         found = None if self.folder is None else self.folder.load()
         if found is None:
             self.training.take_executor(executor, self.limits.steps, self.limits.seconds)
@@ -172,11 +182,14 @@ class OuterLoop:
             self.done, state, self.training.result.passed_over = found
             self.training.load_state_dict(state["training"], f"{self.folder.path}/checkpoints" if self.folder else "")
             self.selector.load_state_dict(state["selector"])
-            self.training.result.stopped, self.before = state["stopped"], state["seconds"]
+            self.before = state["seconds"]
+            more = state["stopped"] == "seconds" and (self.limits.seconds is None or self.limits.seconds > self.before)
+            self.training.result.stopped = "steps" if more else state["stopped"]
             if self.training.result.stopped not in EARLY:  # the checkpoint's own schedule
                 self.training.running.check(self.limits.steps, self.selector.higher_is_better, self.done)
         self.selector.scored_by(self.training.result.executor)
         if self.folder is not None:
+            self.folder.begin(self.tasks)
             self.training.result.history[:] = self.folder.history(until=self.done)
         self.began = self.saved = time.perf_counter()
         if self.folder is not None and found is None:

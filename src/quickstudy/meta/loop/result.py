@@ -42,6 +42,18 @@ class TrainingResult:
     protocol: dict[str, Any] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
 
+    def summary(self) -> dict[str, Any]:
+        """How it ended, as plain data: what result.json holds."""
+        return {
+            "steps": len(self.history),
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+            "executor": self.executor,
+            "why": self.why,
+            "best": self.best,
+            "protocol": self.protocol,
+        }
+
     def __str__(self) -> str:
         last = self.history[-1]["loss"] if self.history else float("nan")
         best = "" if self.best is None else f", best validation {self.best['score']:.4f} at step {self.best['step']}"

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries
-from quickstudy.meta.executors import Executor, executor_named
+from quickstudy.meta.executors import EXECUTORS, Executor, executor_named
 from quickstudy.meta.executors.auto import choose, choose_by_values
 from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
 from quickstudy.meta.loop.result import TrainingResult
@@ -93,7 +93,7 @@ class MetaTraining:
             "generator": self.generator.get_state(),
             "runs": None if self.runs is None else self.runs.state_dict(),
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
-            "executor": (self.executor.name, self.result.why),
+            "executor": (self.executor.name, self.result.why, self.executor.settings()),
             "protocol": self._settings(),
         }
 
@@ -125,8 +125,9 @@ class MetaTraining:
             self.runs.load_state_dict(state["runs"], where)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global generator"])
-        name, self.result.why = state["executor"]
-        self.executor = executor_named(name, self.problem)
+        name, self.result.why, settings = state["executor"]
+        made = EXECUTORS[name](**settings) if name in EXECUTORS else name
+        self.executor = executor_named(made, self.problem)
         self.result.executor = name
 
     def _settings(self) -> dict[str, Any]:
