@@ -11,6 +11,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 ORDER = (
     *(
         "errors",
+        "arguments",
         "files",
         "options",
         "random",

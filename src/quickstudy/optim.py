@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.learners.bilevel.parts import UpdateRule
 
 
+@checked
 class Learned(Optimizer):
     """theta, s  <-  theta + lr (theta' - theta), s',     (theta', s') = rule(theta, g, s)
 

@@ -135,7 +135,7 @@ def test_table_picture_and_json(tmp_path):
 def test_what_it_refuses():
     tasks = Quadratic(dtype=torch.float64)
     learner = qs.MAML(line(), loss=half_squares)
-    with pytest.raises(errors.ArgumentError, match=r"`batches`: expected 2 or more, for a variance, got 1"):
+    with pytest.raises(errors.ArgumentError, match=r"`batches`: expected 2 or more, got 1"):
         diagnose(learner, tasks, batches=1)
     with pytest.raises(errors.UnsupportedError, match=r"`learner`: expected one with meta-parameters"):
         diagnose(qs.NearestCentroid(), tasks)

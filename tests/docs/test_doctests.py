@@ -19,8 +19,8 @@ SOURCE = ROOT / "src" / "quickstudy"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def public_classes() -> dict[str, type]:
-    """The classes on the reference page."""
+def public() -> dict[str, object]:
+    """Everything on the reference page."""
     found = {}
     for where in re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text(encoding="utf-8"), re.MULTILINE):
         parts = where.split(".")
@@ -32,9 +32,13 @@ def public_classes() -> dict[str, type]:
             for part in parts[n:]:
                 value = getattr(value, part)
             break
-        if inspect.isclass(value) and not typing.is_typeddict(value):  # a list of arguments is no thing to use by itself
-            found[where] = value
+        found[where] = value
     return found
+
+
+def public_classes() -> dict[str, type]:
+    """The classes on the reference page; a list of arguments is no thing to use by itself."""
+    return {where: value for where, value in public().items() if inspect.isclass(value) and not typing.is_typeddict(value)}
 
 
 def modules() -> list[str]:

@@ -58,7 +58,7 @@ def test_as_a_dict():
 def test_refusals():
     with pytest.raises(ArgumentError, match=r"`bins`: expected 1 or more, got 0"):
         reliability(two([0.7]), torch.tensor([1]), bins=0)
-    with pytest.raises(ArgumentError, match=r"`equal`: expected 'width' or 'mass', got 'size'"):
+    with pytest.raises(ArgumentError, match=r"`equal`: expected one of 'width', 'mass', got 'size'"):
         reliability(two([0.7]), torch.tensor([1]), equal="size")
     with pytest.raises(ShapeError, match=r"`reliability\(probabilities, y\)`: .* got \(1, 2\) and \(2,\)"):
         reliability(two([0.7]), torch.tensor([1, 0]))

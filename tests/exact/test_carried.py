@@ -340,5 +340,5 @@ def test_what_serves_no_plain_learner():
 
 @pytest.mark.wrong_types
 def test_an_order_that_does_not_exist():
-    with pytest.raises(errors.ArgumentError, match=r"`order`: expected 1 or 2, got 3"):
+    with pytest.raises(errors.ArgumentError, match=r"`order`: expected one of 1, 2, got 3"):
         Lookahead(order=3)

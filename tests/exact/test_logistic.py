@@ -105,7 +105,7 @@ def test_logits_are_scaled_regressions_and_the_gradient_is_that_of_differences()
 def test_refusals():
     with pytest.raises(errors.ArgumentError, match=r"`penalty`: expected a number above 0, got 0\.0\. Separable classes"):
         Logistic(nn.Linear(2, 2), penalty=0.0)
-    with pytest.raises(errors.ArgumentError, match=r"`newton_steps`: expected 1 or more, got 0\. The paper takes 1 or 5"):
+    with pytest.raises(errors.ArgumentError, match=r"`newton_steps`: expected 1 or more, got 0\. 5 is the default"):
         LRD2(nn.Linear(2, 2), newton_steps=0)
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels"):
         LRD2(nn.Linear(2, 2)).adapt(qs.Examples(torch.randn(3, 2), torch.randn(3, 1)))

@@ -390,7 +390,7 @@ def test_refusals():
         qs.Descent(normed(), norms_per_step=True, hypergradient=qs.Truncated(1))
     with pytest.raises(errors.UnsupportedError, match=r"`annealing`.*got Implicit.*Use Unrolled\(\) or FirstOrder\(\)"):
         qs.Descent(normed(), annealing=Annealing(multi_step=3), hypergradient=qs.Implicit())
-    with pytest.raises(errors.ArgumentError, match=r"`Annealing\(first_order=\)`: expected 0 or more, got -1"):
+    with pytest.raises(errors.ArgumentError, match=r"`first_order`: expected 0 or more, got -1"):
         Annealing(first_order=-1)
     with pytest.raises(errors.ArgumentError, match=r"`steps`: expected 1 or more, got 0"):
         MAMLPlusPlus(line(), steps=0)

@@ -210,7 +210,7 @@ def test_float32_features_are_solved_in_float64():
 
 
 def test_refusals():
-    with pytest.raises(errors.ArgumentError, match=r"`C`: expected a number above 0, got -1\.0\. 0\.1 is the paper's"):
+    with pytest.raises(errors.ArgumentError, match=r"`C`: expected a number above 0, got -1\.0\. 0\.1 is the default"):
         MetaOptNet(nn.Linear(2, 2), C=-1.0)
     with pytest.raises(errors.ArgumentError, match=r"`solver_steps`: expected 1 or more, got 0"):
         SVM(nn.Linear(2, 2), solver_steps=0)

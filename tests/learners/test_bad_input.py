@@ -125,7 +125,9 @@ def test_a_learned_loss_under_first_order():
 
 
 def test_a_negative_rate():
-    with pytest.raises(ArgumentError, match=r"`inner_lr`: expected a step size above 0, got -0.1"):
+    with pytest.raises(
+        ArgumentError, match=r"`inner_lr`: expected a number of 0 or more or an object of the class LearnedRates, got -0.1"
+    ):
         maml(inner_lr=-0.1)
 
 

@@ -72,7 +72,7 @@ def test_a_backbone_stands_still_and_is_left_as_it_was():
 
 @pytest.mark.wrong_types
 def test_heads_that_there_are_not():
-    with pytest.raises(ArgumentError, match=r"`head`: expected 'centroid' or 'ridge', got 'svm'"):
+    with pytest.raises(ArgumentError, match=r"`head`: expected one of 'centroid', 'ridge', got 'svm'"):
         from_backbone(nn.Flatten(), "svm")
     with pytest.raises(ArgumentError, match=r"`mean`: expected None for head='ridge', got a mean"):
         from_backbone(nn.Flatten(), "ridge", mean=torch.zeros(4))

@@ -178,5 +178,5 @@ def test_what_is_refused(tmp_path):
 
 @pytest.mark.wrong_types
 def test_a_rule_that_is_none_is_refused():
-    with pytest.raises(errors.ArgumentError, match=r"`rule`: expected a learned update rule.*got str"):
+    with pytest.raises(errors.ArgumentError, match=r"`rule`: expected an object of the class UpdateRule, got 'adam'"):
         Learned(network().parameters(), "adam")

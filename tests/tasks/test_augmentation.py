@@ -143,10 +143,10 @@ def test_augmentation_stays_with_meta_training():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: FeatureNoise(-1.0), r"`FeatureNoise\(std\)`: expected 0 or more, got -1\.0\. Try 0\.1"),
-        (lambda: FeatureNoise(float("nan")), r"`FeatureNoise\(std\)`: expected 0 or more, got nan"),
+        (lambda: FeatureNoise(-1.0), r"`std`: expected a number of 0 or more, got -1\.0\. 0\.1 is the default"),
+        (lambda: FeatureNoise(float("nan")), r"`std`: expected a finite number of 0 or more, got nan"),
         (lambda: MixTasks(0.0), r"`MixTasks\(alpha\)`: expected above 0, got 0\.0\. 0\.5 or 2 are common"),
-        (lambda: MixTasks(probability=2.0), r"`MixTasks\(probability\)`: expected 0 to 1, got 2\.0\. 1 mixes all"),
+        (lambda: MixTasks(probability=2.0), r"`probability`: expected a number from 0 to 1, got 2\.0\. 0\.5 is the default"),
     ],
 )
 def test_amounts_that_cannot_be(build, message: str):

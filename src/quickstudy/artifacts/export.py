@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, ConvergenceError, MissingPackageError, UnsupportedError
 from quickstudy.learners.predictor import Predictor
 
@@ -28,6 +29,7 @@ TOLERANCE = 1e-3  # of the largest logit, in float32: another runtime adds in an
 SUFFIXES = {"torch.export": ".pt2", "onnx": ".onnx"}
 
 
+@checked
 def export(predictor: Predictor, path: str | Path, x: Tensor, format: str = "torch.export") -> float:
     """Write `predictor` as one file, run that file on other numbers of examples, and compare their answers.
 

@@ -56,7 +56,7 @@ class Run:
         >>> _ = qs.meta_train(learner, tasks, steps=2, tasks_per_step=2, validation_episodes=5, out="run", progress=False)
         >>> run = qs.Run.open("run")
         >>> type(run.learner).__name__, len(run.metrics), run.state
-        ('Prototypical', 2, 'resumable from step 2')
+        ('Prototypical', 2, 'finished')
     """
 
     def __init__(self, path: str | Path, tasks: Any = None):

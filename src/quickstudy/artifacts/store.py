@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
+from quickstudy.arguments import checked
 from quickstudy.artifacts.structure import flattened, rebuilt
 from quickstudy.errors import CheckpointError
 from quickstudy.files import read_json, sha256, writing
@@ -82,6 +83,7 @@ def save_predictor(predictor: Predictor, path: str | Path) -> None:
     _write(Path(path), config, tensors)
 
 
+@checked
 def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> Learner | Predictor:
     """Load a learner or a predictor from its folder, or the best learner from a run's folder.
 

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, MissingPackageError
 
 Track = Callable[[dict[str, Any], int], None]
 
 
+@checked
 @contextmanager
 def tracker(name: str, folder: str | Path, config: Mapping[str, Any] | None = None) -> Iterator[Track]:
     """Open a tracker: yields the `track` argument of `meta_train`, and closes the service's run on exit.

@@ -11,7 +11,6 @@ learner needs no code here. A flag overrides the file, the file overrides the de
 
 from __future__ import annotations
 
-import builtins
 import copy
 import inspect
 import json
@@ -19,12 +18,13 @@ import re
 from argparse import ArgumentError as FlagError
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
+from quickstudy.arguments import types_of
 from quickstudy.artifacts.config import SECTIONS, build_tasks, nearest, read_config
 from quickstudy.artifacts.tracking import TRACKERS
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
@@ -204,16 +204,9 @@ def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentErr
 def _skipped(learner: Callable) -> set[str | int]:
     """Arguments that the command line does not take: those the tasks determine, networks, functions and objects."""
     function: Any = inspect.unwrap(getattr(learner, "__init__") if isinstance(learner, type) else learner)  # noqa: B009 (mypy)
-    types = inspect.get_annotations(function, locals=_Known(vars(builtins) | function.__globals__), eval_str=True)
+    types = types_of(function)
     parameters = inspect.signature(learner).parameters
     return SHAPE | {name for name, one in parameters.items() if not _is_plain(types.get(name, one.annotation))}
-
-
-class _Known(dict):
-    """Names of a module; one that it knows for type checkers alone is an object."""
-
-    def __missing__(self, name: str) -> type:
-        return object
 
 
 def _is_plain(kind: Any) -> bool:
@@ -222,4 +215,6 @@ def _is_plain(kind: Any) -> bool:
         return any(_is_plain(part) for part in get_args(kind) if part is not type(None))
     if get_origin(kind) in (Sequence, tuple):
         return all(_is_plain(part) for part in get_args(kind) if part is not Ellipsis)
+    if get_origin(kind) is Annotated:
+        return _is_plain(get_args(kind)[0])
     return kind in (int, float, str, bool) or get_origin(kind) is Literal

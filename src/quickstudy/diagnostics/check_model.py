@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.blueprint import Blueprint
@@ -58,6 +59,7 @@ class ModelCheck:
         return "\n".join([*rows, *self.notes])
 
 
+@checked
 def check_model(network: nn.Module, example: Any) -> ModelCheck:
     """Try a network in an inner loop on `example` (x with a leading axis of examples) without changing it.
 

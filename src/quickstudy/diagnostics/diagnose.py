@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, Several, checked
 from quickstudy.diagnostics.cka import cka
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
@@ -138,12 +139,13 @@ class Diagnosis:
         return figure
 
 
+@checked
 def diagnose(
     learner: Learner,
     tasks: TaskFamily | TaskDistribution,
     *,
-    batches: int = 8,
-    tasks_per_batch: int = 4,
+    batches: Several = 8,
+    tasks_per_batch: PositiveInt = 4,
     estimators: Mapping[str, Estimator | Hypergradient] | None = None,
     executor: str | Executor = "auto",
     seed: int = 0,

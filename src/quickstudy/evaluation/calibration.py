@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, UnknownScore, auroc, threshold_keeping
 from quickstudy.evaluation.open_set import Answers, answers
@@ -23,6 +24,7 @@ from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
 from quickstudy.files import read_json, write_json
 from quickstudy.learners.learner import Learner
+from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
@@ -31,6 +33,7 @@ FORMAT = 1
 CALIBRATION = "calibration.json"
 
 
+@checked
 @dataclass(frozen=True)
 class Calibration:
     """The result of `calibrate`. It holds for tasks of this protocol; calibrate again for other ways or shots.
@@ -58,7 +61,7 @@ class Calibration:
         [0.25, 0.25, 0.25, 0.25]
     """
 
-    temperature: float
+    temperature: PositiveFloat
     threshold: float
     score: str
     keep: float
@@ -130,6 +133,7 @@ class Calibration:
         )
 
 
+@checked
 def calibrate(
     learner: Learner,
     tasks: TaskDistribution,
@@ -155,6 +159,7 @@ def calibrate(
         UnsupportedError: the tasks have no classes.
         NotFiniteError: a prediction is NaN or infinite.
     """
+    check_one(tasks)
     if not scores:
         raise ArgumentError("scores", expected="one or more", got="none", do="Leave it out for the usual ones.")
     found = answers(learner, tasks, episodes, seed, left_out=left_out, progress=progress)

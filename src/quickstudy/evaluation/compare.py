@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, evaluate, interval
 from quickstudy.evaluation.metrics import Metric
@@ -42,10 +43,11 @@ class Comparison:
         return "\n".join(rows)
 
 
+@checked
 def compare(
     learners: Sequence[Learner],
     tasks: TaskDistribution,
-    episodes: int = 600,
+    episodes: PositiveInt = 600,
     seed: int = 0,
     *,
     names: Sequence[str] | None = None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeInt, PositiveInt, checked
 from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
@@ -24,6 +25,7 @@ from quickstudy.meta.executors import EXECUTORS, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
 from quickstudy.targets import check_fit, check_fit_of_own
+from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 BATCH = 20  # episodes that are sampled and scored at once
 
 
+@checked
 @dataclass(frozen=True)
 class Score:
     """One metric over the episodes of an evaluation.
@@ -65,6 +68,7 @@ class Score:
         return f"{metric.label.removesuffix(' (%)')} {value}{left_out}"
 
 
+@checked
 @dataclass
 class Evaluation:
     """The scores of one learner.
@@ -119,12 +123,13 @@ class Evaluation:
         )
 
 
+@checked
 def evaluate(
     learner: Learner,
     tasks: TaskDistribution,
-    episodes: int = 600,
+    episodes: PositiveInt = 600,
     seed: int = 0,
-    steps: int | None = None,
+    steps: NonNegativeInt | None = None,
     *,
     metrics: Sequence[str | Metric] | None = None,
     loss: Loss | None = None,
@@ -148,6 +153,7 @@ def evaluate(
         NotFiniteError: a prediction is NaN or infinite.
         LabelError: a prediction is NaN or infinite because a class has no example.
     """
+    check_one(tasks)
     if episodes < 2:
         raise ArgumentError("episodes", expected="2 or more, for an interval", got=str(episodes), do="600 are the field's habit.")
     if steps is not None and not hasattr(learner, "inner_steps"):

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Target, TokenLabels, Values
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
 
 
+@checked
 @dataclass(frozen=True)
 class Metric:
     """How to score the answers of one task.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 
 
@@ -22,6 +23,7 @@ class UnknownScore:
         raise NotImplementedError
 
 
+@checked
 @dataclass(frozen=True)
 class MaxProbability(UnknownScore):
     """The probability of the best class:  max_k softmax(l / T)_k.
@@ -38,6 +40,7 @@ class MaxProbability(UnknownScore):
         return (logits / temperature).softmax(1).amax(1)
 
 
+@checked
 @dataclass(frozen=True)
 class Energy(UnknownScore):
     """The negative free energy:  T log sum_k exp(l_k / T).

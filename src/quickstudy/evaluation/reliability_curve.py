@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, ShapeError
 
 
@@ -28,6 +29,7 @@ class Bin:
     count: int
 
 
+@checked
 @dataclass(frozen=True)
 class Reliability:
     """A reliability diagram: the bins that hold an example, from the least confident to the most.
@@ -58,6 +60,7 @@ class Reliability:
         return cls(tuple(Bin(**one) for one in spec["bins"]))
 
 
+@checked
 def reliability(probabilities: Tensor, y: Tensor, bins: int = 15, *, equal: Literal["width", "mass"] = "width") -> Reliability:
     """The reliability diagram of probabilities (examples, ways) against labels y (examples,).
 

@@ -17,6 +17,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat
+
 REACH = math.log(1e4)  # T is in [1e-4, 1e4]: the lowest if every answer is right, the highest if logits tell nothing
 STEPS = 50  # the bracket of log T shrinks to 2e-14
 
@@ -33,6 +35,6 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def nll(logits: Tensor, y: Tensor, temperature: float = 1.0) -> float:
+def nll(logits: Tensor, y: Tensor, temperature: PositiveFloat = 1.0) -> float:
     """NLL(T)."""
     return float(F.cross_entropy(logits.double() / temperature, y))  # (1)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import check_arguments
 from quickstudy.episode import Episode, Examples, absent_class, check_finite
 from quickstudy.errors import LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint, share
@@ -30,7 +31,7 @@ from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context, Normalisation, check_normalisation, source
 from quickstudy.forward.mode import Forward, Statistics
 from quickstudy.learners.outcome import Answered, Log, Outcome, Recorded, State, averages
-from quickstudy.registry import register
+from quickstudy.registry import is_own, register
 from quickstudy.targets import Target, check_fit_of_own
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Learner(nn.Module):
         _check_final(cls)
         learner = super().__new__(cls)
         given = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        if is_own(cls):
+            check_arguments(cls.__init__, given)
         learner.__dict__["arguments"] = Arguments(given)
         return learner
 

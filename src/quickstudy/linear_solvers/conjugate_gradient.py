@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from quickstudy.errors import ArgumentError
+from quickstudy.arguments import NonNegativeFloat, PositiveInt, checked
 from quickstudy.forward.call import Parameters
 from quickstudy.linear_solvers.solver import Product, Solver, dot, refuse, relative
 
 
+@checked
 @dataclass(frozen=True)
 class ConjugateGradient(Solver):
     """`steps` steps of conjugate gradient.
@@ -40,14 +42,10 @@ class ConjugateGradient(Solver):
         >>> learner = qs.IMAML(torch.nn.Linear(4, 3), solver=ConjugateGradient(steps=10, tolerance=0.01))
     """
 
-    steps: int = 5
-    tolerance: float | None = None
-    damping: float = 0.0
-    at_negative: str = "raise"
-
-    def __post_init__(self) -> None:
-        if self.at_negative not in ("raise", "stop"):
-            raise ArgumentError("at_negative", expected="'raise' or 'stop'", got=repr(self.at_negative), do="Take one of them.")
+    steps: PositiveInt = 5
+    tolerance: NonNegativeFloat | None = None
+    damping: NonNegativeFloat = 0.0
+    at_negative: Literal["raise", "stop"] = "raise"
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         u = {name: torch.zeros_like(b) for name, b in v.items()}

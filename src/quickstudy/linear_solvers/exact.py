@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from quickstudy.arguments import checked
 from quickstudy.forward.call import Parameters
 from quickstudy.linear_solvers.solver import Product, Solver, relative, unreadable
 
 
+@checked
 @dataclass(frozen=True)
 class Exact(Solver):
     """A direct solve with the dense Hessian, built column by column: for networks of a few hundred parameters, and for tests.

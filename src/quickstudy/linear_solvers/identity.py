@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.forward.call import Parameters
 from quickstudy.linear_solvers.solver import Product, Solver, dot, relative
 
 
+@checked
 @dataclass(frozen=True)
 class Identity(Solver):
     """u = a v  for  H u = v: one term of the Neumann series; only the residual takes a product with H.
@@ -29,7 +31,7 @@ class Identity(Solver):
         (tensor([0.2500, 0.2500, 0.2500]), 0.5)
     """
 
-    rate: float | None = None
+    rate: PositiveFloat | None = None
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         a = rate if self.rate is None else torch.as_tensor(self.rate, dtype=rate.dtype, device=rate.device)

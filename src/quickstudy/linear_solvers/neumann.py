@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.forward.call import Parameters
 from quickstudy.linear_solvers.solver import Product, Solver, dot, refuse, relative
 
 
+@checked
 @dataclass(frozen=True)
 class Neumann(Solver):
     """The first `terms` terms of the Neumann series,  u = a sum_{j < terms} (I - a H)^j v.
@@ -30,8 +32,8 @@ class Neumann(Solver):
         [0.25, 0.375, 0.4375]
     """
 
-    terms: int = 10
-    rate: float | None = None
+    terms: PositiveInt = 10
+    rate: PositiveFloat | None = None
 
     def solve(self, H: Product, v: Parameters, rate: Tensor) -> tuple[Parameters, Tensor]:
         a = rate if self.rate is None else torch.as_tensor(self.rate, dtype=rate.dtype, device=rate.device)

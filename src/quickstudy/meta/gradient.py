@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import stack
 from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.call import Parameters
@@ -22,6 +23,7 @@ from quickstudy.meta.executors.loop import one_task
 from quickstudy.meta.problem import Answer, Problem, task, tasks_of
 
 
+@checked
 def meta_gradient(
     learner: Learner,
     episodes: Any,
@@ -29,7 +31,7 @@ def meta_gradient(
     estimator: Estimator | None = None,
     executor: str | Executor = "loop",
     *,
-    chunk: int | None = None,
+    chunk: PositiveInt | None = None,
     seed: int = 0,
 ) -> tuple[Tensor, Parameters]:
     """The mean loss over the tasks of `episodes` and its gradient by parameter name.

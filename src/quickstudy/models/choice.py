@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.random import Seed, stateless_uniform
 
@@ -17,6 +18,7 @@ Use = Literal["mixed", "sampled", "gumbel", "best"]
 USES = ("mixed", "sampled", "gumbel", "best")
 
 
+@checked
 class Choice(nn.Module):
     """One of n, by learned logits. `choice()` gives weights (n,) over the options, which sum to 1.
 

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.forward.call import plain
 from quickstudy.models.conv4 import Conv4
 
 
+@checked
 class WithContext(nn.Module):
     """Concatenates c to the input of a network: (examples, features) -> network of (examples, features + size).
 
@@ -46,6 +48,7 @@ class WithContext(nn.Module):
         return self.network(torch.cat([x, self.context.expand(len(x), -1)], 1))
 
 
+@checked
 class FiLM(nn.Module):
     """Modulates the channels of z (examples, channels, ...) by c; put it between the layers of your own network.
 
@@ -62,7 +65,7 @@ class FiLM(nn.Module):
 
     context: Tensor
 
-    def __init__(self, channels: int, size: int = 100):
+    def __init__(self, channels: PositiveInt, size: int = 100):
         super().__init__()
         self.channels, self.size = channels, size
         self.linear = nn.Linear(size, 2 * channels)
@@ -74,6 +77,7 @@ class FiLM(nn.Module):
         return (1 + gamma) * z + beta
 
 
+@checked
 class ContextConv4(nn.Module):
     """Conv4 whose third block is modulated by c after its norm, as in the paper.
 
@@ -90,7 +94,9 @@ class ContextConv4(nn.Module):
         torch.Size([2, 5])
     """
 
-    def __init__(self, ways: int, channels: int = 64, in_channels: int = 1, size: int = 28, context_size: int = 100):
+    def __init__(
+        self, ways: int, channels: PositiveInt = 64, in_channels: PositiveInt = 1, size: int = 28, context_size: PositiveInt = 100
+    ):
         super().__init__()
         self.ways, self.channels, self.in_channels, self.size = ways, channels, in_channels, size
         self.context_size = context_size

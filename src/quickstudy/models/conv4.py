@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
+
 
 class Block(nn.Module):
     """3x3 convolution, batch norm, ReLU, 2x2 max-pooling: halves height and width; without pooling it keeps them."""
 
-    def __init__(self, inputs: int, outputs: int, pool: bool = True):
+    def __init__(self, inputs: PositiveInt, outputs: PositiveInt, pool: bool = True):
         super().__init__()
         self.pool = pool
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
@@ -25,6 +27,7 @@ class Block(nn.Module):
         return F.relu(F.max_pool2d(z, 2) if self.pool else z)  # pooling first gives the same, on a quarter of the values
 
 
+@checked
 class Conv4(nn.Module):
     """Four blocks, then a linear head of `ways` outputs; without `ways` the flattened features.
 
@@ -46,8 +49,8 @@ class Conv4(nn.Module):
     def __init__(
         self,
         ways: int | None = None,
-        channels: int = 64,
-        in_channels: int = 1,
+        channels: PositiveInt = 64,
+        in_channels: PositiveInt = 1,
         size: int = 28,
         pooled: int = 4,
         maps: bool = False,
@@ -71,8 +74,14 @@ class Conv4(nn.Module):
         return z if self.maps else z.flatten(1)
 
 
+@checked
 def conv4(
-    ways: int | None = None, channels: int = 64, in_channels: int = 1, size: int = 28, pooled: int = 4, maps: bool = False
+    ways: int | None = None,
+    channels: PositiveInt = 64,
+    in_channels: PositiveInt = 1,
+    size: int = 28,
+    pooled: int = 4,
+    maps: bool = False,
 ) -> Conv4:
     """Conv4 with a head of `ways` outputs, or as an embedding if `ways` is None."""
     return Conv4(ways, channels, in_channels, size, pooled, maps)

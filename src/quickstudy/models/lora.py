@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain, with_tensors
 
 
+@checked
 class LoRA(nn.Module):
     """A network with (1) at each weight that matches `targets`. A starts at random, as torch draws a linear layer's weight.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
+
 
 class LSTMCell(nn.Module):
     """One step of a long short-term memory.
@@ -21,7 +23,7 @@ class LSTMCell(nn.Module):
     Source: Hochreiter & Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of Gers et al., 2000.
     """
 
-    def __init__(self, inputs: int, hidden: int):
+    def __init__(self, inputs: PositiveInt, hidden: PositiveInt):
         super().__init__()
         self.inputs, self.hidden = inputs, hidden
         drawn = nn.LSTMCell(inputs, hidden)

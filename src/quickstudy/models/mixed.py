@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.models.choice import Choice, Use
 
 
+@checked
 class Mixed(nn.Module):
     """An edge with several operations to choose from.
 

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 
+
+@checked
 class MLP(nn.Module):
     """Linear layers with ReLU between them: (examples, *feature) -> (examples, outputs).
 
@@ -21,7 +24,7 @@ class MLP(nn.Module):
         torch.Size([5, 3])
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (40, 40)):
+    def __init__(self, inputs: PositiveInt, outputs: PositiveInt, hidden: Sequence[int] = (40, 40)):
         super().__init__()
         self.inputs, self.outputs, self.hidden = inputs, outputs, tuple(hidden)
         sizes = [inputs, *hidden]
@@ -36,6 +39,7 @@ class MLP(nn.Module):
         return self.head(self.body(x.flatten(1)))
 
 
-def mlp(inputs: int = 1, outputs: int = 1, hidden: Sequence[int] = (40, 40)) -> MLP:
+@checked
+def mlp(inputs: PositiveInt = 1, outputs: PositiveInt = 1, hidden: Sequence[int] = (40, 40)) -> MLP:
     """A multilayer perceptron; the default is the sinusoid network of the MAML paper, 1-40-40-1."""
     return MLP(inputs, outputs, hidden)

@@ -7,10 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain, tensor_of
 
 
+@checked
 class Read(nn.Module):
     """Picks one part of a network's output: `Read(transformer, output="logits")`, `Read(two_headed, output=0)`.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.models.conv4 import Block
 
 
+@checked
 class RelationHead(nn.Module):
     """Two blocks of convolution, batch norm, ReLU and max-pooling, then two linear layers: a score before its sigmoid.
 
@@ -29,7 +31,7 @@ class RelationHead(nn.Module):
         torch.Size([3, 1])
     """
 
-    def __init__(self, channels: int = 64, size: int = 7, hidden: int = 8):
+    def __init__(self, channels: PositiveInt = 64, size: int = 7, hidden: PositiveInt = 8):
         super().__init__()
         if size < 4:
             raise ArgumentError(
@@ -44,6 +46,7 @@ class RelationHead(nn.Module):
         return self.second(F.relu(self.first(self.blocks(x).flatten(1))))
 
 
-def relation_head(channels: int = 64, size: int = 7, hidden: int = 8) -> RelationHead:
+@checked
+def relation_head(channels: PositiveInt = 64, size: int = 7, hidden: PositiveInt = 8) -> RelationHead:
     """The relation module of the paper; the defaults fit `conv4(pooled=2, maps=True)`, with 64 channels of 7 x 7."""
     return RelationHead(channels, size, hidden)

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, Probability, checked
+
 
 class ResidualBlock(nn.Module):
     """Three 3x3 convolutions with batch norm beside a 1x1 shortcut, leaky ReLU, dropout, 2x2 max-pooling."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float):
+    def __init__(self, inputs: PositiveInt, outputs: PositiveInt, dropout: Probability):
         super().__init__()
         widths = (inputs, outputs, outputs)
         self.convs = nn.ModuleList(nn.Conv2d(width, outputs, 3, padding=1, bias=False) for width in widths)
@@ -33,6 +35,7 @@ class ResidualBlock(nn.Module):
         return F.max_pool2d(self.dropout(z), 2)
 
 
+@checked
 class ResNet12(nn.Module):
     """Four residual blocks, global average pooling, then a linear head of `ways` outputs (none without `ways`).
 
@@ -52,8 +55,8 @@ class ResNet12(nn.Module):
         self,
         ways: int | None = None,
         channels: Sequence[int] = (64, 160, 320, 640),
-        in_channels: int = 3,
-        dropout: float = 0.1,
+        in_channels: PositiveInt = 3,
+        dropout: Probability = 0.1,
     ):
         super().__init__()
         self.ways, self.channels, self.in_channels, self.dropout = ways, tuple(channels), in_channels, dropout
@@ -69,11 +72,12 @@ class ResNet12(nn.Module):
         return z if self.head is None else self.head(z)
 
 
+@checked
 def resnet12(
     ways: int | None = None,
     channels: Sequence[int] = (64, 160, 320, 640),
-    in_channels: int = 3,
-    dropout: float = 0.1,
+    in_channels: PositiveInt = 3,
+    dropout: Probability = 0.1,
 ) -> ResNet12:
     """ResNet-12 with a head of `ways` outputs, or as an embedding if `ways` is None."""
     return ResNet12(ways, channels, in_channels, dropout)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.models.mixed import Mixed
 
@@ -34,6 +35,7 @@ CONVOLUTIONS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+@checked
 class SearchCell(nn.Module):
     """A directed acyclic graph of operations.
 
@@ -56,7 +58,7 @@ class SearchCell(nn.Module):
         ['01', '02', '12']
     """
 
-    def __init__(self, width: int, nodes: int = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS):
+    def __init__(self, width: PositiveInt, nodes: int = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS):
         super().__init__()
         if nodes < 1:
             raise ArgumentError("nodes", expected="1 or more", got=str(nodes), do="2 give 64 architectures of 4 operations.")
@@ -73,12 +75,16 @@ class SearchCell(nn.Module):
         return h[-1]
 
 
-def search_cell(features: int, ways: int, width: int = 16, nodes: int = 2) -> nn.Sequential:
+@checked
+def search_cell(features: PositiveInt, ways: int, width: PositiveInt = 16, nodes: int = 2) -> nn.Sequential:
     """A classifier of vectors with a cell in the middle: 64 architectures with two nodes."""
     return nn.Sequential(nn.Linear(features, width), SearchCell(width, nodes), nn.ReLU(), nn.Linear(width, ways))
 
 
-def search_conv(ways: int, in_channels: int = 1, width: int = 16, nodes: int = 2, size: int = 28) -> nn.Sequential:
+@checked
+def search_conv(
+    ways: int, in_channels: PositiveInt = 1, width: PositiveInt = 16, nodes: int = 2, size: int = 28
+) -> nn.Sequential:
     """A classifier of images: stem, a cell of convolutions, a cell at half the size, a linear head."""
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 3, stride=2, padding=1),

@@ -15,6 +15,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -23,12 +24,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import CosineProbeOptions
 
 
+@checked
 @hands_on(CosineProbeOptions, CosineProbe)
 def BaselinePlusPlus(
     embed: nn.Module,
     *,
     scale: float = 20.0,
-    batch_size: int = 128,
+    batch_size: PositiveInt = 128,
     outer: Gradient | None = None,
     **options: Unpack[CosineProbeOptions],
 ) -> CosineProbe:

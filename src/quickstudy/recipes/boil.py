@@ -16,6 +16,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.learners.descend.descent import Descent
@@ -25,12 +26,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import InnerLoopOptions
 
 
+@checked
 @hands_on(InnerLoopOptions, Descent)
 def BOIL(
     network: nn.Module,
     *,
-    inner_lr: float | LearnedRates = 0.5,
-    inner_steps: int = 1,
+    inner_lr: NonNegativeFloat | LearnedRates = 0.5,
+    inner_steps: NonNegativeInt = 1,
     hypergradient: Hypergradient = Unrolled(),
     head: str | Sequence[str] = "head.*",
     **options: Unpack[InnerLoopOptions],

@@ -14,6 +14,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.learners.descend.descent import Descent
@@ -24,12 +25,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import InnerLoopOptions
 
 
+@checked
 @hands_on(InnerLoopOptions, Descent)
 def CAVIA(
     network: nn.Module,
     *,
-    inner_lr: float | LearnedRates = 1.0,
-    inner_steps: int = 1,
+    inner_lr: NonNegativeFloat | LearnedRates = 1.0,
+    inner_steps: NonNegativeInt = 1,
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[InnerLoopOptions],
 ) -> Descent:

@@ -13,6 +13,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.implicit import Implicit
 from quickstudy.linear_solvers import ConjugateGradient, Solver
@@ -20,13 +21,14 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import DescentOptions
 
 
+@checked
 @hands_on(DescentOptions, Descent)
 def IMAML(
     network: nn.Module,
     *,
-    inner_lr: float = 0.1,
-    inner_steps: int = 16,
-    proximal_weight: float = 2.0,
+    inner_lr: NonNegativeFloat = 0.1,
+    inner_steps: NonNegativeInt = 16,
+    proximal_weight: NonNegativeFloat = 2.0,
     solver: Solver = ConjugateGradient(steps=5, at_negative="stop"),
     **options: Unpack[DescentOptions],
 ) -> Descent:

@@ -15,6 +15,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder, Hypergradient
 from quickstudy.learners.descend.rates import LearnedRates
@@ -24,12 +25,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import DescentOptions
 
 
+@checked
 @hands_on(DescentOptions, Descent, outer=Gradient(Joint()))
 def JointTraining(
     network: nn.Module,
     *,
-    inner_lr: float | LearnedRates = 0.01,
-    inner_steps: int = 5,
+    inner_lr: NonNegativeFloat | LearnedRates = 0.01,
+    inner_steps: NonNegativeInt = 5,
     hypergradient: Hypergradient = FirstOrder(),
     **options: Unpack[DescentOptions],
 ) -> Descent:

@@ -11,6 +11,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -19,12 +20,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import ProbeOptions
 
 
+@checked
 @hands_on(ProbeOptions, Probe)
 def LinearProbe(
     embed: nn.Module,
     *,
     scale: float = 20.0,
-    batch_size: int = 128,
+    batch_size: PositiveInt = 128,
     outer: Gradient | None = None,
     **options: Unpack[ProbeOptions],
 ) -> Probe:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.logistic import Logistic
 
 
+@checked
 def LRD2(
     embed: nn.Module,
     *,
-    penalty: float = 1.0,
-    newton_steps: int = 5,
+    penalty: PositiveFloat = 1.0,
+    newton_steps: PositiveInt = 5,
     scale: float = 5.0,
     normalisation: Normalisation = "running",
 ) -> Logistic:

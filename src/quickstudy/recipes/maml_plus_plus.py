@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
@@ -31,18 +32,19 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@checked
 @hands_on(StepOptions, Descent, normalisation="running")
 def MAMLPlusPlus(
     network: nn.Module,
     *,
     steps: int = 50_000,
-    inner_lr: float = 0.1,
-    inner_steps: int = 5,
-    multi_step: int | None = None,
-    first_order: int | None = None,
+    inner_lr: NonNegativeFloat = 0.1,
+    inner_steps: NonNegativeInt = 5,
+    multi_step: NonNegativeInt | None = None,
+    first_order: NonNegativeInt | None = None,
     norms_per_step: bool = True,
-    outer_lr: float = 1e-3,
-    final_outer_lr: float = 1e-5,
+    outer_lr: PositiveFloat = 1e-3,
+    final_outer_lr: PositiveFloat = 1e-5,
     **options: Unpack[StepOptions],
 ) -> Descent:
     """`Descent` with a learned rate for each step and tensor, per-step norms, annealing and a cosine outer rate.

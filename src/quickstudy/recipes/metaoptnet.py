@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.svm import SVM
 
 
+@checked
 def MetaOptNet(
     embed: nn.Module,
     *,
-    C: float = 0.1,
+    C: PositiveFloat = 0.1,
     scale: float = 5.0,
     normalisation: Normalisation = "running",
 ) -> SVM:

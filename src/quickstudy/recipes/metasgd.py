@@ -13,6 +13,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
@@ -20,12 +21,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import DescentOptions
 
 
+@checked
 @hands_on(DescentOptions, Descent)
 def MetaSGD(
     network: nn.Module,
     *,
-    inner_lr: float = 0.1,
-    inner_steps: int = 1,
+    inner_lr: NonNegativeFloat = 0.1,
+    inner_steps: NonNegativeInt = 1,
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[DescentOptions],
 ) -> Descent:

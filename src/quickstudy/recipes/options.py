@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+from quickstudy.arguments import NonNegativeFloat
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.rule import InnerRule
@@ -24,7 +25,7 @@ class StepOptions(TypedDict, total=False):
 class InnerLoopOptions(StepOptions, total=False):
     """Options of the inner and the outer loop; see `Descent`."""
 
-    step_weights: Sequence[float] | None
+    step_weights: Sequence[NonNegativeFloat] | None
     norms_per_step: bool
     annealing: Annealing | None
     outer: Gradient | None

@@ -14,6 +14,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -22,12 +23,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import FineTuneOptions
 
 
+@checked
 @hands_on(FineTuneOptions, FineTune)
 def PretrainFineTune(
     embed: nn.Module,
     *,
     scale: float = 20.0,
-    batch_size: int = 128,
+    batch_size: PositiveInt = 128,
     outer: Gradient | None = None,
     **options: Unpack[FineTuneOptions],
 ) -> FineTune:

@@ -15,6 +15,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
@@ -22,12 +23,13 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@checked
 @hands_on(StepOptions, PrototypeHead)
 def ProtoMAML(
     embed: nn.Module,
     *,
-    inner_lr: float | LearnedRates = 0.01,
-    inner_steps: int = 5,
+    inner_lr: NonNegativeFloat | LearnedRates = 0.01,
+    inner_steps: NonNegativeInt = 5,
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[StepOptions],
 ) -> PrototypeHead:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.ridge import Ridge
 
 
+@checked
 def R2D2(
     embed: nn.Module,
     *,
-    penalty: float = 1.0,
+    penalty: PositiveFloat = 1.0,
     scale: float = 10.0,
     shift: float = 0.0,
     normalisation: Normalisation = "running",

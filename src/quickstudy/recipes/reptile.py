@@ -17,6 +17,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam
@@ -26,14 +27,15 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@checked
 @hands_on(StepOptions, Descent, rule=Adam(b1=0.0))
 def Reptile(
     network: nn.Module,
     *,
-    inner_lr: float = 0.001,
-    inner_steps: int = 5,
+    inner_lr: NonNegativeFloat = 0.001,
+    inner_steps: NonNegativeInt = 5,
     adapts: str | Sequence[str] = "*",
-    outer_lr: float = 1.0,
+    outer_lr: PositiveFloat = 1.0,
     **options: Unpack[StepOptions],
 ) -> Descent:
     """`Descent` with the outer method `ReptileDirection` and SGD with rate `outer_lr` (epsilon)."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Examples
 from quickstudy.forward.call import call, plain
 from quickstudy.forward.context import Context, Normalisation
@@ -29,11 +30,12 @@ from quickstudy.tasks.distribution.interface import TaskDistribution
 BATCH = 256  # examples embedded at once
 
 
+@checked
 def SimpleShot(
     embed: nn.Module,
     base: TaskDistribution,
     *,
-    examples: int = 10_000,
+    examples: PositiveInt = 10_000,
     scale: float = 10.0,
     normalisation: Normalisation = "running",
 ) -> CentredCentroid:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from quickstudy.arguments import checked
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.files import write_text
@@ -25,6 +26,7 @@ from quickstudy.tasks.distribution.interface import TaskDistribution
 REPORT = "report.html"
 
 
+@checked
 def write_report(
     path: str | Path,
     *,

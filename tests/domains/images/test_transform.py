@@ -124,8 +124,8 @@ def test_only_meta_training_is_transformed():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: RandomCrop(-1), r"`RandomCrop\(padding\)`: expected 0 pixels or more, got -1\. 4 is common"),
-        (lambda: RandomFlip(1.5), r"`RandomFlip\(probability\)`: expected 0 to 1, got 1\.5\. 0\.5 is common"),
+        (lambda: RandomCrop(-1), r"`padding`: expected 0 or more, got -1\. 4 is the default"),
+        (lambda: RandomFlip(1.5), r"`probability`: expected a number from 0 to 1, got 1\.5\. 0\.5 is the default"),
         (lambda: ColourJitter(contrast=2.0), r"`ColourJitter\(contrast\)`: expected 0 to 1, got contrast=2\.0\. 0\.4 is common"),
         (lambda: RandomResizedCrop(0.0), r"`RandomResizedCrop\(smallest\)`: expected a share above 0, at most 1, got 0\.0\. Try"),
         (lambda: Resize(0), r"`Resize\(size\)`: expected 1 pixel or more, got 0\. 84 is common"),

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.progress import WORTH_A_BAR, bar
 
 
-def as_images(x: Tensor | Sequence[Any], size: int | None, channels: int | None, invert: bool) -> tuple[Tensor, Preprocessing]:
+def as_images(
+    x: Tensor | Sequence[Any], size: int | None, channels: PositiveInt | None, invert: bool
+) -> tuple[Tensor, Preprocessing]:
     """Images as uint8 (N, channels, size, size), and the preprocessing that does the same to a file.
 
     Args:

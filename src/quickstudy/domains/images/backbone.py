@@ -13,6 +13,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.forward.call import plain
@@ -46,6 +47,7 @@ def from_backbone(
 ) -> LabelledTasks: ...
 
 
+@checked
 def from_backbone(
     tasks: Any,
     module: nn.Module,

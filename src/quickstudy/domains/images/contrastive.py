@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.domains.images.views import Augmentation
 from quickstudy.errors import ShapeError
 from quickstudy.forward.context import Context
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
+@checked
 @dataclass(frozen=True)
 class Contrastive(Estimator):
     """SimCLR: the embeddings of two views of an image agree, those of different images do not. No label is read.
@@ -45,8 +47,8 @@ class Contrastive(Estimator):
         [1, 2]
     """
 
-    temperature: float = 0.2
-    batch_size: int = 128
+    temperature: PositiveFloat = 0.2
+    batch_size: PositiveInt = 128
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Contrastive(Estimator):
         check_pretext(self, learner, Projection)
 
 
-def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+def nt_xent(a: Tensor, b: Tensor, temperature: PositiveFloat) -> Tensor:
     """The normalised temperature-scaled cross-entropy of two views a, b (examples, features) of the same examples.
 
         l(i, j)  =  - log  exp( cos(z_i, z_j) / tau )  /  sum_{k != i} exp( cos(z_i, z_k) / tau ),      z = [a; b]

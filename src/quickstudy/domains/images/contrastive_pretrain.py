@@ -11,6 +11,7 @@ from typing import Unpack
 
 from torch import nn
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.domains.images.contrastive import Contrastive
 from quickstudy.domains.images.views import Augmentation
 from quickstudy.learners.transfer.fine_tune import FineTune
@@ -20,13 +21,14 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import FineTuneOptions
 
 
+@checked
 @hands_on(FineTuneOptions, FineTune)
 def ContrastivePretrain(
     embed: nn.Module,
     *,
     scale: float = 20.0,
-    temperature: float = 0.2,
-    batch_size: int = 128,
+    temperature: PositiveFloat = 0.2,
+    batch_size: PositiveInt = 128,
     augmentation: Augmentation = Augmentation(),
     outer: Gradient | None = None,
     **options: Unpack[FineTuneOptions],

@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.errors import ArgumentError
 
 DEGREE = math.pi / 180
@@ -72,7 +73,7 @@ class Programs:
         return Programs(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def draw_characters(classes: int, examples: int, *, generator: Generator, size: int = 28) -> Tensor:
+def draw_characters(classes: int, examples: PositiveInt, *, generator: Generator, size: int = 28) -> Tensor:
     """`examples` drawings of each of `classes` random characters: uint8 (classes, examples, 1, size, size), ink 255 on 0.
 
     Args:
@@ -184,7 +185,7 @@ def step_chances() -> Tensor:
 # Drawings of a class
 
 
-def redraw(programs: Programs, examples: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def redraw(programs: Programs, examples: PositiveInt, generator: Generator) -> tuple[Tensor, Tensor]:
     """Jittered drawings of every program.
 
     Returns:

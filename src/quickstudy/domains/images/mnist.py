@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, DataError, MissingPackageError
 from quickstudy.tasks.sources.download import download as fetch_file
@@ -70,6 +71,7 @@ class DigitImages:
         return Examples(self.test_x.float() / self.largest, self.test_y, CLASSES)
 
 
+@checked
 def mnist(root: str | Path | None = None, *, download: bool = False, verify: bool = True) -> DigitImages:
     """MNIST as published: 60 000 images for training and 10 000 for testing.
 
@@ -105,6 +107,7 @@ def mnist(root: str | Path | None = None, *, download: bool = False, verify: boo
     return DigitImages(*train, *test)
 
 
+@checked
 def digits(test: int = 450, *, seed: int = 0) -> DigitImages:
     """scikit-learn's 1797 digits of 8x8, ink 16 on ground 0; `test` of them, drawn at random by `seed`, are for testing.
 

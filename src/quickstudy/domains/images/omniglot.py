@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from quickstudy.arguments import checked
 from quickstudy.domains.images.omniglot_images import fetch, read_images
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError
@@ -24,6 +25,7 @@ RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
 VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
 
 
+@checked
 class Omniglot(TaskFamily[LabelledTasks]):
     """Omniglot as few-shot tasks: images (1, size, size), ink 1 on ground 0; classes 'Alphabet/characterNN[/rot090]'.
 

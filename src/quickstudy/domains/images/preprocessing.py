@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.tasks.distribution.labelled import as_float as as_float
@@ -21,6 +22,7 @@ from quickstudy.tasks.distribution.labelled import as_float as as_float
 AT_ONCE = 4096  # images per chunk when taking statistics
 
 
+@checked
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image file becomes a tensor (channels, size, size).

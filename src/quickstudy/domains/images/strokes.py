@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.images.drawing import draw_characters
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ArgumentError
@@ -15,6 +16,7 @@ from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 
 
+@checked
 class Strokes(TaskFamily[LabelledTasks]):
     """Drawn characters as few-shot tasks: images (1, size, size), ink 1 on ground 0, as Omniglot's.
 
@@ -48,7 +50,7 @@ class Strokes(TaskFamily[LabelledTasks]):
         queries: Size = 15,
         *,
         classes: Sequence[int] = (1000, 100, 200),
-        examples: int = 20,
+        examples: PositiveInt = 20,
         rotations: bool = False,
         size: int = 28,
         seed: int = 0,

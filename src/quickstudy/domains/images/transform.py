@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, Probability, checked
 from quickstudy.errors import ArgumentError
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
+@checked
 @dataclass(frozen=True)
 class RandomCrop:
     """Pad each image by its edge and crop a random window of the original size: a shift by up to `padding` pixels.
@@ -31,7 +33,7 @@ class RandomCrop:
         torch.Size([16, 3, 32, 32])
     """
 
-    padding: int = 4
+    padding: NonNegativeInt = 4
 
     def __post_init__(self) -> None:
         if self.padding < 0:
@@ -47,6 +49,7 @@ class RandomCrop:
         return padded[torch.arange(n, device=images.device)[:, None, None, None], channels, rows, columns]
 
 
+@checked
 @dataclass(frozen=True)
 class RandomFlip:
     """Flip each image horizontally with this `probability`. Unsuitable for handwriting.
@@ -61,7 +64,7 @@ class RandomFlip:
         True
     """
 
-    probability: float = 0.5
+    probability: Probability = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -72,6 +75,7 @@ class RandomFlip:
         return torch.where(flips.to(images.device)[:, None, None, None], images.flip(-1), images)
 
 
+@checked
 @dataclass(frozen=True)
 class ColourJitter:
     """x -> c (b x - m) + m, then a mix with the grey image: brightness b, contrast c about the mean m, saturation s.
@@ -90,7 +94,7 @@ class ColourJitter:
     """
 
     brightness: float = 0.4
-    contrast: float = 0.4
+    contrast: NonNegativeFloat = 0.4
     saturation: float = 0.4
 
     def __post_init__(self) -> None:
@@ -109,6 +113,7 @@ class ColourJitter:
         return (grey + s * (x - grey)).clamp(0, 1)
 
 
+@checked
 @dataclass(frozen=True)
 class RandomResizedCrop:
     """Crop a random window of `smallest` to 1 of the image's area and enlarge it to the original size: zoom and shift.
@@ -139,6 +144,7 @@ class RandomResizedCrop:
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+@checked
 @dataclass(frozen=True)
 class Resize:
     """Resize the images of meta-training only. (For all three splits give the source `size=` instead.)

@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeFloat, Probability, checked
 
+
+@checked
 @dataclass(frozen=True)
 class Augmentation:
     """A random change of each example that keeps its content. All randomness comes from the generator.
@@ -45,9 +48,9 @@ class Augmentation:
     rotation: float = 20.0
     shear: float = 0.3
     translation: float = 0.15
-    erase: float = 0.3
-    jitter: float = 0.0
-    noise: float = 0.1
+    erase: Probability = 0.3
+    jitter: NonNegativeFloat = 0.0
+    noise: NonNegativeFloat = 0.1
     flip: bool = False
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:

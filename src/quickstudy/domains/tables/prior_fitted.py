@@ -18,21 +18,23 @@ from functools import partial
 
 import torch
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.learners.read.in_context import InContext
 from quickstudy.learners.wrap.tables import Tables
 from quickstudy.meta.outer.outer import Gradient
 
 
+@checked
 def PriorFitted(
-    max_features: int = 32,
-    max_ways: int = 10,
+    max_features: PositiveInt = 32,
+    max_ways: PositiveInt = 10,
     *,
-    width: int = 64,
-    depth: int = 4,
-    heads: int = 4,
-    members: int = 8,
+    width: PositiveInt = 64,
+    depth: PositiveInt = 4,
+    heads: PositiveInt = 4,
+    members: PositiveInt = 8,
     max_support: int | None = None,
-    clip: float = 3.0,
+    clip: PositiveFloat = 3.0,
     outer: Gradient | None = None,
     generator: torch.Generator | None = None,
 ) -> Tables:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -80,6 +81,7 @@ class TabularTasks(GeneratedTasks):
             raise ArgumentError("shots", expected="1 or more", got=repr(self.shots), do="Each class has a support example.")
 
 
+@checked
 class TabularPrior(TaskFamily[TabularTasks]):
     """Synthetic tables to meta-train on: x (tasks, examples, max_features), float32, labels. See the module for the prior.
 
@@ -262,7 +264,7 @@ def an_order(y: Tensor, ways: int, support: int, generator: torch.Generator) -> 
 # ---- small parts -------------------------------------------------------------------------------------------------------
 
 
-def number_of_features(n: int, most: int, generator: torch.Generator) -> Tensor:
+def number_of_features(n: int, most: PositiveInt, generator: torch.Generator) -> Tensor:
     """(n,) in 1..most: all equally likely, except that 1 and 2 are rare, as are such tables."""
     least = min(3, most)
     count = uniform(least, most + 1, n, generator=generator).floor()

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, PositiveInt
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
@@ -63,11 +64,11 @@ class Architecture(TrainingRun):
         network: nn.Module,
         *,
         steps: int = 100,
-        inner_lr: float = 0.1,
+        inner_lr: NonNegativeFloat = 0.1,
         use: Use = "mixed",
         loss: Loss | None = None,
-        weight_decay: float = 0.0,
-        batch_size: int | None = None,
+        weight_decay: NonNegativeFloat = 0.0,
+        batch_size: PositiveInt | None = None,
         normalisation: Normalisation = "support",
     ):
         super().__init__(steps=steps, batch_size=batch_size, normalisation=normalisation)

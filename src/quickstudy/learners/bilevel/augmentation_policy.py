@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import Probability, checked
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.learners.bilevel.parts import logit
 from quickstudy.random import Seed, stateless_normal, stateless_seed, stateless_uniform
@@ -25,6 +26,7 @@ RANGES = {
 OPERATIONS = tuple(RANGES)
 
 
+@checked
 class AugmentationPolicy(nn.Module):
     """Apply to each image, in each of `stages`, an operation drawn from a learned distribution.
 
@@ -68,8 +70,8 @@ class AugmentationPolicy(nn.Module):
         operations: tuple[str, ...] | list[str] = OPERATIONS,
         *,
         stages: int = 1,
-        probability: float = 0.5,
-        strength: float = 0.2,
+        probability: Probability = 0.5,
+        strength: Probability = 0.2,
         temperature: float = 0.3,
         hard: bool = False,
     ):

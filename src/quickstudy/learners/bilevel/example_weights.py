@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, PositiveInt, checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, LabelError, ShapeError, TaskError
 from quickstudy.forward.call import Parameters
@@ -15,6 +16,7 @@ from quickstudy.learners.bilevel.parts import ExampleWeights, logit
 from quickstudy.random import Seed, stateless_order
 
 
+@checked
 class MetaWeightNet(ExampleWeights):
     """A small network weights each example by its loss and, optionally, its class.
 
@@ -77,6 +79,7 @@ class MetaWeightNet(ExampleWeights):
         return self.net[1:](h + self.E[y] if self.classes else h)[:, 0]
 
 
+@checked
 class WeightPerExample(ExampleWeights):
     """A learned weight for every training example,  w_i = sigmoid(phi_i) / n.
 
@@ -168,11 +171,11 @@ class LearningToReweight(LearnedTraining):
         self,
         network: nn.Module,
         *,
-        trusted: int,
+        trusted: PositiveInt,
         steps: int = 100,
-        inner_lr: float = 0.1,
-        batch_size: int | None = None,
-        trusted_batch_size: int | None = None,
+        inner_lr: NonNegativeFloat = 0.1,
+        batch_size: PositiveInt | None = None,
+        trusted_batch_size: PositiveInt | None = None,
         normalisation: Normalisation = "support",
     ):
         for name, size in (("trusted", trusted), ("trusted_batch_size", trusted_batch_size)):

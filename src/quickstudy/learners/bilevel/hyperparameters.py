@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, PositiveInt, checked
 from quickstudy.episode import is_labels
 from quickstudy.errors import ArgumentError, LabelError, UnsupportedError
 from quickstudy.forward.call import Parameters
@@ -33,6 +34,7 @@ from quickstudy.random import stateless_uniform
 # ---- weight decay ------------------------------------------------------------------------------------------------------
 
 
+@checked
 @dataclass(frozen=True)
 class WeightDecay:
     """Learned weight decays; phi holds their logarithms.
@@ -67,7 +69,7 @@ class WeightDecay:
 class Decays(nn.Module):
     """g, theta -> g + lambda theta (1); lambda is a buffer if constant, e^phi if learned."""
 
-    def __init__(self, decay: float | WeightDecay, theta: Parameters):
+    def __init__(self, decay: NonNegativeFloat | WeightDecay, theta: Parameters):
         super().__init__()
         self.names = tuple(theta)
         like = next(iter(theta.values()))
@@ -97,6 +99,7 @@ class Decays(nn.Module):
 # ---- learning-rate schedule --------------------------------------------------------------------------------------------
 
 
+@checked
 class Schedule(nn.Module):
     """A learned schedule of the step size: its logarithm is piecewise linear between `knots`.
 
@@ -120,7 +123,7 @@ class Schedule(nn.Module):
         >>> learner = qs.LearnedTraining(torch.nn.Linear(4, 3), inner_lr=schedule, steps=10)
     """
 
-    def __init__(self, initial: float = 0.1, *, steps: int = 100, knots: int = 5):
+    def __init__(self, initial: float = 0.1, *, steps: int = 100, knots: PositiveInt = 5):
         super().__init__()
         if not initial > 0:
             raise ArgumentError("Schedule(initial)", expected="a rate above 0", got=str(initial), do="Try 0.1.")
@@ -145,6 +148,7 @@ class Schedule(nn.Module):
 # ---- label smoothing ---------------------------------------------------------------------------------------------------
 
 
+@checked
 class LabelSmoothing(ExampleLoss):
     """Cross-entropy with learned label smoothing eps (3).
 
@@ -182,6 +186,7 @@ class LabelSmoothing(ExampleLoss):
 # ---- dropout -----------------------------------------------------------------------------------------------------------
 
 
+@checked
 class ConcreteDropout(nn.Module):
     """Learned rates for the `nn.Dropout` layers of a student, in the order in which they are called (4).
 

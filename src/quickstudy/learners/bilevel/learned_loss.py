@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.episode import is_labels
 from quickstudy.errors import ArgumentError
 from quickstudy.learners.bilevel.parts import ExampleLoss, default_each
 
 
+@checked
 class LearnedLoss(ExampleLoss):
     """A loss for the student, learned so that minimising it lowers the plain loss on held-out data.
 

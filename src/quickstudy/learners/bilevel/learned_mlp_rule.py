@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.parts import RuleState, UpdateRule
@@ -14,6 +15,7 @@ from quickstudy.learners.bilevel.parts import RuleState, UpdateRule
 TIMES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # the age of a run, encoded as tanh(t / time)
 
 
+@checked
 class MLPRule(UpdateRule):
     """An MLP computes each weight's step from running averages of its gradient.
 

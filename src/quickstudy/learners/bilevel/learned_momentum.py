@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.parts import RuleState, UpdateRule, logit
 
 
+@checked
 class LearnedMomentum(UpdateRule):
     """Momentum with learned rate and decay, one of each for all weights or for every tensor.
 

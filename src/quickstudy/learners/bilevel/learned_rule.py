@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.parts import RuleState, UpdateRule
@@ -12,6 +13,7 @@ from quickstudy.learners.functional import log_and_sign
 from quickstudy.models.lstm_cell import LSTMCell
 
 
+@checked
 class LSTMRule(UpdateRule):
     """A small LSTM, shared by all weights, computes each weight's step.
 
@@ -42,7 +44,15 @@ class LSTMRule(UpdateRule):
         >>> opt = qs.optim.Learned(torch.nn.Linear(5, 1).parameters(), learner.rule)  # for any network, after meta-training
     """
 
-    def __init__(self, hidden: int = 20, layers: int = 2, *, scale: float = 0.1, p: float = 10.0, keep_gradients: bool = False):
+    def __init__(
+        self,
+        hidden: PositiveInt = 20,
+        layers: PositiveInt = 2,
+        *,
+        scale: float = 0.1,
+        p: float = 10.0,
+        keep_gradients: bool = False,
+    ):
         super().__init__()
         for name, size in (("hidden", hidden), ("layers", layers)):
             if size < 1:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, PositiveInt
 from quickstudy.episode import Examples
 from quickstudy.errors import NotFiniteError, UnsupportedError
 from quickstudy.forward.call import Parameters, call, plain
@@ -85,10 +86,10 @@ class LearnedTraining(TrainingRun):
         weights: ExampleWeights | None = None,
         augmentation: AugmentationPolicy | None = None,
         loss: ExampleLoss | None = None,
-        decay: float | WeightDecay = 0.0,
+        decay: NonNegativeFloat | WeightDecay = 0.0,
         dropout: ConcreteDropout | None = None,
         learned_start: bool = False,
-        batch_size: int | None = None,
+        batch_size: PositiveInt | None = None,
         normalisation: Normalisation = "support",
         outer: Gradient | None = None,
     ):

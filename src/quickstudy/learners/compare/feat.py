@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Context, Normalisation
@@ -58,7 +59,7 @@ class FEAT(Comparison):
         adapts: SetToSet | None = None,
         *,
         contrast: float = 0.1,
-        temperature: float = 1.0,
+        temperature: PositiveFloat = 1.0,
         normalisation: Normalisation = "running",
     ):
         super().__init__(embed, normalisation=normalisation)
@@ -95,6 +96,7 @@ class FEAT(Comparison):
         return -squared_distance(psi[len(support_z) :], centres) / self.temperature
 
 
+@checked
 class SetToSet(nn.Module):
     """One layer of self-attention over a set, added to it.
 
@@ -120,7 +122,7 @@ class SetToSet(nn.Module):
         True
     """
 
-    def __init__(self, features: int, dropout: float = 0.0):
+    def __init__(self, features: PositiveInt, dropout: float = 0.0):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ArgumentError("dropout", expected="0 or more, below 1", got=str(dropout), do="0 leaves it out.")

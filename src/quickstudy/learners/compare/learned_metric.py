@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
@@ -53,6 +54,7 @@ class LearnedMetric(Comparison):
         return -self.metric(z, state["prototypes"])  # (2)
 
 
+@checked
 class ScaledDistance(nn.Module):
     """The squared distance times a learned scale.
 
@@ -88,6 +90,7 @@ class ScaledDistance(nn.Module):
         return self.log_scale.exp() * squared_distance(a, b)
 
 
+@checked
 class Mahalanobis(nn.Module):
     """The squared distance after a learned linear map.
 
@@ -109,7 +112,7 @@ class Mahalanobis(nn.Module):
         9.0
     """
 
-    def __init__(self, features: int, rank: int | None = None):
+    def __init__(self, features: PositiveInt, rank: int | None = None):
         super().__init__()
         if rank is not None and not 1 <= rank <= features:
             raise ArgumentError("rank", expected=f"1 to features={features}", got=str(rank), do="Leave it out for all of them.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
@@ -70,6 +71,7 @@ class MatchingNetwork(Comparison):
         return torch.logsumexp(log_a[:, :, None] + state["member"].log(), 1)  # (2)
 
 
+@checked
 class FullContext(nn.Module):
     """Full context embeddings: the embedding of an example depends on the whole support.
 
@@ -105,7 +107,7 @@ class FullContext(nn.Module):
         False
     """
 
-    def __init__(self, features: int, steps: int = 5):
+    def __init__(self, features: PositiveInt, steps: int = 5):
         super().__init__()
         if steps < 1:
             raise ArgumentError("steps", expected="1 or more", got=str(steps), do="Without a context, leave `context` out.")

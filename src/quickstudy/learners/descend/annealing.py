@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quickstudy.arguments import NonNegativeInt, checked
 from quickstudy.errors import ArgumentError
 
 
+@checked
 @dataclass(frozen=True)
 class Annealing:
     """The schedule of MAML++. It depends on the number of the meta-step alone, so a resumed run continues it.
@@ -36,8 +38,8 @@ class Annealing:
         [0.0, 0.125, 0.125, 0.125, 0.625]
     """
 
-    multi_step: int = 0
-    first_order: int = 0
+    multi_step: NonNegativeInt = 0
+    first_order: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         for name in ("multi_step", "first_order"):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.forward.call import Parameters
 
 
+@checked
 @dataclass(frozen=True)
 class Curvature:
     """A learned preconditioner of the inner gradient: one matrix per axis of each parameter tensor.

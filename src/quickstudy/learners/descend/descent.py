@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, PositiveFloat
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint
@@ -106,10 +107,10 @@ class Descent(Learner):
         adapts: str | Sequence[str] = "*",
         normalisation: Normalisation = "support",
         rule: InnerRule = SGD(),
-        proximal_weight: float = 0.0,
-        clip: float | None = None,
+        proximal_weight: NonNegativeFloat = 0.0,
+        clip: PositiveFloat | None = None,
         curvature: Curvature | None = None,
-        step_weights: Sequence[float] | None = None,
+        step_weights: Sequence[NonNegativeFloat] | None = None,
         norms_per_step: bool = False,
         annealing: Annealing | None = None,
         outer: Gradient | None = None,
@@ -338,9 +339,18 @@ def _no_outer_loss(theta: Parameters, t: int) -> Tensor:
 def _adapting(network: nn.Module, adapts: str | Sequence[str], norms: StepNorms | None) -> tuple[str, ...]:
     patterns = [adapts] if isinstance(adapts, str) else list(adapts)
     trainable = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    buffers = [name for name, buffer in network.named_buffers() if buffer.is_floating_point()]
+    for pattern in patterns:
+        if pattern not in buffers and not any(fnmatchcase(name, pattern) for name in trainable):
+            raise ArgumentError(
+                "adapts",
+                expected=f"a pattern that matches one of the trainable parameters {trainable}",
+                got=repr(pattern),
+                do="Name some, for example adapts='*' for all, or set requires_grad on what should adapt.",
+            )
     names = tuple(name for name in trainable if any(fnmatchcase(name, pattern) for pattern in patterns))
     names = tuple(name for name in names if norms is None or not norms.holds(name))
-    names += tuple(name for name, buffer in network.named_buffers() if name in patterns and buffer.is_floating_point())
+    names += tuple(name for name in buffers if name in patterns)
     if not names:
         raise ArgumentError(
             "adapts",

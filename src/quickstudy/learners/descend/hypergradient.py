@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.derivatives import stop
@@ -49,6 +50,7 @@ class Hypergradient(ABC):
         return problem.outer_loss(self.descend(problem, problem.start(), steps).theta, steps), {}
 
 
+@checked
 @dataclass(frozen=True)
 class Unrolled(Hypergradient):
     """Backpropagation through all inner steps: exact.
@@ -80,6 +82,7 @@ class Unrolled(Hypergradient):
         return recomputed(lambda problem, at: Hypergradient.step(self, problem, at, t), problem, at)
 
 
+@checked
 @dataclass(frozen=True)
 class FirstOrder(Hypergradient):
     """The inner gradients as constants:  theta_{t+1} = theta_t - a stop(g(stop(theta_t))).
@@ -102,6 +105,7 @@ class FirstOrder(Hypergradient):
             return stop(problem.gradient(stop(theta), t))
 
 
+@checked
 @dataclass(frozen=True)
 class Truncated(Hypergradient):
     """Backpropagation through the last k inner steps; the earlier ones count as the identity.

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.forward.autocast import under_this_autocast
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.derivatives import gradient_of, pullback, stop
@@ -35,6 +36,7 @@ from quickstudy.linear_solvers import ConjugateGradient, Solver, dot
 Gradient = Callable[[list[Tensor]], Parameters]
 
 
+@checked
 @dataclass(frozen=True)
 class Implicit(Hypergradient):
     """The derivative of the inner minimum, by the implicit function theorem.

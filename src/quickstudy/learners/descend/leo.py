@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.call import Parameters, apply, plain
@@ -71,16 +72,16 @@ class LEO(Learner):
         self,
         embed: nn.Module | None = None,
         *,
-        features: int,
-        latents: int = 64,
-        latent_steps: int = 5,
-        fine_tuning_steps: int = 5,
-        latent_lr: float = 1.0,
-        fine_tuning_lr: float = 1e-3,
-        kl: float = 1e-3,
-        encoder_penalty: float = 1e-9,
-        orthogonality: float = 1e-3,
-        dropout: float = 0.3,
+        features: PositiveInt,
+        latents: PositiveInt = 64,
+        latent_steps: NonNegativeInt = 5,
+        fine_tuning_steps: NonNegativeInt = 5,
+        latent_lr: NonNegativeFloat = 1.0,
+        fine_tuning_lr: NonNegativeFloat = 1e-3,
+        kl: NonNegativeFloat = 1e-3,
+        encoder_penalty: NonNegativeFloat = 1e-9,
+        orthogonality: NonNegativeFloat = 1e-3,
+        dropout: Probability = 0.3,
         normalisation: Normalisation = "running",
     ):
         super().__init__(normalisation=normalisation)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
@@ -66,9 +67,9 @@ class MetaLSTM(Learner):
         self,
         network: nn.Module,
         *,
-        inner_steps: int = 5,
-        inner_lr: float = 0.01,
-        hidden: int = 20,
+        inner_steps: NonNegativeInt = 5,
+        inner_lr: NonNegativeFloat = 0.01,
+        hidden: PositiveInt = 20,
         keep: float = 0.999,
         p: float = 10.0,
         loss: Loss | None = None,

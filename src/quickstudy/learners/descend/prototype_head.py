@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import call, plain, tensor_of
@@ -65,13 +66,13 @@ class PrototypeHead(Descent):
         self,
         embed: nn.Module,
         *,
-        inner_lr: float | LearnedRates = 0.01,
-        inner_steps: int = 5,
+        inner_lr: NonNegativeFloat | LearnedRates = 0.01,
+        inner_steps: NonNegativeInt = 5,
         hypergradient: Hypergradient = Unrolled(),
         loss: Loss | None = None,
         normalisation: Normalisation = "support",
         rule: InnerRule = SGD(),
-        clip: float | None = None,
+        clip: PositiveFloat | None = None,
         name: str = "PrototypeHead",
     ):
         if not hypergradient.every_step:

@@ -8,9 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, checked
 from quickstudy.forward.call import Parameters
 
 
+@checked
 @dataclass(frozen=True)
 class LearnedRates:
     """Inner step sizes that are part of phi.
@@ -40,7 +42,7 @@ class Rates(nn.Module):
     are one parameter with a leading axis `steps`.
     """
 
-    def __init__(self, inner_lr: float | LearnedRates, theta: Parameters, steps: int = 1):
+    def __init__(self, inner_lr: NonNegativeFloat | LearnedRates, theta: Parameters, steps: int = 1):
         super().__init__()
         self.names = tuple(theta)
         self.steps = max(steps, 1) if isinstance(inner_lr, LearnedRates) and inner_lr.per_step else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.forward.call import Parameters
 
 RuleState = dict[str, Parameters]
@@ -33,6 +34,7 @@ class InnerRule(ABC):
         """One step: new parameters, new state."""
 
 
+@checked
 @dataclass(frozen=True)
 class SGD(InnerRule):
     """theta_{t+1} = theta_t - a g_t.
@@ -51,6 +53,7 @@ class SGD(InnerRule):
         return {name: p - rates[name] * g[name] for name, p in theta.items()}, state
 
 
+@checked
 @dataclass(frozen=True)
 class Momentum(InnerRule):
     """m_{t+1} = mu m_t + g_t;  theta_{t+1} = theta_t - a m_{t+1}, or - a (g_t + mu m_{t+1}) with `nesterov` (torch.optim.SGD).
@@ -80,6 +83,7 @@ class Momentum(InnerRule):
         return {name: p - rates[name] * direction[name] for name, p in theta.items()}, {"momentum": m}
 
 
+@checked
 @dataclass(frozen=True)
 class Adam(InnerRule):
     """Adam, with a derivative that is finite everywhere.
@@ -106,7 +110,7 @@ class Adam(InnerRule):
 
     b1: float = 0.9
     b2: float = 0.999
-    eps: float = 1e-8
+    eps: PositiveFloat = 1e-8
 
     def init(self, theta: Parameters) -> RuleState:
         zeros = {name: torch.zeros_like(p) for name, p in theta.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
@@ -53,11 +54,11 @@ class Hypernetwork(Comparison):
     def __init__(
         self,
         embed: nn.Module,
-        features: int,
+        features: PositiveInt,
         *,
         hidden: int = 64,
-        rank: int = 32,
-        width: int = 128,
+        rank: PositiveInt = 32,
+        width: PositiveInt = 128,
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
@@ -65,11 +66,11 @@ class InContext(Comparison):
         self,
         embed: nn.Module | None = None,
         *,
-        features: int,
-        max_ways: int = 10,
+        features: PositiveInt,
+        max_ways: PositiveInt = 10,
         width: int = 64,
-        depth: int = 4,
-        heads: int = 4,
+        depth: PositiveInt = 4,
+        heads: PositiveInt = 4,
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):
@@ -122,7 +123,7 @@ class InContext(Comparison):
 class Block(nn.Module):
     """One layer: attention to the support and a perceptron, each added to its input. See `InContext`, (3) and (4)."""
 
-    def __init__(self, width: int, heads: int, residual: float, generator: torch.Generator):
+    def __init__(self, width: int, heads: PositiveInt, residual: float, generator: torch.Generator):
         super().__init__()
         self.heads = heads
         self.norm_attention, self.norm_perceptron = Norm(width), Norm(width)
@@ -164,7 +165,7 @@ class Norm(nn.Module):
         return F.layer_norm(h, h.shape[-1:]) * self.weight + self.bias
 
 
-def weight(inputs: int, outputs: int, generator: torch.Generator, scale: float = 1.0) -> nn.Parameter:
+def weight(inputs: PositiveInt, outputs: PositiveInt, generator: torch.Generator, scale: float = 1.0) -> nn.Parameter:
     """(inputs, outputs), normal of standard deviation scale / sqrt(inputs)."""
     return nn.Parameter(torch.randn(inputs, outputs, generator=generator) * (scale * inputs**-0.5))
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.episode import Episode
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
@@ -86,12 +87,12 @@ class MANN(Comparison):
     def __init__(
         self,
         embed: nn.Module,
-        features: int,
-        max_ways: int = 5,
+        features: PositiveInt,
+        max_ways: PositiveInt = 5,
         *,
-        slots: int = 128,
-        width: int = 40,
-        hidden: int = 200,
+        slots: PositiveInt = 128,
+        width: PositiveInt = 40,
+        hidden: PositiveInt = 200,
         heads: int = 4,
         recurrent: bool = True,
         decay: float = 0.99,
@@ -196,7 +197,7 @@ HEAD = ("weight", "bias")  # entries of the state that belong to the output head
 class FeedForward(nn.Module):
     """A controller without a memory of its own: h = tanh(x A + a); it carries c along unused."""
 
-    def __init__(self, inputs: int, hidden: int):
+    def __init__(self, inputs: PositiveInt, hidden: PositiveInt):
         super().__init__()
         self.layer = nn.Linear(inputs, hidden)
 

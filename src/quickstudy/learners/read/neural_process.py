@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Normal
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.forward.call import plain
@@ -70,7 +71,7 @@ class NeuralProcess(Learner):
 
     def __init__(
         self,
-        inputs: int = 1,
+        inputs: PositiveInt = 1,
         targets: int = 1,
         *,
         pooling: MeanPooling | CrossAttention | None = None,
@@ -172,6 +173,7 @@ class MeanPooling(nn.Module):
         return state["r"].expand(len(x), -1)
 
 
+@checked
 class CrossAttention(nn.Module):
     """A summary for each x: multi-head attention from x to the support's points.
 
@@ -197,7 +199,9 @@ class CrossAttention(nn.Module):
         State(values={'keys': (4, 5, 4), 'values': (4, 5, 4)}, statistics of [])
     """
 
-    def __init__(self, inputs: int = 1, width: int = 128, heads: int = 8, generator: torch.Generator | None = None):
+    def __init__(
+        self, inputs: PositiveInt = 1, width: int = 128, heads: PositiveInt = 8, generator: torch.Generator | None = None
+    ):
         super().__init__()
         check_sizes(inputs=inputs, width=width, heads=heads)
         if width % heads:
@@ -256,7 +260,7 @@ class NeuralProcessClassifier(Comparison):
     def __init__(
         self,
         embed: nn.Module,
-        features: int,
+        features: PositiveInt,
         *,
         width: int = 128,
         normalisation: Normalisation = "running",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy import randomness
+from quickstudy.arguments import PositiveInt
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.learner import Learner
 
@@ -34,7 +35,7 @@ def check_sizes(**sizes: int) -> None:
             raise ArgumentError(name, expected="1 or more", got=str(size), do="Leave it out for the default, where it has one.")
 
 
-def check_features(z: Tensor, features: int) -> Tensor:
+def check_features(z: Tensor, features: PositiveInt) -> Tensor:
     """z itself, or ShapeError if it is not (examples, features)."""
     if z.ndim != 2 or z.shape[1] != features:
         raise ShapeError(
@@ -46,7 +47,7 @@ def check_features(z: Tensor, features: int) -> Tensor:
     return z
 
 
-def check_max_ways(ways: int, max_ways: int) -> None:
+def check_max_ways(ways: int, max_ways: PositiveInt) -> None:
     """Raise LabelError for a task with more than `max_ways` classes."""
     if ways > max_ways:
         raise LabelError(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Normalisation
@@ -70,11 +71,11 @@ class SNAIL(Comparison):
     def __init__(
         self,
         embed: nn.Module,
-        features: int,
-        max_ways: int = 5,
+        features: PositiveInt,
+        max_ways: PositiveInt = 5,
         length: int = 6,
         *,
-        filters: int = 128,
+        filters: PositiveInt = 128,
         attention: Sequence[Sequence[int]] = ((64, 32), (256, 128), (512, 256)),
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
@@ -137,7 +138,7 @@ class Convolution(Block):
     Source: Mishra et al. 2018, section 3.1, "DenseBlock" (the caller concatenates input and output).
     """
 
-    def __init__(self, channels: int, filters: int, dilation: int, generator: torch.Generator):
+    def __init__(self, channels: PositiveInt, filters: PositiveInt, dilation: int, generator: torch.Generator):
         super().__init__()
         self.dilation = dilation
         self.A, self.B = (weight(channels, 2 * filters, generator, scale=0.5**0.5) for _ in range(2))
@@ -167,7 +168,7 @@ class Attention(Block):
     Source: Mishra et al. 2018, section 3.1, "AttentionBlock".
     """
 
-    def __init__(self, channels: int, keys: int, values: int, generator: torch.Generator):
+    def __init__(self, channels: PositiveInt, keys: int, values: int, generator: torch.Generator):
         super().__init__()
         self.Q = weight(channels, keys, generator)
         self.K = nn.Parameter(self.Q.detach().clone())

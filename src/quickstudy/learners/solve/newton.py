@@ -9,12 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveFloat
 from quickstudy.learners.functional import one_hot
 
 STEP_SIZES = 8  # t in 1, 1/2, ..., 1/128: each step takes the best
 
 
-def logistic_regression(z: Tensor, y: Tensor, ways: int, penalty: float, steps: int) -> Tensor:
+def logistic_regression(z: Tensor, y: Tensor, ways: int, penalty: PositiveFloat, steps: int) -> Tensor:
     """W* = argmin F(W), (ways, features), for z (examples, features) and labels y (examples,).
 
         F(W)  =  sum_i CE( W z_i, y_i )  +  lambda/2 ||W||^2,         W <- W - t [d2F/dW2]^-1 dF/dW

@@ -23,13 +23,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeFloat
 from quickstudy.linear_solvers import refuse
 
 INSIDE = 0.95  # the part of the way to the boundary that a step may go; 0.99 gets stuck there in 3 of 1,500 random problems
 
 
 def quadratic_program(
-    Q: Tensor, B: Tensor, U: Tensor, *, steps: int = 16, barrier: float = 1e-6, tolerance: float = 1e-4
+    Q: Tensor, B: Tensor, U: Tensor, *, steps: int = 16, barrier: float = 1e-6, tolerance: NonNegativeFloat = 1e-4
 ) -> tuple[Tensor, Tensor]:
     """A (n, k), and the KKT residual: the largest entry of F, each block relative to its largest term if that is above 1.
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
@@ -56,7 +57,7 @@ class SVM(Comparison):
         C: float = 0.1,
         scale: float = 1.0,
         solver_steps: int = 16,
-        tolerance: float = 1e-4,
+        tolerance: NonNegativeFloat = 1e-4,
         normalisation: Normalisation = "running",
     ):
         super().__init__(embed, normalisation=normalisation)

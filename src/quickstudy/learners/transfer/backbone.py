@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.learners.compare.centroid import CentredCentroid
@@ -14,6 +15,7 @@ from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
 
 
+@checked
 def from_backbone(module: nn.Module, head: Literal["centroid", "ridge"] = "centroid", *, mean: Tensor | None = None) -> Learner:
     """A learner on a frozen copy of `module`: its norms use their running averages and its dropouts are off.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt
 from quickstudy.episode import Examples
 from quickstudy.forward.call import call, plain
 from quickstudy.forward.context import Context, Normalisation, source
@@ -62,8 +63,8 @@ class CosineProbe(Pretrained):
         embed: nn.Module,
         pretext: Pretext,
         *,
-        inner_lr: float = 0.01,
-        inner_steps: int = 100,
+        inner_lr: NonNegativeFloat = 0.01,
+        inner_steps: NonNegativeInt = 100,
         scale: float = 20.0,
         rule: InnerRule = Momentum(),
         normalisation: Normalisation = "running",

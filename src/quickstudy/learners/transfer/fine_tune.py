@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import call, plain, tensor_of
@@ -73,8 +74,8 @@ class FineTune(Pretrained):
         embed: nn.Module,
         pretext: Pretext,
         *,
-        inner_lr: float = 5e-5,
-        inner_steps: int = 5,
+        inner_lr: NonNegativeFloat = 5e-5,
+        inner_steps: NonNegativeInt = 5,
         adapts: str | Sequence[str] = "*",
         scale: float = 20.0,
         rule: InnerRule = Adam(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt
 from quickstudy.episode import Examples
 from quickstudy.errors import NotFiniteError
 from quickstudy.forward.call import plain
@@ -49,8 +50,8 @@ class FromScratch(Learner):
         self,
         network: nn.Module,
         *,
-        inner_lr: float = 1e-3,
-        inner_steps: int = 50,
+        inner_lr: NonNegativeFloat = 1e-3,
+        inner_steps: NonNegativeInt = 50,
         loss: Loss | None = None,
         rule: InnerRule = Adam(),
         normalisation: Normalisation = "support",

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.functional import cosine
 
 
@@ -49,6 +50,7 @@ class Pretext(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+@checked
 class CosineClassifier(Pretext):
     """Scaled cosines to one weight vector for each class:  s cos(z, w_k),  (examples, features) -> (examples, classes).
 
@@ -81,6 +83,7 @@ class CosineClassifier(Pretext):
         return self.scale * cosine(z, self.weight)
 
 
+@checked
 class Projection(Pretext):
     """A perceptron of one hidden layer:  W2 relu(W1 z),  (examples, features) -> (examples, outputs).
 
@@ -102,7 +105,7 @@ class Projection(Pretext):
     first: nn.Parameter
     second: nn.Parameter
 
-    def __init__(self, outputs: int = 64):
+    def __init__(self, outputs: PositiveInt = 64):
         super().__init__()
         self.outputs = outputs
         self.register_parameter("first", None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import apply, plain
@@ -57,7 +58,7 @@ class Probe(Pretrained):
         pretext: Pretext,
         *,
         penalty: float = 1.0,
-        newton_steps: int = 8,
+        newton_steps: PositiveInt = 8,
         normalisation: Normalisation = "running",
         outer: Gradient | None = None,
         name: str = "Probe",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.context import Context
@@ -72,8 +73,8 @@ class Tables(Wrapper):
         self,
         learner: Learner,
         *,
-        features: int,
-        members: int = 8,
+        features: PositiveInt,
+        members: PositiveInt = 8,
         max_support: int | None = None,
         clip: float = 3.0,
         outer: Gradient | None = None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quickstudy.episode import Examples
-from quickstudy.errors import NotFiniteError
+from quickstudy.errors import NotFiniteError, UnsupportedError
 from quickstudy.forward.call import Parameters
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import State
 
@@ -39,6 +40,20 @@ class Wrapper(Learner):
     def __init__(self, learner: Learner):
         super().__init__(normalisation=learner.normalisation)
         self.learner = learner
+
+    @property
+    def normalisation(self) -> Normalisation:
+        return self.wrapped.normalisation
+
+    @normalisation.setter
+    def normalisation(self, value: Normalisation) -> None:
+        if "learner" in self._modules or "members" in self._modules:  # built: what is set here would change nothing
+            raise UnsupportedError(
+                "normalisation",
+                expected=f"that of the wrapped learner, {self.normalisation!r}",
+                got=f"{value!r} set on the {type(self).__name__}",
+                do="Build the learner with it, and wrap that.",
+            )
 
     @property
     def wrapped(self) -> Learner:

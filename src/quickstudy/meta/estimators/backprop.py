@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from quickstudy.arguments import checked
 from quickstudy.forward.context import Context
 from quickstudy.forward.derivatives import stop
 from quickstudy.learners.learner import Learner, Loss
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from quickstudy.learners.bilevel.training_run import TrainingRun
 
 
+@checked
 @dataclass(frozen=True)
 class Backprop(Estimator):
     """The gradient of the query loss,  d/dphi L(F_phi(support), query), by backpropagation.

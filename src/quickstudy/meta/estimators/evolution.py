@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.call import Parameters
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from quickstudy.meta.executors import Executor
 
 
+@checked
 @dataclass(frozen=True)
 class Evolution(Estimator):
     """Antithetic Gaussian evolution strategies.
@@ -91,6 +93,7 @@ class Evolution(Estimator):
         return answer_of(outcome, 0, gradient)
 
 
+@checked
 @dataclass(frozen=True)
 class PersistentEvolution(Estimator):
     """Evolution over the windows of a training run, without truncation bias: every member carries a run of its own.

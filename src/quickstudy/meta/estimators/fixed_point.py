@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import Parameters
@@ -22,6 +23,7 @@ from quickstudy.meta.carried import Window, begun, outer_loss, step
 from quickstudy.meta.estimator import Estimator
 
 
+@checked
 @dataclass(frozen=True)
 class FixedPoint(Estimator):
     """The derivative of the fixed point s* = step(s*, batch; phi), however it was reached.

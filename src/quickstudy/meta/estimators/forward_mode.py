@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vjp, vmap
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.call import Parameters, with_tensors
@@ -25,6 +26,7 @@ from quickstudy.models.choice import Choice
 UNROLLED = "give the learner hypergradient=Unrolled()"
 
 
+@checked
 @dataclass(frozen=True)
 class ForwardMode(Estimator):
     """The exact gradient by forward differentiation: for few meta-parameters and runs of any length.
@@ -54,7 +56,7 @@ class ForwardMode(Estimator):
         True
     """
 
-    most: int = 256
+    most: PositiveInt = 256
 
     def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """{"state": s_0, "tangents": Z} with Z = 0; the derivative of a learned start is taken in the first window."""

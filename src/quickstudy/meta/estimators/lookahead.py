@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.context import Context
@@ -19,6 +20,7 @@ from quickstudy.meta.carried import Window, begun, outer_loss, step
 from quickstudy.meta.estimator import Estimator
 
 
+@checked
 @dataclass(frozen=True)
 class Lookahead(Estimator):
     """Look one virtual step ahead, improve phi, and only then take the real step.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.context import Context
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
 
 
+@checked
 @dataclass(frozen=True)
 class Joint(Estimator):
     """The query loss at phi itself, without an inner step: the limit of MAML as the inner rate goes to 0.
@@ -61,6 +63,7 @@ class Joint(Estimator):
             )
 
 
+@checked
 @dataclass(frozen=True)
 class Supervised(Estimator):
     """Cross-entropy over all meta-training classes at once, on one minibatch per step.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.forward.context import Context
@@ -16,6 +17,7 @@ from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.estimator import Estimator
 
 
+@checked
 @dataclass(frozen=True)
 class ReptileDirection(Estimator):
     """Reptile's direction  phi - theta_K,  as the gradient of  1/2 || phi - stop(theta_K) ||^2.

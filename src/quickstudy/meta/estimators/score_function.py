@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import with_tensors
 from quickstudy.forward.context import Context
@@ -19,6 +20,7 @@ from quickstudy.models.choice import choices, drawn
 from quickstudy.random import stateless_seed
 
 
+@checked
 @dataclass(frozen=True)
 class ScoreFunction(Estimator):
     """REINFORCE with a baseline, for a phi that holds `Choice(n, use="sampled")`.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt
 from quickstudy.episode import Examples
 from quickstudy.forward.context import Context
 from quickstudy.learners.bilevel.training_run import TrainingRun
@@ -31,7 +32,7 @@ class Values(Estimator):
         members: copies of a training run to carry, each with a state of its own; None: the run itself.
     """
 
-    members: int | None = None
+    members: PositiveInt | None = None
 
     differentiates = False
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import NonNegativeInt, checked
 from quickstudy.forward.blueprint import Blueprint, Hidden, Snapshot
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
@@ -33,6 +34,7 @@ from quickstudy.meta.problem import Answer, Problem
 MeanLoss = Callable[..., tuple[Parameters, tuple[Tensor, Outcome]]]  # and its gradient
 
 
+@checked
 class Compiled(Executor):
     """vmap and both derivatives, compiled.
 
@@ -50,7 +52,7 @@ class Compiled(Executor):
 
     name = "compiled"
 
-    def __init__(self, structures: int = 8):
+    def __init__(self, structures: NonNegativeInt = 8):
         self.structures = structures
         self.overflow = 0  # batches that went to vmap
         self._graphs: list[Graph] = []

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels, gathered
 from quickstudy.meta.executors.loop import one_task
@@ -18,6 +19,7 @@ from quickstudy.meta.problem import Answer, Problem, task, tasks_of
 T = TypeVar("T")
 
 
+@checked
 class Threads(Executor):
     """A loop over tasks, spread over several threads.
 
@@ -37,7 +39,7 @@ class Threads(Executor):
 
     name = "threads"
 
-    def __init__(self, threads: int | None = None):
+    def __init__(self, threads: PositiveInt | None = None):
         self.threads = threads or torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="quickstudy", initializer=_single_threaded)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from quickstudy.arguments import PositiveFloat, PositiveInt, Several, checked
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import display_name
@@ -32,25 +33,26 @@ from quickstudy.tasks import TaskDistribution, TaskFamily
 SAVE_AFTER = 60.0  # seconds without a checkpoint
 
 
+@checked
 def meta_train(
     learner: Learner,
     tasks: TaskFamily | TaskDistribution,
     *,
-    steps: int,
-    tasks_per_step: int,
+    steps: PositiveInt,
+    tasks_per_step: PositiveInt,
     outer: Outer | None = None,
     loss: Loss | None = None,
     executor: str | Executor = "auto",
     device: str | torch.device | None = None,
     precision: str | None = None,
-    chunk: int | None = None,
-    clip: float | None = None,
-    validate_every: int | None = None,
-    validation_episodes: int = 200,
-    patience: int | None = None,
-    keep: int = 1,
+    chunk: PositiveInt | None = None,
+    clip: PositiveFloat | None = None,
+    validate_every: PositiveInt | None = None,
+    validation_episodes: Several = 200,
+    patience: PositiveInt | None = None,
+    keep: PositiveInt = 1,
     select_by: str | Metric | None = None,
-    seconds: float | None = None,
+    seconds: PositiveFloat | None = None,
     seed: int = 0,
     out: str | Path | RunFolder | None = None,
     resume: bool = False,
@@ -101,11 +103,17 @@ def meta_train(
         >>> len(run.history), sorted(run.best)
         (5, ['ci95', 'metric', 'score', 'step'])
     """
-    _check(steps=steps, tasks_per_step=tasks_per_step, chunk=chunk, patience=patience, validate_every=validate_every, keep=keep)
     if resume and out is None:
         raise ArgumentError("resume", expected="the run's folder as `out`", got="none", do="Give out=FOLDER as well.")
     folder = out if isinstance(out, RunFolder) or out is None else RunFolder(out, resume)
     train, validation = (tasks.train, tasks.validation) if isinstance(tasks, TaskFamily) else (tasks, None)
+    if patience is not None and validation is None:
+        raise ArgumentError(
+            "patience",
+            expected="a TaskFamily, whose `.validation` says when nothing improves",
+            got="tasks of one distribution",
+            do="Leave it out, or give meta_train a family.",
+        )
     if device is not None:
         train, validation = train.to(device), validation and validation.to(device)
     learner.prepare(train)
@@ -138,7 +146,9 @@ def meta_train(
                     break
                 if interrupt.asked:
                     loop.save(step)
-                    raise KeyboardInterrupt(f"stopped after step {step}; resume with `quickstudy resume {out}`")
+                    raise KeyboardInterrupt(
+                        f"stopped after step {step}; resume with `quickstudy resume {folder.path if folder else out}`"
+                    )
         finally:
             selector.restore()
             training.result.best, training.result.seconds = selector.best, loop.seconds()
@@ -239,9 +249,3 @@ def _precision(precision: str | None, learner: Learner) -> torch.dtype | None:
     second_order = getattr(getattr(learner, "hypergradient", None), "second_order", False)
     why = "whose second derivatives overflow" if precision == "fp16" and second_order else "which is not served"
     raise ArgumentError("precision", expected="None or 'bf16'", got=f"{precision!r}, {why}", do="Use precision='bf16'.")
-
-
-def _check(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ArgumentError(name, expected="1 or more", got=str(value), do="Leave it out for the default.")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveFloat
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries
@@ -33,7 +34,7 @@ class MetaTraining:
         precision: torch.dtype | None,
         tasks_per_step: int,
         chunk: int | None,
-        clip: float | None,
+        clip: PositiveFloat | None,
         seed: int,
     ):
         self.learner, self.train, self.estimator = learner, train, outer.estimator
@@ -163,7 +164,9 @@ class MetaTraining:
         with torch.no_grad():
             for name, statistics in answer.statistics.items():
                 norm: Any = self.learner.get_submodule(name)
-                momentum = 0.1 if norm.momentum is None else norm.momentum
+                if norm.num_batches_tracked is not None:
+                    norm.num_batches_tracked.add_(1)
+                momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
                 for average, values in zip((norm.running_mean, norm.running_var), statistics, strict=True):
                     if average is not None:
                         average.lerp_(values.mean(0).to(average.dtype), momentum)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Estimator
@@ -36,6 +37,7 @@ class Outer(ABC):
         """Start the method on these parameters."""
 
 
+@checked
 @dataclass(frozen=True)
 class Gradient(Outer):
     """Improve phi along an estimated gradient, with any optimizer and scheduler of torch.

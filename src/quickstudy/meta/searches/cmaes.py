@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError, MissingPackageError, UnsupportedError
 from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Estimator
@@ -17,6 +18,7 @@ from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
 
 
+@checked
 @dataclass(frozen=True)
 class CMAES(Outer):
     """Covariance matrix adaptation: propose, rank, move mean and covariance towards the better half. It takes no gradient.
@@ -54,7 +56,7 @@ class CMAES(Outer):
     population: int | None = None
     together: int | None = None
     seed: int = 0
-    most: int = 1000
+    most: PositiveInt = 1000
 
     def __post_init__(self) -> None:
         if self.population is not None and self.population < 2:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveFloat, checked
 from quickstudy.errors import ArgumentError
 from quickstudy.meta.carried import Window
 from quickstudy.meta.estimator import Estimator
@@ -19,6 +20,7 @@ from quickstudy.meta.problem import Answer, Problem
 from quickstudy.meta.searches.cmaes import unflattened
 
 
+@checked
 @dataclass(frozen=True)
 class PopulationBased(Outer):
     """A population of phi; every `every` steps the worst copy the best (exploit) and are perturbed (explore).
@@ -60,7 +62,7 @@ class PopulationBased(Outer):
     every: int = 1
     share: float = 0.25
     sigma: float = 0.1
-    spread: float = 0.3
+    spread: PositiveFloat = 0.3
     together: int | None = None
     seed: int = 0
 

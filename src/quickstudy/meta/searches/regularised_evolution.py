@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
@@ -20,6 +21,7 @@ CERTAIN = 40.0  # a logit that makes the softmax one-hot in float32
 Setting = tuple[int, ...]
 
 
+@checked
 @dataclass(frozen=True)
 class RegularisedEvolution(Outer):
     """A population in which the oldest dies: each child mutates the best of a few members picked at random.
@@ -52,7 +54,7 @@ class RegularisedEvolution(Outer):
         (0,)
     """
 
-    population: int = 16
+    population: PositiveInt = 16
     sample: int = 4
     children: int = 4
     seed: int = 0
@@ -78,6 +80,7 @@ class RegularisedEvolution(Outer):
         return _Evolving(parameters, self.children, self.seed, self.population, self.sample)
 
 
+@checked
 @dataclass(frozen=True)
 class RandomSearch(Outer):
     """Draw settings at random and keep the best: the baseline that every search over choices must beat.
@@ -171,7 +174,7 @@ class _RunningSearch(RunningSearch):
 class _Evolving(_RunningSearch):
     """A running `RegularisedEvolution`."""
 
-    def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int, population: int, sample: int):
+    def __init__(self, parameters: dict[str, nn.Parameter], children: int, seed: int, population: PositiveInt, sample: int):
         super().__init__(parameters, children, seed)
         self.population, self.sample = population, sample
         self.members: deque[tuple[Setting, float]] = deque(maxlen=population)  # (3) the oldest falls out

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeFloat, Probability, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 
@@ -20,6 +21,7 @@ EpisodeAugmentation = Callable[[Episode, torch.Generator], Episode]
 TURN = r"/rot(000|090|180|270)$"  # suffix of a rotated class's name
 
 
+@checked
 @dataclass(frozen=True)
 class Rotations:
     """Add each class rotated by 90, 180 and 270 degrees as a further class. Memory holds four times the images.
@@ -51,6 +53,7 @@ class Rotations:
         return turned, labels, list(names) + [f"{name}/rot{90 * turns:03d}" for turns in range(1, 4) for name in names]
 
 
+@checked
 @dataclass(frozen=True)
 class PermuteLabels:
     """Permute the labels of each task at random, in the same way in support and query.
@@ -75,6 +78,7 @@ class PermuteLabels:
         return Episode(support, query)
 
 
+@checked
 @dataclass(frozen=True)
 class FeatureNoise:
     """x + std * e,  e ~ N(0, 1), on the support and the query of meta-training; x as the learner sees it, normalised.
@@ -89,7 +93,7 @@ class FeatureNoise:
         0.5
     """
 
-    std: float = 0.1
+    std: NonNegativeFloat = 0.1
 
     def __post_init__(self) -> None:
         if not self.std >= 0:
@@ -107,6 +111,7 @@ class FeatureNoise:
         return Episode(noisy(episode.support), noisy(episode.query))
 
 
+@checked
 @dataclass(frozen=True)
 class MixTasks:
     """Mix pairs of tasks, class by class where they have classes:
@@ -131,7 +136,7 @@ class MixTasks:
     """
 
     alpha: float = 0.5
-    probability: float = 0.5
+    probability: Probability = 0.5
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.tasks.distribution.class_names import matched
 from quickstudy.tasks.distribution.splits import STEMS, Splits, random_split
@@ -51,6 +52,7 @@ def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
     return {"train": train, "validation": validation, "test": test}
 
 
+@checked
 def read_class_lists(path: str | Path) -> Splits:
     """The class names of a folder of lists, or of one file.
 

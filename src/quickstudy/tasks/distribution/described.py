@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError
 from quickstudy.tasks.distribution.interface import Preprocessing
@@ -15,6 +16,7 @@ from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.size import Size
 
 
+@checked
 class DescribedTasks(LabelledTasks):
     """Zero-shot episodes over labelled data with a description of each class.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
+from quickstudy.arguments import checked
+from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
@@ -14,6 +16,7 @@ SPLITS = ("train", "validation", "test")
 Tasks = TypeVar("Tasks", bound=TaskDistribution)
 
 
+@checked
 class TaskFamily(Generic[Tasks]):
     """Meta-training, meta-validation and meta-test: `train`, `validation` and `test`.
 
@@ -57,3 +60,14 @@ class TaskFamily(Generic[Tasks]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(\n  train={self.train},\n  validation={self.validation},\n  test={self.test})"
+
+
+def check_one(tasks: Any) -> None:
+    """Raise UnsupportedError for a family where one distribution is asked for: which of its three would be scored?"""
+    if isinstance(tasks, TaskFamily):
+        raise UnsupportedError(
+            "tasks",
+            expected="one distribution of tasks",
+            got=f"the family {type(tasks).__name__} of three",
+            do="Give one of its parts: tasks.test, or tasks.validation.",
+        )

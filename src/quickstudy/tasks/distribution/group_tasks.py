@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import TaskError
 from quickstudy.targets import Target, Values
@@ -23,6 +24,7 @@ from quickstudy.tasks.distribution.labelled import augmented, gathered
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 
 
+@checked
 class GroupTasks(TaskDistribution):
     """Tasks with targets, one for each group of rows.
 

@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
@@ -27,6 +28,7 @@ from quickstudy.tasks.distribution.splits import random_split
 from quickstudy.tasks.sources.labels import check_enough, check_names, check_x, check_y
 
 
+@checked
 class LabelledTasks(TaskDistribution):
     """N-way K-shot episodes over labelled data.
 

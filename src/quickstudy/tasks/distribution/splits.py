@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError, TaskError
 
 Class = TypeVar("Class")
@@ -19,6 +20,7 @@ STEMS = {"train": ("train",), "validation": ("val", "validation", "valid"), "tes
 SUFFIXES = (".txt", ".json")
 
 
+@checked
 def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int, argument: str = "sizes") -> list[list[Class]]:
     """Disjoint random parts of the classes. The same seed gives the same parts.
 
@@ -48,6 +50,7 @@ def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int,
     return [[classes[place] for place in order[start:end]] for start, end in pairwise(accumulate(counts, initial=0))]
 
 
+@checked
 def read_split(folder: str | Path) -> Splits:
     """The class names 'Alphabet/characterNN' of "train", "validation" and "test", from a folder with one file for each.
 

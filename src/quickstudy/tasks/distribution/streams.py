@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.targets import Labels
@@ -60,7 +61,9 @@ class _Pools(TaskDistribution):
 class StreamTasks(_Pools):
     """The windows of runs: see `Streams`. `window` is the number of inner steps in one outer step."""
 
-    def __init__(self, inner: Examples, outer: Examples, *, batch: int, outer_batch: int, window: int, variant: Variant | None):
+    def __init__(
+        self, inner: Examples, outer: Examples, *, batch: int, outer_batch: PositiveInt, window: int, variant: Variant | None
+    ):
         super().__init__(inner, outer, variant)
         self.batch, self.outer_batch, self.window = batch, outer_batch, window
         self.shots, self.queries = batch, outer_batch
@@ -161,6 +164,7 @@ class RunTasks(_Pools):
         return f"RunTasks({len(self.inner)} and {len(self.outer)} examples, shots={self.shots}, queries={self.queries})"
 
 
+@checked
 class Streams(TaskFamily[Any]):
     """The stream of batches of one data set, for learners that act on a whole training run.
 
@@ -200,7 +204,7 @@ class Streams(TaskFamily[Any]):
         *,
         batch: int = 32,
         window: int = 20,
-        outer_batch: int | None = None,
+        outer_batch: PositiveInt | None = None,
         validation: float = 0.25,
         test: float = 0.25,
         outer: Examples | None = None,

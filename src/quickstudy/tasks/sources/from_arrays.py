@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import LabelError, ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
@@ -19,6 +20,7 @@ from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, p
 from quickstudy.tasks.sources.source import family_of
 
 
+@checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:
     """N-way K-shot tasks from labelled data.

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.progress import WORTH_A_BAR, bar
@@ -23,6 +24,7 @@ from quickstudy.tasks.sources.source import family_of
 KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
 
 
+@checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_dataset(
     dataset: Any, *, labels: Labels = None, kind: str | None = None, **options: Unpack[SourceOptions]

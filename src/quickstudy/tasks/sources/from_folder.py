@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+from quickstudy.arguments import checked
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
@@ -15,6 +16,7 @@ from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, p
 from quickstudy.tasks.sources.source import family_of
 
 
+@checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from files, one folder per class.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.errors import ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
@@ -21,6 +22,7 @@ from quickstudy.tasks.sources.from_arrays import as_tensor
 from quickstudy.tasks.sources.labels import check_x
 
 
+@checked
 def from_groups(
     x: Any,
     y: Any,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Unpack
 
+from quickstudy.arguments import checked
 from quickstudy.errors import DataError, UnsupportedError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -14,6 +15,7 @@ from quickstudy.tasks.sources.from_dataset import from_dataset
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions
 
 
+@checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_huggingface(
     dataset: Any, *, x: str = "image", y: str = "label", kind: str | None = None, **options: Unpack[SourceOptions]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from quickstudy.arguments import checked
 from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
 from quickstudy.tasks.distribution.class_lists import Split
@@ -55,6 +56,7 @@ class SourceOptions(ProtocolOptions, total=False):
     normalise: bool | None
 
 
+@checked
 @dataclass(frozen=True)
 class Protocol:
     """`ProtocolOptions`, with their defaults."""

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import NonNegativeFloat, PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -25,7 +26,14 @@ class GaussianTasks(GeneratedTasks):
     """One split of `GaussianClasses`. Truth: means (tasks, ways, dim)."""
 
     def __init__(
-        self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15, split: str = "train"
+        self,
+        ways: Size = 5,
+        dim: PositiveInt = 16,
+        *,
+        separation: NonNegativeFloat = 3.0,
+        shots: Size = 1,
+        queries: Size = 15,
+        split: str = "train",
     ):
         self.dim, self.separation = dim, separation
         super().__init__(split, ways=ways, shots=shots, queries=queries)
@@ -51,6 +59,7 @@ class GaussianTasks(GeneratedTasks):
             )
 
 
+@checked
 class GaussianClasses(TaskFamily[GaussianTasks]):
     """Gaussian classes as few-shot tasks: x (tasks, examples, dim), float32. See the module for the equation.
 
@@ -72,14 +81,17 @@ class GaussianClasses(TaskFamily[GaussianTasks]):
         0.945
     """
 
-    def __init__(self, ways: Size = 5, dim: int = 16, *, separation: float = 3.0, shots: Size = 1, queries: Size = 15):
+    def __init__(
+        self, ways: Size = 5, dim: PositiveInt = 16, *, separation: NonNegativeFloat = 3.0, shots: Size = 1, queries: Size = 15
+    ):
         train, validation, test = (
             GaussianTasks(ways, dim, separation=separation, shots=shots, queries=queries, split=split) for split in SPLITS
         )
         super().__init__(train, validation, test)
 
 
-def bayes_accuracy(ways: int, separation: float) -> float:
+@checked
+def bayes_accuracy(ways: int, separation: NonNegativeFloat) -> float:
     """The accuracy if the means are known: no learner does better on average.
 
     Let x be of class 1. Its coordinates z_k = q_k' x are independent, z_1 ~ N(separation, 1) and the others ~ N(0, 1), since
@@ -96,7 +108,7 @@ def bayes_accuracy(ways: int, separation: float) -> float:
     return float(torch.trapezoid(density * torch.special.ndtr(z + separation) ** (ways - 1), z))
 
 
-def orthonormal(n: int, vectors: int, dim: int, *, generator: torch.Generator) -> Tensor:
+def orthonormal(n: int, vectors: int, dim: PositiveInt, *, generator: torch.Generator) -> Tensor:
     """n sets of orthonormal vectors of R^dim under a uniformly random rotation: (n, vectors, dim).
 
     The Q of a Gaussian matrix, with the signs that make the diagonal of R positive: without them it is not uniform.

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -93,6 +94,7 @@ class GaussianProcessTasks(GeneratedTasks):
         return Episode(*parts), truth
 
 
+@checked
 class GaussianProcess(TaskFamily[GaussianProcessTasks]):
     """Regression on functions drawn from Gaussian processes.
 

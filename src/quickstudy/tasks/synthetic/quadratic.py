@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -47,6 +48,7 @@ class QuadraticTasks(GeneratedTasks):
         return episode, {"A": X.mT @ X, "c": c, "B": Z.mT @ Z, "d": d}
 
 
+@checked
 class Quadratic(TaskFamily[QuadraticTasks]):
     """Quadratic tasks, for tests and for study: x (tasks, examples, dim), y (tasks, examples, 1).
 
@@ -76,11 +78,13 @@ class Quadratic(TaskFamily[QuadraticTasks]):
         super().__init__(train, validation, test)
 
 
+@checked
 def half_squares(prediction: Tensor, y: Tensor) -> Tensor:
     """1/2 sum (prediction - y)^2: the loss under which these tasks are quadratics; a scalar."""
     return ((prediction - y) ** 2).sum() / 2
 
 
+@checked
 def quadratic_of(examples: Examples) -> tuple[Tensor, Tensor]:
     """(A, c) of one set of examples: half_squares(X t, y) = 1/2 (t - c)' A (t - c).
 

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.size import Size
@@ -35,6 +36,7 @@ class SinusoidTasks(GeneratedTasks):
         return Episode(examples(shots), examples(queries)), {"amplitude": amplitude, "phase": phase}
 
 
+@checked
 class Sinusoid(TaskFamily[SinusoidTasks]):
     """Regression on sinusoids.
 
