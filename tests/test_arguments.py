@@ -206,6 +206,12 @@ def test_nonsense_is_refused(name):
     assert caught.value.do
 
 
+@pytest.mark.parametrize("executor", ["compiled", qs.meta.executors.Compiled()], ids=["name", "object"])
+def test_a_score_says_which_executor_it_came_by(executor):
+    """Compiled code is for gradients: `evaluate` runs vmap for it."""
+    assert qs.evaluate(qs.Prototypical(net()), TASKS.test, 2, executor=executor).protocol["executor"] == "vmap"
+
+
 def test_a_norm_without_momentum_averages_all_batches_as_torch_does():
     """Its running mean is the mean over the meta-steps of what each saw. The control: momentum 0.1."""
 

@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 import quickstudy as qs
 from quickstudy.artifacts.export import export
-from quickstudy.errors import CheckpointError
+from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.learners.descend import Adam
 
 
@@ -167,6 +167,15 @@ def test_weights_cut_short(tmp_path):
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(CheckpointError, match="expected a whole safetensors file"):
         qs.load(vouched(tmp_path))
+
+
+def test_what_is_handed_in_under_a_name_that_is_not_there_is_refused(tmp_path):
+    maml().save(tmp_path)
+    for name in ("nework", "embed", "los"):
+        with pytest.raises(
+            ArgumentError, match=rf"`{name}`: expected an argument that the learner in .* was built with: .*network"
+        ):
+            qs.load(tmp_path, **{name: nn.Linear(4, 3)})
 
 
 def test_every_flipped_bit_is_found(tmp_path):

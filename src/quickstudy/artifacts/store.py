@@ -31,7 +31,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from quickstudy.arguments import checked
 from quickstudy.artifacts.structure import flattened, rebuilt
-from quickstudy.errors import CheckpointError
+from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.files import read_json, sha256, writing
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import State
@@ -96,6 +96,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
             of a learner of your own, unless it is already defined.
 
     Raises:
+        ArgumentError: `foreign` has a name that no part of the saved learner was built with.
         CheckpointError: the folder holds no saved learner, is truncated or of another format, or names a part of your own that
             was not given.
     """
@@ -103,6 +104,7 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     config, tensors = _read(path)
     if network is not None:
         foreign["network"] = network
+    _check_foreign(foreign, config.get("learner"), path)
     with seeded(0):  # initial weights, which the saved ones replace
         learner = _decode(config.get("learner"), path, foreign)
     if not isinstance(learner, Learner):
@@ -348,6 +350,30 @@ def _decode(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner
         except TypeError as error:
             raise _refused(path, f"arguments {sorted(arguments)} ({error})", f"the arguments of {cls.__name__}") from error
     return {key: _decode(value, path, foreign, key) for key, value in spec.items()}
+
+
+def _check_foreign(foreign: Mapping[str, Any], spec: Any, path: Path) -> None:
+    """Raise ArgumentError for what is handed in under a name that no part of the saved learner has."""
+    names = _argument_names(spec)
+    for name in foreign:
+        if name not in names and name != "learner":
+            raise ArgumentError(
+                name,
+                expected=f"an argument that the learner in {path} was built with: " + (", ".join(sorted(names)) or "it has none"),
+                got=f"{name}={foreign[name]!r}"[:100],
+                do="Check the spelling, or leave it out.",
+            )
+
+
+def _argument_names(spec: Any) -> set[str]:
+    """The names of the arguments of a saved value, and of the parts that it was built with."""
+    if isinstance(spec, list):
+        return {name for one in spec for name in _argument_names(one)}
+    if not isinstance(spec, dict):
+        return set()
+    own = spec.get("arguments")
+    below = {name for one in spec.values() for name in _argument_names(one)}
+    return below | ({str(name) for name in own} if isinstance(own, dict) else set())
 
 
 def _decode_own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name: str) -> Any:

@@ -21,7 +21,7 @@ from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.meta.executors import EXECUTORS, Executor, Loop, Threads, Vmap
+from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
 from quickstudy.targets import check_fit, check_fit_of_own
@@ -290,6 +290,8 @@ def interval(scores: list[float]) -> tuple[float, float]:
 
 def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tensor], learner: Learner, batch: Any) -> Executor:
     """The requested executor, or for "auto" the fastest of loop, threads and vmap that agrees with the loop on a few episodes."""
+    if isinstance(executor, Compiled) or executor == "compiled":  # it trains; without a gradient it is vmap, and says so
+        executor = "vmap"
     if isinstance(executor, Executor):
         return executor
     device = next(iter(torch.utils._pytree.tree_leaves(batch))).device
@@ -297,7 +299,7 @@ def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tens
     if executor != "auto":
         if executor not in EXECUTORS:
             raise ArgumentError("executor", expected=f"'auto' or one of {list(EXECUTORS)}", got=repr(executor), do="Use 'auto'.")
-        if executor in ("vmap", "compiled") and refused is not None:
+        if executor == "vmap" and refused is not None:
             raise UnsupportedError(
                 "executor", expected="one that serves this learner", got=f"{executor!r}: {refused}", do="Use executor='loop'."
             )
