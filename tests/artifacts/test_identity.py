@@ -171,7 +171,7 @@ def test_a_run_that_another_process_writes(tmp_path, monkeypatch, capsys, comman
 def test_arguments_that_cannot_work_leave_no_folder(tmp_path, monkeypatch, capsys, bad):
     monkeypatch.chdir(tmp_path)
     assert main([*TRAIN.split(), *bad.split(), "--out", "run"]) == 2
-    assert files(tmp_path) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resume_with_other_settings_changes_nothing(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,6 +46,7 @@ class RunFolder:
     def __init__(self, path: str | Path, resume: bool = False, describe: Callable[[], None] | None = None):
         self.path, self.resume, self.describe = Path(path), resume, describe
         self._lock = FileLock(self.path / "lock", timeout=0)
+        self._made = False  # by us, and nothing written yet: it goes again where the run is refused
 
     @property
     def learner(self) -> Path:
@@ -62,6 +64,7 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def __enter__(self) -> Self:
+        self._made = self._made or not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
@@ -85,6 +88,10 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
+        if self._made and not self._lock.is_locked:
+            with suppress(OSError):
+                (self.path / "lock").unlink(missing_ok=True)
+                self.path.rmdir()
 
     def check(self, tasks: Any) -> None:
         """Raise CheckpointError if the run in the folder is of other tasks."""
@@ -93,6 +100,7 @@ class RunFolder:
 
     def begin(self, tasks: Any) -> None:
         """Write what the run is of: its tasks, and whatever `describe` writes."""
+        self._made = False
         (self.path / RESULT).unlink(missing_ok=True)
         if self.describe is not None:
             self.describe()

@@ -12,19 +12,21 @@ learner needs no code here. A flag overrides the file, the file overrides the de
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import json
 import re
 from argparse import ArgumentError as FlagError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
-from quickstudy.arguments import types_of
+from quickstudy.arguments import types_of, union_parts
 from quickstudy.artifacts.config import SECTIONS, build_tasks, nearest, read_config
 from quickstudy.artifacts.tracking import TRACKERS
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
@@ -95,9 +97,11 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
     _check_keys(plain, known, f"--config {file}")
     functions = {"": LEARNERS[name], "tasks.": TASKS[tasks_name], "network.": NETWORKS[network_name]}
     _check_empty(plain, made.get_defaults(), functions, f"--config {file}")
+    _check_classes(plain, {**functions, "train.": qs.meta_train}, f"--config {file}")
     try:
         if plain:
-            made.set_defaults(made.parse_object(plain).as_flat().__dict__)
+            parsed = made.parse_object(plain)
+            made.set_defaults({key: parsed[key] for key in known if key in parsed})
         options = made.parse_args(argv)
     except FlagError as error:
         raise _explained(error, known, f"--config {file}" if file else "train") from error
@@ -126,7 +130,20 @@ def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
     takes = inspect.signature(recipe).parameters
     with seeded(config["train"].get("seed", 0)):
         built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
-        return tasks, recipe(*built, **arguments, **_shape(tasks, takes, built))
+        return tasks, recipe(*built, **_objects(recipe, arguments), **_shape(tasks, takes, built))
+
+
+def _objects(recipe: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, where a config holds the fields of an object (`inner_lr: {initial: 0.1}`) the object itself."""
+    types = _declared(recipe)
+
+    def made(name: str, value: Any) -> Any:
+        kinds = (
+            [part for part in union_parts(types[name]) if dataclasses.is_dataclass(part)] if isinstance(value, Mapping) else []
+        )
+        return cast("Any", kinds[0])(**value.get("init_args", value)) if kinds else value
+
+    return {name: made(name, value) for name, value in arguments.items()}
 
 
 def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -> dict[str, int]:
@@ -189,6 +206,43 @@ def _check_empty(plain: dict[str, Any], defaults: Namespace, functions: Mapping[
             )
 
 
+def _check_classes(plain: dict[str, Any], functions: Mapping[str, Callable], argument: str) -> None:
+    """A file never causes an import: a class that it names is quickstudy's own, or refused before anyone looks it up."""
+    for prefix, function in functions.items():
+        types = _declared(function)
+        section = plain.get(prefix[:-1], {}) if prefix else {key: one for key, one in plain.items() if key not in SECTIONS}
+        for key, value in section.items():
+            for name in _class_names(value, _takes_objects(types.get(key))):
+                if not name.startswith("quickstudy."):
+                    raise ArgumentError(
+                        f"{argument}, {prefix}{key}",
+                        expected="a class of quickstudy, such as quickstudy.learners.descend.LearnedRates",
+                        got=name[:100],
+                        do="Use parts of your own in Python: a file never causes an import.",
+                    )
+
+
+def _class_names(value: Any, dotted: bool) -> Iterator[str]:
+    """What a value names by `class_path`, and, where objects are taken, any text that reads as module.Class."""
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            yield str(value["class_path"])
+        for one in value.values():
+            yield from _class_names(one, dotted)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _class_names(one, dotted)
+    elif dotted and isinstance(value, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", value.strip()):
+        yield value.strip()
+
+
+def _takes_objects(kind: Any) -> bool:
+    """Whether a type has a part that jsonargparse would look up as a class or a function."""
+    if get_origin(kind) in (Union, UnionType, Sequence, tuple, list):
+        return any(_takes_objects(part) for part in get_args(kind))
+    return not (kind is None or kind in (type(None), Path, Ellipsis) or _is_plain(kind))
+
+
 def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentError:
     """jsonargparse's error as one of ours, in four parts."""
     text = " ".join(str(error).split())
@@ -203,10 +257,14 @@ def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentErr
 
 def _skipped(learner: Callable) -> set[str | int]:
     """Arguments that the command line does not take: those the tasks determine, networks, functions and objects."""
-    function: Any = inspect.unwrap(getattr(learner, "__init__") if isinstance(learner, type) else learner)  # noqa: B009 (mypy)
-    types = types_of(function)
-    parameters = inspect.signature(learner).parameters
-    return SHAPE | {name for name, one in parameters.items() if not _is_plain(types.get(name, one.annotation))}
+    return SHAPE | {name for name, kind in _declared(learner).items() if not _is_plain(kind)}
+
+
+def _declared(function: Callable) -> dict[str, Any]:
+    """The types of a function's arguments, of those that it hands on too."""
+    inner: Any = inspect.unwrap(getattr(function, "__init__") if isinstance(function, type) else function)  # noqa: B009 (mypy)
+    types = types_of(inner)
+    return {name: types.get(name, one.annotation) for name, one in inspect.signature(function).parameters.items()}
 
 
 def _is_plain(kind: Any) -> bool:
