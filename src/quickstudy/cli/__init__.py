@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from quickstudy.cli.terminal import printable
 from quickstudy.errors import QuickstudyError
 
 COMMANDS = {
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(rest)
     except QuickstudyError as error:
-        print(f"quickstudy {command}: {error}", file=sys.stderr)
+        print(f"quickstudy {command}: {printable(str(error))}", file=sys.stderr)
     except KeyboardInterrupt as stopped:
         print(f"quickstudy {command}: {stopped or 'stopped'}", file=sys.stderr)
     return 2

@@ -9,7 +9,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from quickstudy.artifacts.run import CONFIG, METRICS, Run
-from quickstudy.errors import ArgumentError
+from quickstudy.cli.terminal import printable
+from quickstudy.errors import ArgumentError, QuickstudyError
 
 
 def list_runs(argv: list[str]) -> int:
@@ -24,7 +25,7 @@ def list_runs(argv: list[str]) -> int:
             "FOLDER", expected="a folder of runs", got=f"{str(folder)!r}: no such folder", do="`quickstudy train` makes runs/."
         )
     found = {path.parent for name in (CONFIG, METRICS) for path in folder.glob(f"**/{name}")}
-    rows = [_row(Run(path)) for path in sorted(found)]
+    rows = [_row(path) for path in sorted(found)]
     if options.json:
         for row in rows:
             print(json.dumps(row))
@@ -35,18 +36,25 @@ def list_runs(argv: list[str]) -> int:
     return 0 if rows else 1
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(path: Path) -> dict[str, Any]:
+    """One run; what cannot be read of it is said in its own row, and hides no other."""
+    row: dict[str, Any] = dict.fromkeys(("learner", "tasks", "steps", "of", "validation", "test"))
+    try:
+        return {"run": str(path), **row, **_summary(Run(path))}
+    except (QuickstudyError, KeyError, TypeError, ValueError, OSError) as error:
+        return {"run": str(path), **row, "state": f"broken: {' '.join(str(error).split())[:200]}"}
+
+
+def _summary(run: Run) -> dict[str, Any]:
     history, evaluation, (learner, tasks) = run.metrics, run.evaluation, run.names
     scores = [record["validation"] for record in history if "validation" in record]
-    score = None if evaluation is None else f"{_number(evaluation['mean'])} +- {_number(evaluation['ci95'])}"
     return {
-        "run": str(run.path),
         "learner": learner,
         "tasks": tasks,
         "steps": history[-1]["step"] if history else 0,
         "of": run.config["train"].get("steps") if tasks else None,
         "validation": scores[-1] if scores else None,
-        "test": score,
+        "test": None if evaluation is None else f"{_number(evaluation['mean'])} +- {_number(evaluation['ci95'])}",
         "state": run.state,
     }
 
@@ -54,14 +62,16 @@ def _row(run: Run) -> dict[str, Any]:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in ("run", "learner", "tasks", "steps", "last validation", "meta-test", "state"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        steps = str(row["steps"]) if row["of"] is None else f"{row['steps']}/{row['of']}"
+        steps = "" if row["steps"] is None else str(row["steps"]) if row["of"] is None else f"{row['steps']}/{row['of']}"
         last = "" if row["validation"] is None else _number(row["validation"])
-        table.add_row(row["run"], row["learner"], row["tasks"] or "", steps, last, row["test"] or "", row["state"])
+        cells = (row["run"], row["learner"], row["tasks"], steps, last, row["test"], row["state"])
+        table.add_row(*(Text(printable(str(cell or ""))) for cell in cells))
     Console().print(table)
 
 

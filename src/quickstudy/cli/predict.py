@@ -12,6 +12,7 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import UnsupportedError
@@ -73,4 +74,4 @@ def answers(
 def _print_table(rows: list[dict[str, Any]]) -> None:
     width = max(len(row["file"]) for row in rows)
     for row in rows:
-        print(f"{row['file']:<{width}}  {row['class']}  {row['probability']:.3f}")
+        print(f"{printable(row['file']):<{width}}  {printable(row['class'])}  {row['probability']:.3f}")

@@ -234,3 +234,18 @@ def test_strokes_say_how_they_were_drawn(tmp_path: Path):
 def test_reading_needs_no_more_than_a_path(tmp_path: Path):
     path = draw(tmp_path / "a.png", (10, 20, 30))
     assert torch.equal(Preprocessing(5).read(str(path)), Preprocessing(5).read(path))
+
+
+def test_a_postscript_program_that_is_called_an_image_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Pillow would hand it to Ghostscript, by its content and whatever its name. The control: Pillow knows it for PostScript."""
+    from PIL import EpsImagePlugin, Image
+
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **kwargs: started.append(args))
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(run) print\nshowpage\n%%EOF\n"
+    (tmp_path / "cat.png").write_bytes(program)
+    with Image.open(tmp_path / "cat.png") as control:
+        assert control.format == "EPS"
+    with pytest.raises(DataError, match="expected an image that can be read"):
+        Preprocessing(8).read(tmp_path / "cat.png")
+    assert started == []

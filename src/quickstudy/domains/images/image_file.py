@@ -13,6 +13,7 @@ import numpy as np
 from quickstudy.errors import DataError
 
 LARGEST = 100_000_000  # pixels of a file; a larger one is refused as a decompression bomb
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # those of the suffixes; PostScript would start Ghostscript
 BROKEN = (  # raised by Pillow's readers for invalid images
     OSError,
     ValueError,
@@ -44,7 +45,7 @@ def open_image(path: str | Path, near: int | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # read whatever Pillow can
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 if opened.width * opened.height > LARGEST:
                     raise ValueError(f"{opened.width} x {opened.height} pixels")
                 if near is not None:
