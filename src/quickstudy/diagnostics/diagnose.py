@@ -165,8 +165,6 @@ def diagnose(
         ArgumentError: fewer than 2 batches; no estimator works.
         UnsupportedError: a learner without meta-parameters.
     """
-    if batches < 2:
-        raise ArgumentError("batches", expected="2 or more, for a variance", got=str(batches), do="8 give a rough picture.")
     if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
         raise UnsupportedError(
             "learner", expected="one with meta-parameters", got=type(learner).__name__, do="There is no gradient to estimate."

@@ -35,10 +35,6 @@ class RandomCrop:
 
     padding: NonNegativeInt = 4
 
-    def __post_init__(self) -> None:
-        if self.padding < 0:
-            raise ArgumentError("RandomCrop(padding)", expected="0 pixels or more", got=str(self.padding), do="4 is common.")
-
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         n, _, height, width = images.shape
         padded = F.pad(images, (self.padding,) * 4, mode="replicate")
@@ -65,10 +61,6 @@ class RandomFlip:
     """
 
     probability: Probability = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ArgumentError("RandomFlip(probability)", expected="0 to 1", got=str(self.probability), do="0.5 is common.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         flips = torch.rand(len(images), generator=generator) < self.probability

@@ -12,7 +12,7 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import class_means
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.read.parts import check_features, check_sizes, own_generator, seeded
+from quickstudy.learners.read.parts import check_features, own_generator, seeded
 from quickstudy.models.mlp import MLP
 
 
@@ -63,7 +63,6 @@ class Hypernetwork(Comparison):
         generator: torch.Generator | None = None,
     ):
         super().__init__(plain("embed", embed), normalisation=normalisation)
-        check_sizes(features=features, rank=rank, width=width)
         if hidden < 0:
             raise ArgumentError("hidden", expected="0 or more", got=str(hidden), do="0 is a linear classifier.")
         generator = own_generator(self, generator)

@@ -13,7 +13,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import one_hot
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator
+from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator
 
 
 class InContext(Comparison):
@@ -68,14 +68,13 @@ class InContext(Comparison):
         *,
         features: PositiveInt,
         max_ways: PositiveInt = 10,
-        width: int = 64,
+        width: PositiveInt = 64,
         depth: PositiveInt = 4,
         heads: PositiveInt = 4,
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):
         super().__init__(nn.Flatten() if embed is None else embed, normalisation=normalisation)
-        check_sizes(features=features, max_ways=max_ways, width=width, depth=depth, heads=heads)
         if width % heads:
             raise ArgumentError(
                 "width",
@@ -123,7 +122,7 @@ class InContext(Comparison):
 class Block(nn.Module):
     """One layer: attention to the support and a perceptron, each added to its input. See `InContext`, (3) and (4)."""
 
-    def __init__(self, width: int, heads: PositiveInt, residual: float, generator: torch.Generator):
+    def __init__(self, width: PositiveInt, heads: PositiveInt, residual: float, generator: torch.Generator):
         super().__init__()
         self.heads = heads
         self.norm_attention, self.norm_perceptron = Norm(width), Norm(width)

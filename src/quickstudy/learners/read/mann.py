@@ -17,7 +17,7 @@ from quickstudy.learners.functional import one_hot
 from quickstudy.learners.learner import Loss, check_ways
 from quickstudy.learners.outcome import Log, Outcome, Values
 from quickstudy.learners.read.in_context import weight, zeros
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator, seeded
+from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator, seeded
 from quickstudy.models.lstm_cell import LSTMCell
 
 NEVER_USED = 1e-3  # initial usage, rising with the slot: unused slots are taken in order, whatever the rounding
@@ -93,7 +93,7 @@ class MANN(Comparison):
         slots: PositiveInt = 128,
         width: PositiveInt = 40,
         hidden: PositiveInt = 200,
-        heads: int = 4,
+        heads: PositiveInt = 4,
         recurrent: bool = True,
         decay: float = 0.99,
         sharpness: float = 10.0,
@@ -102,7 +102,6 @@ class MANN(Comparison):
         generator: torch.Generator | None = None,
     ):
         super().__init__(plain("embed", embed), normalisation=normalisation)
-        check_sizes(features=features, max_ways=max_ways, slots=slots, width=width, hidden=hidden, heads=heads)
         if heads > slots:
             raise ArgumentError(
                 "heads", expected=f"at most slots={slots}", got=str(heads), do="Each writes to a slot of its own."

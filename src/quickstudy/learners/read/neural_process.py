@@ -20,7 +20,7 @@ from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome, Values
 from quickstudy.learners.read.in_context import attention
-from quickstudy.learners.read.parts import check_features, check_sizes, own_generator, seeded
+from quickstudy.learners.read.parts import check_features, own_generator, seeded
 from quickstudy.models.mlp import MLP
 
 
@@ -72,15 +72,14 @@ class NeuralProcess(Learner):
     def __init__(
         self,
         inputs: PositiveInt = 1,
-        targets: int = 1,
+        targets: PositiveInt = 1,
         *,
         pooling: MeanPooling | CrossAttention | None = None,
-        width: int = 128,
+        width: PositiveInt = 128,
         least_std: float = 0.01,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        check_sizes(inputs=inputs, targets=targets, width=width)
         if not 0 < least_std < 1:
             raise ArgumentError("least_std", expected="a number in (0, 1)", got=str(least_std), do="0.01 is the default.")
         generator = own_generator(self, generator)
@@ -200,10 +199,9 @@ class CrossAttention(nn.Module):
     """
 
     def __init__(
-        self, inputs: PositiveInt = 1, width: int = 128, heads: PositiveInt = 8, generator: torch.Generator | None = None
+        self, inputs: PositiveInt = 1, width: PositiveInt = 128, heads: PositiveInt = 8, generator: torch.Generator | None = None
     ):
         super().__init__()
-        check_sizes(inputs=inputs, width=width, heads=heads)
         if width % heads:
             raise ArgumentError("width", expected=f"a multiple of heads={heads}", got=str(width), do="128 and 8 is the papers'.")
         self.inputs, self.width, self.heads, self.generator = inputs, width, heads, None
@@ -262,12 +260,11 @@ class NeuralProcessClassifier(Comparison):
         embed: nn.Module,
         features: PositiveInt,
         *,
-        width: int = 128,
+        width: PositiveInt = 128,
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):
         super().__init__(plain("embed", embed), normalisation=normalisation)
-        check_sizes(features=features, width=width)
         generator = own_generator(self, generator)
         self.features, self.width = features, width
         self.h = seeded(lambda: MLP(features, width, (width,)), generator)

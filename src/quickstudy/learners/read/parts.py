@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from quickstudy import randomness
 from quickstudy.arguments import PositiveInt
-from quickstudy.errors import ArgumentError, LabelError, ShapeError
+from quickstudy.errors import LabelError, ShapeError
 from quickstudy.learners.learner import Learner
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -26,13 +26,6 @@ def own_generator(learner: Learner, generator: torch.Generator | None) -> torch.
     """The generator, or one of seed 0. It is not saved with the arguments, since the weights are saved."""
     learner.arguments = {name: value for name, value in learner.arguments.items() if name != "generator"}
     return generator or torch.Generator().manual_seed(0)
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise ArgumentError for a size below 1."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ArgumentError(name, expected="1 or more", got=str(size), do="Leave it out for the default, where it has one.")
 
 
 def check_features(z: Tensor, features: PositiveInt) -> Tensor:

@@ -18,7 +18,7 @@ from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import one_hot
 from quickstudy.learners.outcome import Values
 from quickstudy.learners.read.in_context import weight, zeros
-from quickstudy.learners.read.parts import check_features, check_max_ways, check_sizes, own_generator
+from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator
 
 
 class SNAIL(Comparison):
@@ -73,7 +73,7 @@ class SNAIL(Comparison):
         embed: nn.Module,
         features: PositiveInt,
         max_ways: PositiveInt = 5,
-        length: int = 6,
+        length: PositiveInt = 6,
         *,
         filters: PositiveInt = 128,
         attention: Sequence[Sequence[int]] = ((64, 32), (256, 128), (512, 256)),
@@ -81,7 +81,6 @@ class SNAIL(Comparison):
         generator: torch.Generator | None = None,
     ):
         super().__init__(plain("embed", embed), normalisation=normalisation)
-        check_sizes(features=features, max_ways=max_ways, length=length, filters=filters)
         if not attention or any(len(sizes) != 2 or min(sizes) < 1 for sizes in attention):
             raise ArgumentError(
                 "attention", expected="a (keys, values) for each block", got=repr(attention), do="((64, 32), (256, 128)) is two."

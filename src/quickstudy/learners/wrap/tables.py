@@ -14,7 +14,6 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss, check_ways
 from quickstudy.learners.outcome import Answered, Outcome, State
-from quickstudy.learners.read.parts import check_sizes
 from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.random import stateless_order, stateless_uniform
 
@@ -75,13 +74,12 @@ class Tables(Wrapper):
         *,
         features: PositiveInt,
         members: PositiveInt = 8,
-        max_support: int | None = None,
+        max_support: PositiveInt | None = None,
         clip: float = 3.0,
         outer: Gradient | None = None,
         name: str = "Tables",
     ):
         super().__init__(learner)
-        check_sizes(features=features, members=members, max_support=1 if max_support is None else max_support)
         if not clip > 0:
             raise ArgumentError("clip", expected="a number above 0", got=str(clip), do="3 is the default.")
         self.features, self.members, self.max_support = features, members, max_support

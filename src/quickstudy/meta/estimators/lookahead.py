@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import checked
 from quickstudy.episode import Examples
-from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.errors import UnsupportedError
 from quickstudy.forward.context import Context
 from quickstudy.forward.derivatives import stop
 from quickstudy.learners.bilevel.training_run import TrainingRun
@@ -50,10 +50,6 @@ class Lookahead(Estimator):
     """
 
     order: Literal[1, 2] = 2
-
-    def __post_init__(self) -> None:
-        if self.order not in (1, 2):
-            raise ArgumentError("order", expected="1 or 2", got=repr(self.order), do="2 looks through the virtual step.")
 
     def init(self, run: TrainingRun, task: Examples, seed: int) -> Any:
         """The state, and the batch whose real step is still to be taken (none yet)."""

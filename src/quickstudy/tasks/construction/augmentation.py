@@ -95,10 +95,6 @@ class FeatureNoise:
 
     std: NonNegativeFloat = 0.1
 
-    def __post_init__(self) -> None:
-        if not self.std >= 0:
-            raise ArgumentError("FeatureNoise(std)", expected="0 or more", got=str(self.std), do="Try 0.1.")
-
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
         def noisy(part: Examples) -> Examples:
             if not part.x.is_floating_point():
@@ -141,8 +137,6 @@ class MixTasks:
     def __post_init__(self) -> None:
         if not self.alpha > 0:
             raise ArgumentError("MixTasks(alpha)", expected="above 0", got=str(self.alpha), do="0.5 or 2 are common.")
-        if not 0 <= self.probability <= 1:
-            raise ArgumentError("MixTasks(probability)", expected="0 to 1", got=str(self.probability), do="1 mixes all.")
 
     def __call__(self, episode: Episode, generator: torch.Generator) -> Episode:
         n, ways = len(episode), episode.support.ways
