@@ -765,14 +765,16 @@ def test_a_resumed_schedule_that_ends_before_the_run_is_refused(tmp_path):
     one_cycle = lambda steps: qs.Gradient(scheduler=partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=steps))
     qs.meta_train(learner(), qs.tasks.Sinusoid(), outer=one_cycle(STEPS), out=tmp_path, **SETTINGS)
     with pytest.raises(ArgumentError, match=r"`scheduler`: expected one that takes all 12 steps.*raises after step 9"):
-        qs.meta_train(learner(), qs.tasks.Sinusoid(), outer=one_cycle(12), out=tmp_path, resume=True, **SETTINGS | {"steps": 12})
+        qs.meta_train(
+            learner(), qs.tasks.Sinusoid(), outer=one_cycle(STEPS), out=tmp_path, resume=True, **SETTINGS | {"steps": 12}
+        )
 
 
 def test_a_run_is_not_resumed_with_a_scheduler_more_or_less(tmp_path):
     outer = qs.Gradient(scheduler=SCHEDULERS["StepLR"])
-    for folder, first, then, got in ((tmp_path / "a", qs.Gradient(), outer, "no"), (tmp_path / "b", outer, qs.Gradient(), "a")):
+    for folder, first, then in ((tmp_path / "a", qs.Gradient(), outer), (tmp_path / "b", outer, qs.Gradient())):
         qs.meta_train(learner(), qs.tasks.Sinusoid(), outer=first, out=folder, **SETTINGS)
-        with pytest.raises(CheckpointError, match=f"expected a checkpoint of this Descent and its optimizer, got {got} schedule"):
+        with pytest.raises(CheckpointError, match=r"expected a checkpoint of a run with outer\.scheduler = "):
             qs.meta_train(learner(), qs.tasks.Sinusoid(), outer=then, out=folder, resume=True, **SETTINGS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -203,7 +204,9 @@ def test_other_settings_or_another_learner_are_refused(tmp_path):
     with pytest.raises(errors.CheckpointError, match="expected a checkpoint of a run with seed=7, got one with seed=0"):
         qs.meta_train(learner(), tasks, out=tmp_path, resume=True, seed=7, **SETTINGS)
     other = qs.MAML(qs.models.mlp(1, 1, hidden=(5,)))
-    with pytest.raises(errors.CheckpointError, match="expected a checkpoint of this Descent and its optimizer"):
+    with pytest.raises(
+        errors.CheckpointError, match=r"expected a checkpoint of a run with learner\.network\.hidden = \[5\], got one with \[6\]"
+    ):
         qs.meta_train(other, tasks, out=tmp_path, resume=True, **SETTINGS)
     with pytest.raises(errors.ArgumentError, match="expected the run's folder as `out`"):
         qs.meta_train(other, tasks, resume=True, **SETTINGS)
@@ -286,3 +289,42 @@ def test_the_executor_comes_back_as_it_was(tmp_path, executor):
     assert (run.executor, numbers(run)) == (executor.name, numbers(expected))
     _, state, _ = checkpoint.load_checkpoint(tmp_path / "checkpoints")
     assert state["training"]["executor"][2] == executor.settings()
+
+
+# ---- what the run was made of --------------------------------------------------------------------------------------------
+
+MADE = {
+    "another hypergradient": (lambda: qs.FOMAML(qs.models.mlp(1, 1, hidden=(6,)), inner_lr=0.01), "learner.hypergradient"),
+    "another rate": (lambda: qs.MAML(qs.models.mlp(1, 1, hidden=(6,)), inner_lr=0.02), "learner.inner_lr"),
+    "another network": (lambda: qs.MAML(qs.models.mlp(1, 1, hidden=(7,)), inner_lr=0.01), "learner.network.hidden"),
+    "another learner": (lambda: qs.Ridge(qs.models.mlp(1, 4, hidden=(6,))), "learner"),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_checkpoint_of_what_was_made_otherwise_is_refused_by_name(tmp_path, name):
+    """Weights that fit are not enough: FOMAML's are MAML's. Nothing is loaded."""
+    made, where = MADE[name]
+    tasks = qs.tasks.Sinusoid()
+    qs.meta_train(learner(), tasks, out=tmp_path, **SETTINGS | {"steps": 2})
+    other = made()
+    before = [parameter.clone() for parameter in other.parameters()]
+    with pytest.raises(errors.CheckpointError, match=rf"expected a checkpoint of a run with {where}[\w.]* = .*, got one with"):
+        qs.meta_train(other, tasks, out=tmp_path, resume=True, **SETTINGS)
+    assert all(torch.equal(*pair) for pair in zip(before, other.parameters(), strict=True))
+
+
+def test_another_outer_method_is_refused_by_name(tmp_path):
+    tasks, outer = qs.tasks.Sinusoid(), qs.Gradient(optimizer=partial(torch.optim.SGD, lr=0.1))
+    qs.meta_train(learner(), tasks, out=tmp_path, **SETTINGS | {"steps": 2})
+    with pytest.raises(errors.CheckpointError, match=r"expected a checkpoint of a run with outer\.optimizer[\w.]* = "):
+        qs.meta_train(learner(), tasks, outer=outer, out=tmp_path, resume=True, **SETTINGS)
+
+
+def test_a_reptile_is_not_read_as_another(tmp_path):
+    tasks = qs.tasks.Sinusoid()
+    reptile = lambda: qs.Reptile(qs.models.mlp(1, 1, hidden=(6,)), inner_lr=0.01, inner_steps=1)
+    qs.meta_train(reptile(), tasks, out=tmp_path, **SETTINGS | {"steps": 2})
+    with pytest.raises(errors.CheckpointError, match="expected a checkpoint of a run with learner"):
+        qs.meta_train(learner(), tasks, out=tmp_path, resume=True, **SETTINGS)
+    assert len(qs.meta_train(reptile(), tasks, out=tmp_path, resume=True, **SETTINGS).history) == 12

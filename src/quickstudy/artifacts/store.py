@@ -133,6 +133,22 @@ def load(path: str | Path, network: nn.Module | None = None, **foreign: Any) -> 
     return _predictor(learner, _state(config.get("state"), leaves, path), config, path)
 
 
+def description(value: Any) -> Any:
+    """What a learner or an outer method is made of, as plain data, whatever its weights are."""
+    return _encode(value)
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    """Where two descriptions differ first: the path of names, and the two values; None where they are equal."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.get("class") == other.get("class"):
+        for name in dict.fromkeys([*one, *other]):
+            inner = path if name in ("arguments", "class") else f"{path}.{name}".lstrip(".")
+            if (found := first_difference(one.get(name), other.get(name), inner)) is not None:
+                return found
+        return None
+    return None if one == other else (path, one, other)
+
+
 # ---- writing -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveFloat
+from quickstudy.artifacts.store import description, first_difference
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries
@@ -37,7 +38,7 @@ class MetaTraining:
         clip: PositiveFloat | None,
         seed: int,
     ):
-        self.learner, self.train, self.estimator = learner, train, outer.estimator
+        self.learner, self.train, self.outer, self.estimator = learner, train, outer, outer.estimator
         self.problem = Problem(learner, outer.estimator, loss, precision)
         self.parameters = {name: parameter for name, parameter in learner.named_parameters() if parameter.requires_grad}
         self.running = outer.start(self.parameters)
@@ -96,6 +97,7 @@ class MetaTraining:
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
             "executor": (self.executor.name, self.result.why, self.executor.settings()),
             "protocol": self._settings(),
+            "made of": self._made_of(),
         }
 
     def load_state_dict(self, state: dict[str, Any], where: str) -> None:
@@ -104,6 +106,14 @@ class MetaTraining:
         Raises:
             CheckpointError: a state of another learner, or of a run with other settings.
         """
+        if (found := first_difference(self._made_of(), state["made of"])) is not None:
+            name, ours, theirs = found
+            raise CheckpointError(
+                where,
+                expected=f"a checkpoint of a run with {name} = {_short(ours)}",
+                got=f"one with {_short(theirs)}",
+                do="Resume with the learner and the outer method that the run was started with.",
+            )
         for name, value in self._settings().items():
             if state["protocol"].get(name) != value:
                 raise CheckpointError(
@@ -135,6 +145,10 @@ class MetaTraining:
         """The settings that must not change within a run, as plain values."""
         sizes = {name: list(size) if isinstance(size, tuple) else size for name, size in self.train.protocol.items()}
         return {**sizes, "tasks_per_step": self.tasks_per_step, "seed": self.seed, "clip": self.clip}
+
+    def _made_of(self) -> dict[str, Any]:
+        """The learner and the outer method, as plain data."""
+        return {"learner": description(self.learner), "outer": description(self.outer)}
 
     def _draw(self, generator: torch.Generator) -> Any:
         """The batch of the next step: fresh tasks, or the next window of the carried runs."""
@@ -174,3 +188,8 @@ class MetaTraining:
 
 def _length(episodes: Any) -> int:
     return pytree.tree_leaves(episodes)[0].shape[0]
+
+
+def _short(value: Any) -> str:
+    """A part of a description in a word or two."""
+    return str(value.get("class", value) if isinstance(value, dict) else value)[:100]
