@@ -1,6 +1,6 @@
 """Run as a program: trains in a child process that is killed at random moments, again and again, until the run is done.
 
-python kill_a_run.py OUT KILLS      prints how many kills there were and what the run ended with, as JSON
+python kill_a_run.py OUT KILLS [conv4]      prints how many kills there were and what the run ended with, as JSON
 """
 
 import hashlib
@@ -25,8 +25,15 @@ SETTINGS = {
 }
 
 
+CONV4 = "conv4" in sys.argv  # its weights lie channels last, and so do the moments of the fused Adam that moves them
+if CONV4:
+    SETTINGS |= {"steps": 40, "executor": "threads"}
+
+
 def learner():
     torch.manual_seed(0)
+    if CONV4:
+        return qs.Prototypical(qs.models.conv4(channels=4))
     network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
     return qs.MAML(network, inner_lr=0.01)
 
@@ -34,7 +41,8 @@ def learner():
 def train(out=None):
     """One whole run, or what is left of it."""
     trained = learner()
-    run = qs.meta_train(trained, qs.tasks.Sinusoid(), out=out, resume=out is not None, **SETTINGS)
+    tasks = qs.tasks.Strokes(ways=3, shots=1, queries=2, classes=(6, 4, 4)) if CONV4 else qs.tasks.Sinusoid()
+    run = qs.meta_train(trained, tasks, out=out, resume=out is not None, **SETTINGS)
     digest = hashlib.sha256(b"".join(parameter.detach().numpy().tobytes() for parameter in trained.parameters())).hexdigest()
     history = [{key: value for key, value in record.items() if key != "seconds"} for record in run.history]
     return {"weights": digest, "history": history, "best": run.best}

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError, MissingPackageError, UnsupportedError
-from quickstudy.forward.call import Parameters
 from quickstudy.meta.estimator import Estimator
 from quickstudy.meta.estimators.evolution import answer_of, evaluated, scored
 from quickstudy.meta.estimators.values import Values
 from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
+from quickstudy.meta.searches.vector import as_vector, unflattened
 
 
 @checked
@@ -93,7 +93,7 @@ class _RunningSearch(RunningSearch):
                 "outer", expected="the package `cmaes`", got="none", do="pip install cmaes, or use Gradient(Evolution())."
             ) from error
         self.parameters, self.together = parameters, method.together
-        mean = nn.utils.parameters_to_vector(parameters.values()).detach().double().cpu().numpy()
+        mean = as_vector(parameters.values()).numpy()
         self.cma = CMA(mean=mean, sigma=method.sigma, population_size=method.population, seed=method.seed)
 
     def search(self, executor: Any, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
@@ -133,12 +133,3 @@ class _RunningSearch(RunningSearch):
                 getattr(self.cma, name).set_state((value["kind"], key, *value["rest"]))
             else:
                 setattr(self.cma, name, value)
-
-
-def unflattened(rows: Tensor, parameters: dict[str, nn.Parameter]) -> Parameters:
-    """(members, n) as members of phi, by name."""
-    pieces = rows.split([parameter.numel() for parameter in parameters.values()], 1)
-    return {
-        name: piece.reshape(-1, *parameter.shape).to(parameter)
-        for (name, parameter), piece in zip(parameters.items(), pieces, strict=True)
-    }

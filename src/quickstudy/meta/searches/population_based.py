@@ -17,7 +17,7 @@ from quickstudy.meta.estimators.evolution import evaluated, scored, swapped
 from quickstudy.meta.estimators.values import Values
 from quickstudy.meta.outer.outer import Outer, RunningSearch
 from quickstudy.meta.problem import Answer, Problem
-from quickstudy.meta.searches.cmaes import unflattened
+from quickstudy.meta.searches.vector import as_vector, unflattened, write_vector
 
 
 @checked
@@ -96,7 +96,7 @@ class _RunningSearch(RunningSearch):
     def __init__(self, parameters: dict[str, nn.Parameter], method: PopulationBased):
         self.parameters, self.method = parameters, method
         self.generator = torch.Generator().manual_seed(method.seed)
-        flat = nn.utils.parameters_to_vector(parameters.values()).detach().double().cpu()
+        flat = as_vector(parameters.values())
         shifts = torch.randn(method.population, len(flat), generator=self.generator, dtype=torch.float64)
         shifts[0] = 0
         self.phi = flat + method.sigma * shifts
@@ -125,7 +125,7 @@ class _RunningSearch(RunningSearch):
         source = torch.arange(self.method.population)
         source[worst] = best[torch.randint(n, (n,), generator=self.generator)]
         with torch.no_grad():
-            nn.utils.vector_to_parameters(self.phi[order[0]].to(next(iter(self.parameters.values()))), self.parameters.values())
+            write_vector(self.phi[order[0]], self.parameters.values())
         self.phi, self.sigma = self.phi[source], self.sigma[source]
         self.sigma[worst] *= torch.exp(self.method.spread * torch.randn(n, generator=self.generator, dtype=torch.float64))
         e = torch.randn(n, self.phi.shape[1], generator=self.generator, dtype=torch.float64)
