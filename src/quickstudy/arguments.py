@@ -24,31 +24,28 @@ from quickstudy.errors import ArgumentError, UnsupportedError
 
 
 class Range(NamedTuple):
-    """The numbers from `low` to `high`; without the ends where these are open."""
+    """The numbers from `low` to `high`; `open`: without `low` itself."""
 
-    low: float = -math.inf
+    low: float
     high: float = math.inf
-    open_low: bool = False
-    open_high: bool = False
+    open: bool = False
 
     def holds(self, value: Any) -> bool:
         """Whether a number is in it."""
-        above = value > self.low if self.open_low else value >= self.low
-        return bool(above and (value < self.high if self.open_high else value <= self.high))
+        return bool((value > self.low if self.open else value >= self.low) and value <= self.high)
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return f"above {self.low:g}" if self.open_low else f"of {self.low:g} or more"
-        return f"between {self.low:g} and {self.high:g}" if self.open_low else f"from {self.low:g} to {self.high:g}"
+            return f"above {self.low:g}" if self.open else f"of {self.low:g} or more"
+        return f"from {self.low:g} to {self.high:g}"
 
 
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
-PositiveFloat = Annotated[float, Range(0, open_low=True)]
+PositiveFloat = Annotated[float, Range(0, open=True)]
 NonNegativeFloat = Annotated[float, Range(0)]
 Probability = Annotated[float, Range(0, 1)]
 Several = Annotated[int, Range(2)]
-Share = Annotated[float, Range(0, 1, open_low=True, open_high=True)]
 
 Checked = TypeVar("Checked", bound=Callable)
 
@@ -106,9 +103,7 @@ class _Known(dict):
 
 
 def _check(name: str, value: Any, kind: Any, default: Any) -> None:
-    if str in union_parts(kind) and any(
-        isinstance(part, type) and part.__module__.startswith("quickstudy.") for part in union_parts(kind)
-    ):
+    if str in union_parts(kind) and any(map(_is_ours, union_parts(kind))):
         return  # a name or an object: the function knows the names
     reasons = _reasons(value, kind)
     if not reasons:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 Advance = Callable[..., None]
+T = TypeVar("T")
 WORTH_A_BAR = 2000  # items read from disk
 
 
@@ -49,3 +51,11 @@ def _lines(total: int, what: str, every: float = 10.0) -> Iterator[Advance]:
             sys.stderr.write(f"{what}: {done}/{total} {note or ''}\n")
 
     yield advance
+
+
+def reading(items: Sequence[T], what: str) -> Iterator[T]:
+    """Each of the items in turn, behind a progress bar where they are many."""
+    with bar(len(items), f"reading {what}", len(items) >= WORTH_A_BAR) as advance:
+        for item in items:
+            yield item
+            advance()

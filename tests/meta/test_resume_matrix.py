@@ -68,7 +68,7 @@ def trained(learner, tasks, out=None, stop=None, resume=False, **settings):
     return history, [tensor.clone() for tensor in made.state_dict().values()]
 
 
-def resumes(tmp_path, learner, tasks, **settings):
+def assert_resumes(tmp_path, learner, tasks, **settings):
     first, second = (trained(learner, tasks, **settings) for _ in range(2))
     assert first[0] == second[0]
     assert all(torch.equal(*pair) for pair in zip(first[1], second[1], strict=True))
@@ -83,13 +83,13 @@ def resumes(tmp_path, learner, tasks, **settings):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_every_executor(tmp_path, name, executor, monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    resumes(tmp_path, *LEARNERS[name], executor=executor)
+    assert_resumes(tmp_path, *LEARNERS[name], executor=executor)
 
 
 @pytest.mark.parametrize("name", OUTERS)
 @pytest.mark.parametrize("learner", ["Conv4 by descent", "MLP"])
 def test_every_outer_method(tmp_path, learner, name):
-    resumes(tmp_path, *LEARNERS[learner], executor="loop", outer=OUTERS[name])
+    assert_resumes(tmp_path, *LEARNERS[learner], executor="loop", outer=OUTERS[name])
 
 
 def test_the_control_loses_the_moments(tmp_path, monkeypatch):
@@ -98,4 +98,4 @@ def test_the_control_loses_the_moments(tmp_path, monkeypatch):
 
     monkeypatch.setattr(optimizers, "laid_as", lambda tensor, like: tensor.contiguous())
     with pytest.raises(AssertionError):
-        resumes(tmp_path, conv4, images, executor="loop")
+        assert_resumes(tmp_path, conv4, images, executor="loop")

@@ -129,7 +129,7 @@ def test_a_class_may_be_a_link(tmp_path: Path):
 def test_long_reads_show_a_bar(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     from_folder(folder, **SMALL)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(images, "WORTH_A_BAR", 1)
+    monkeypatch.setattr("quickstudy.progress.WORTH_A_BAR", 1)
     from_folder(folder, **SMALL)
     assert "reading train images: 35/35" in capsys.readouterr().err
 

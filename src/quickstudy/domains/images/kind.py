@@ -15,7 +15,7 @@ from quickstudy.domains.images.image_file import is_picture, upright
 from quickstudy.domains.images.images import read_all
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError, ShapeError
-from quickstudy.progress import WORTH_A_BAR, bar
+from quickstudy.progress import reading
 from quickstudy.tasks.distribution.labelled import gathered
 from quickstudy.tasks.sources.kind import Items, Kind
 
@@ -60,7 +60,10 @@ def _of_values(
     reads = as_images(first, size, channels, invert)[1]
 
     def take(rows: list[int], part: str) -> Tensor:
-        some = gathered(values, torch.tensor(rows)) if isinstance(values, Tensor) else _arrays(values, rows, part)
+        if isinstance(values, Tensor):
+            some: Any = gathered(values, torch.tensor(rows))
+        else:
+            some = [np.asarray(values[row]) for row in reading(rows, f"{part} images")]
         return as_images(some, reads.size, reads.channels, invert)[0]
 
     return Items(take, reads, normalise)
@@ -81,25 +84,14 @@ def _reads_pictures(first: Any, size: int | None, channels: int | None, invert: 
 
 def _pictures(values: Sequence[Any], rows: list[int], reads: Preprocessing, part: str) -> Tensor:
     found = []
-    with bar(len(rows), f"reading {part} images", len(rows) >= WORTH_A_BAR) as advance:
-        for row in rows:
-            x = values[row]
-            if not is_picture(x):
-                raise DataError(
-                    f"dataset[{row}]",
-                    expected="an image, as dataset[0] is",
-                    got=f"a {type(x).__name__}",
-                    do="Leave such items out with torch.utils.data.Subset.",
-                )
-            found.append(reads.of_image(x))
-            advance()
+    for row in reading(rows, f"{part} images"):
+        x = values[row]
+        if not is_picture(x):
+            raise DataError(
+                f"dataset[{row}]",
+                expected="an image, as dataset[0] is",
+                got=f"a {type(x).__name__}",
+                do="Leave such items out with torch.utils.data.Subset.",
+            )
+        found.append(reads.of_image(x))
     return torch.stack(found)
-
-
-def _arrays(values: Sequence[Any], rows: list[int], part: str) -> list[np.ndarray]:
-    found = []
-    with bar(len(rows), f"reading {part} images", len(rows) >= WORTH_A_BAR) as advance:
-        for row in rows:
-            found.append(np.asarray(values[row]))
-            advance()
-    return found

@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
-from quickstudy.progress import WORTH_A_BAR, bar
+from quickstudy.progress import reading
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.sources.dataset_labels import Labels, class_names_of
@@ -76,12 +76,7 @@ class _Values(Sequence):
 
     def numbers(self, rows: list[int], part: str) -> Tensor:
         """Plain numbers as one tensor."""
-        found = []
-        with bar(len(rows), f"reading {part} examples", len(rows) >= WORTH_A_BAR) as advance:
-            for row in rows:
-                found.append(np.asarray(self[row]))
-                advance()
-        x = as_tensor(found)
+        x = as_tensor([np.asarray(self[row]) for row in reading(rows, f"{part} examples")])
         check_x(x)
         return x
 
