@@ -18,6 +18,7 @@ from quickstudy.learners.wrap import Standardised, Tables
 from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.registry import LEARNERS, qualified_name
 from quickstudy.testing import run_checks
+from tests.artifacts.vouched import rewritten
 
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=4, shots=2, queries=5)
 
@@ -73,11 +74,9 @@ def test_a_learner_of_ones_own_is_saved_and_loaded(handed, tmp_path):
 
 def test_a_class_is_never_imported_because_a_file_says_so(tmp_path):
     weighed().save(tmp_path / "l")
-    config = json.loads((tmp_path / "l" / "config.json").read_text())
-    assert config["learner"]["own"] == qualified_name(Weighed)
+    assert json.loads((tmp_path / "l" / "config.json").read_text())["learner"]["own"] == qualified_name(Weighed)
     for name in ("this.Weighed", "antigravity.Learner", "os.path.Weighed", "quickstudy.learners.solve.ridge.Gone"):
-        config["learner"]["own"] = name
-        (tmp_path / "l" / "config.json").write_text(json.dumps(config))
+        rewritten(tmp_path / "l", lambda config, name=name: config["learner"].update(own=name))
         with pytest.raises(CheckpointError, match=f"expected the class {name}, which is not quickstudy's own"):
             qs.load(tmp_path / "l", embed=nn.Linear(4, 2))
     assert not {"this", "antigravity"} & sys.modules.keys()

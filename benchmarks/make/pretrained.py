@@ -6,7 +6,6 @@ python -m benchmarks.make.pretrained [--seconds 300]       writes src/quickstudy
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -37,7 +36,7 @@ def main() -> None:
 
 def finish(learner: qs.Learner, drawn: TaskFamily) -> None:
     """How it reads images, and its calibration on drawn validation characters."""
-    (PRETRAINED / "preprocessing.json").write_text(json.dumps(drawn.preprocessing.to_dict()) + "\n", encoding="utf-8")
+    drawn.preprocessing.save(PRETRAINED)
     qs.calibrate(learner, drawn.validation, episodes=300).save(PRETRAINED)
 
 

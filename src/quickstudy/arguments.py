@@ -13,6 +13,7 @@ import builtins
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from types import UnionType
@@ -92,9 +93,11 @@ def _declared(function: Callable) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def types_of(function: Callable) -> dict[str, Any]:
-    """The annotations of a function as types. A name that its module knows for type checkers alone counts as `object`."""
-    known = _Known(vars(builtins) | getattr(function, "__globals__", {}))
-    return inspect.get_annotations(function, locals=known, eval_str=True)
+    """The annotations of a function, or of a class, as types. A name that its module knows for type checkers alone counts as
+    `object`.
+    """
+    module = vars(sys.modules[function.__module__]) if isinstance(function, type) else getattr(function, "__globals__", {})
+    return inspect.get_annotations(function, locals=_Known(vars(builtins) | module), eval_str=True)
 
 
 class _Known(dict):
@@ -134,20 +137,20 @@ def _reasons(value: Any, kind: Any) -> list[str]:
     """What was expected, part by part of a union; nothing where the value is one of them, or cannot be judged."""
     reasons = []
     for part in union_parts(kind):
-        reason = _reason(value, part)
+        reason = mismatch(value, part)
         if reason is None:
             return []
         reasons.append(reason)
     return reasons
 
 
-def _reason(value: Any, kind: Any) -> str | None:
-    """What a part of a type expects where the value is not of it; None where it is, or is not to be judged."""
+def mismatch(value: Any, kind: Any) -> str | None:
+    """What a type, no union, expects where the value is not of it; None where it is, or is not to be judged."""
     if kind is type(None) or kind is None:
         return None if value is None else "None"
     if get_origin(kind) is Annotated:
         base, bound = get_args(kind)[:2]
-        reason = _reason(value, base)
+        reason = mismatch(value, base)
         if reason is None and isinstance(bound, Range) and not isinstance(value, Tensor) and not bound.holds(value):
             return str(bound).removeprefix("of ") if base is int else f"a number {bound}"
         return reason and f"{reason} {bound}"

@@ -2,6 +2,7 @@
 
 written   beside its place, flushed to the disk, renamed: a kill or a full disk leaves the file that was there before
 read      whole and below a limit of bytes, or refused with the file's name; nothing in a file is ever executed or imported
+sealed    JSON that holds the hash of itself, and of the tensors that belong to it: a flipped bit is refused, wherever it is
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
-from quickstudy.errors import CheckpointError, DataError
+from quickstudy.errors import CheckpointError, DataError, QuickstudyError
 
 LIMIT = 64 * 2**20  # bytes of a text file that is read
+SEAL = "sha256"  # the key of a seal
 
 
 @contextmanager
@@ -55,31 +59,82 @@ def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
     write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
-def sha256(path: str | Path) -> str:
-    """The hash of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sealed(value: Mapping[str, Any], *beside: Path) -> dict[str, Any]:
+    """A mapping with its seal: the hash of what it says, in whatever order, and of the files that belong to it."""
+    plain = json.loads(json.dumps({name: one for name, one in value.items() if name != SEAL}))
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for path in beside:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return plain | {SEAL: digest.hexdigest()}
 
 
-def read_text(path: str | Path, *, expected: str, do: str, limit: int = LIMIT) -> str:
-    """A text file in UTF-8.
+def write_sealed(path: str | Path, value: Mapping[str, Any], indent: int | None = None) -> None:
+    """JSON with its seal, by `writing`."""
+    write_json(path, sealed(value), indent)
+
+
+def read_sealed(path: str | Path, beside: Sequence[Path] = (), *, expected: str, do: str, limit: int = LIMIT) -> dict[str, Any]:
+    """The mapping of a sealed JSON file, without its seal.
+
+    Args:
+        beside: the files that belong to it.
+        expected, do, limit: see `read_text`.
+
+    Raises:
+        CheckpointError: see `read_json`; no seal, or that of other content.
+    """
+    found = read_json(path, expected=expected, do=do, limit=limit)
+    held = found.pop(SEAL, None)
+    try:
+        wanted = sealed(found, *beside)[SEAL]
+    except OSError as error:
+        got = f"what cannot be read: {' '.join(str(error).split())[:200]}"
+        raise CheckpointError(str(path), expected=f"{expected}, and its files", got=got, do=do) from error
+    if held != wanted:
+        got = "none" if held is None else f"{str(held)[:12]}... of other content: a file was changed or damaged"
+        raise CheckpointError(str(path), expected=f"{expected}, with its seal `{SEAL}`", got=got, do=do)
+    return found
+
+
+def read_text(
+    path: str | Path, *, expected: str, do: str, limit: int = LIMIT, error: type[QuickstudyError] = CheckpointError
+) -> str:
+    """A text file in UTF-8, with the mark of its byte order or without.
 
     Args:
         expected, do: of the error.
         limit: bytes that it may have.
+        error: the class of the error.
 
     Raises:
-        CheckpointError: no such file, one that may not be read, a larger one, or other bytes.
+        CheckpointError, or `error`: no such file, one that may not be read, a larger one, or other bytes.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if size > limit:
-            raise CheckpointError(str(path), expected=f"{expected}, of at most {limit} bytes", got=f"{size} bytes", do=do)
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        got = "no such file" if isinstance(error, FileNotFoundError | NotADirectoryError) else " ".join(str(error).split())[:200]
-        raise CheckpointError(str(path), expected=expected, got=got, do=do) from error
+            raise error(str(path), expected=f"{expected}, of at most {limit} bytes", got=f"{size} bytes", do=do)
+        return path.read_bytes().decode("utf-8-sig")
+    except QuickstudyError:
+        raise
+    except (OSError, UnicodeDecodeError) as failed:
+        got = (
+            "no such file" if isinstance(failed, FileNotFoundError | NotADirectoryError) else " ".join(str(failed).split())[:200]
+        )
+        raise error(str(path), expected=expected, got=got, do=do) from failed
+
+
+def parsed(text: str, path: str | Path, *, expected: str, do: str, error: type[QuickstudyError] = CheckpointError) -> Any:
+    """What the JSON `text` of the file `path` says.
+
+    Raises:
+        CheckpointError, or `error`: no JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as failed:  # a number of too many digits is a ValueError as well
+        raise error(str(path), expected=expected, got=f"what does not parse as JSON: {failed}", do=do) from failed
 
 
 def read_json(path: str | Path, *, expected: str, do: str, limit: int = LIMIT) -> dict[str, Any]:
@@ -88,11 +143,20 @@ def read_json(path: str | Path, *, expected: str, do: str, limit: int = LIMIT) -
     Raises:
         CheckpointError: see `read_text`; no JSON, or JSON that is no mapping.
     """
-    text = read_text(path, expected=expected, do=do, limit=limit)
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError as well
-        raise CheckpointError(str(path), expected=expected, got=f"what does not parse as JSON: {error}", do=do) from error
+    found = parsed(read_text(path, expected=expected, do=do, limit=limit), path, expected=expected, do=do)
     if not isinstance(found, dict):
         raise CheckpointError(str(path), expected=expected, got=f"JSON that is no mapping: {str(found)[:60]}", do=do)
     return found
+
+
+def read_tensors(path: str | Path, *, do: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        CheckpointError: no such file, or another one: a pickle is never opened, since it can run code.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        got = f"what does not read as one ({' '.join(str(error).split())[:200]}); a pickle is never opened, since it can run code"
+        raise CheckpointError(str(path), expected="a whole safetensors file", got=got, do=do) from error

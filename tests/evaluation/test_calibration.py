@@ -12,6 +12,7 @@ from quickstudy.evaluation.calibration import Calibration, calibrate
 from quickstudy.evaluation.ood_scores import Energy, MaxProbability
 from quickstudy.evaluation.open_set import answers, closed, open_tasks
 from quickstudy.evaluation.temperature import fit_temperature, nll
+from quickstudy.files import sealed
 from quickstudy.learners.compare.centroid import CentredCentroid
 
 
@@ -142,8 +143,8 @@ def test_files_that_are_no_calibration(tmp_path):
     (tmp_path / "calibration.json").write_text("{", encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"expected a calibration, got what does not parse as JSON"):
         Calibration.load(tmp_path)
-    (tmp_path / "calibration.json").write_text('{"format": 9}', encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"expected a calibration of format 1 .* got format 9"):
+    (tmp_path / "calibration.json").write_text(json.dumps(sealed({"format": 9})), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"expected a calibration, got what does not fit: format: expected 1, got 9"):
         Calibration.load(tmp_path)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import yaml
 from PIL import Image
-from tests.artifacts.vouched import vouched
+from tests.artifacts.vouched import rewritten
 
 import quickstudy as qs
 from quickstudy.artifacts.checkpoint import load_checkpoint, save_checkpoint
@@ -97,7 +97,7 @@ def weights(data: bytes) -> None:
     """The weights.safetensors of a saved learner."""
     with _folder("learner") as root:
         (root / "learner" / "weights.safetensors").write_bytes(data)
-        vouched(root / "learner")
+        rewritten(root / "learner")
         qs.load(root / "learner")
 
 

@@ -1,6 +1,5 @@
 """FewShotClassifier: labels and inputs of any kind, classes that come and go, and what it does not know."""
 
-import json
 import subprocess
 import sys
 
@@ -302,7 +301,7 @@ def test_images_are_normalised_as_the_run_says(tmp_path):
     preprocessing = qs.tasks.Preprocessing(4, 1, mean=(0.4,), std=(0.25,))
     learner = qs.Prototypical(nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.Tanh()))
     learner.save(tmp_path / "run" / "learner")
-    (tmp_path / "run" / "preprocessing.json").write_text(json.dumps(preprocessing.to_dict()), encoding="utf-8")
+    preprocessing.save(tmp_path / "run")
     fitted = FewShotClassifier.load(tmp_path / "run", embed=learner.embed).fit(images, y)
     seen = (images / 255 - 0.4) / 0.25
     want = FewShotClassifier(learner).fit(seen, y).predict_proba(seen)
@@ -317,7 +316,7 @@ def test_images_are_normalised_as_the_run_says(tmp_path):
 def test_folders_that_do_not_load(tmp_path):
     x, y = birds()
     FewShotClassifier().fit(x, y).save(tmp_path / "classifier")
-    with pytest.raises(CheckpointError, match=r"expected a FewShotRegressor .* got a FewShotClassifier of format 1"):
+    with pytest.raises(CheckpointError, match=r"expected a FewShotRegressor .* got a FewShotClassifier of format 2"):
         FewShotRegressor.load(tmp_path / "classifier")
     with pytest.raises(CheckpointError, match=r"expected a saved learner: a folder"):
         FewShotClassifier.load(tmp_path / "nothing")

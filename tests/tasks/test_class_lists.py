@@ -140,7 +140,7 @@ def test_a_mapping_may_call_validation_what_it_likes():
         (
             "train.json",
             b"{",
-            r"train\.json`: expected a list of classes in a published format, got Expecting .*\. Use the file as it",
+            r"train\.json`: expected a list of classes in a published format, got what does not parse as JSON: .*\. Use the",
         ),
         ("train.json", b"3", r"got no list of classes\."),
         ("train.json", b'{"a": 1}', r"got no list of classes\."),

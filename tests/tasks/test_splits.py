@@ -113,7 +113,7 @@ def test_a_folder_without_split_files(tmp_path: Path):
         ),
         (
             {"train_json": '{"background": '},
-            r"`.*train\.json`: expected \{part: .*\}, got Expecting value: .*\. Use the split file",
+            r"`.*train\.json`: expected \{part: .*\}, got what does not parse as JSON: .*\. Use the split file",
         ),
         ({"train_json": '["A/c1"]'}, r"`.*train\.json`: expected \{part: .*\}, got \[\"A/c1\"\]\. "),
         ({"train_json": '{"background": {"A": "c1"}}'}, r"expected \{part: .*\}, got \{\"background\": "),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import CheckpointError
-from quickstudy.files import read_json, write_json
+from quickstudy.files import read_sealed, write_sealed
 from quickstudy.tasks.distribution.fingerprint import fingerprint
 
 IDENTITY = "identity.json"
@@ -17,13 +17,13 @@ IDENTITY = "identity.json"
 
 def write_identity(folder: Path, tasks: Any) -> None:
     """Write the hashes of the tasks into a run's folder."""
-    write_json(folder / IDENTITY, fingerprint(tasks))
+    write_sealed(folder / IDENTITY, fingerprint(tasks))
 
 
 def identity(folder: Path) -> dict[str, Any] | None:
     """The hashes in a run's folder; None in a folder without them."""
     path = folder / IDENTITY
-    return read_json(path, expected="hashes of tasks, by part", do="Train the run again.") if path.is_file() else None
+    return read_sealed(path, expected="hashes of tasks, by part", do="Train the run again.") if path.is_file() else None
 
 
 def check_tasks(folder: Path, tasks: Any) -> None:

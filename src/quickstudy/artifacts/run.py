@@ -27,15 +27,17 @@ from quickstudy.artifacts.run_folder import RESULT, read_metrics
 from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
-from quickstudy.files import read_json, write_json, write_text
+from quickstudy.files import read_json, read_sealed, write_json, write_sealed, write_text
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks import Preprocessing
+from quickstudy.tasks.distribution.interface import PREPROCESSING
 
 if TYPE_CHECKING:
     from quickstudy.evaluation.evaluate import Evaluation
 
 CONFIG, METRICS = "config.yaml", "metrics.jsonl"
-EVALUATION, PREPROCESSING, SPLITS = "evaluation.json", "preprocessing.json", "splits.json"
+EVALUATION, SPLITS = "evaluation.json", "splits.json"
+AGAIN = "Run the command again that wrote it."
 
 
 class Run:
@@ -118,18 +120,16 @@ class Run:
         that the folder held before does not count.
         """
         path = self.path / EVALUATION
-        found = _read(path) if path.is_file() else None
+        found = read_sealed(path, expected="scores, as quickstudy wrote them", do=AGAIN) if path.is_file() else None
         return found if found is None or found.get("of") == _scored(self.path) else None
 
     @property
     def splits(self) -> dict[str, list[str]]:
         """The class names of meta-training, meta-validation and meta-test; empty if the run has none."""
         path = self.path / SPLITS
-        found = _read(path) if path.is_file() else {}
+        found = read_json(path, expected="a list of class names for each part", do=AGAIN) if path.is_file() else {}
         if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()):
-            raise CheckpointError(
-                str(path), expected="a list of class names for each part", got=str(found)[:100], do="Train the run again."
-            )
+            raise CheckpointError(str(path), expected="a list of class names for each part", got=str(found)[:100], do=AGAIN)
         return found
 
     @property
@@ -162,12 +162,7 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
             got=f"{run!r}, without {PREPROCESSING}",
             do="Use qs.load in Python.",
         )
-    reads = Preprocessing.from_dict(_read(folder / PREPROCESSING))
-    return learner, reads, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path, expected="a JSON mapping, as quickstudy wrote it", do="Run the command again that wrote it.")
+    return learner, Preprocessing.load(folder), Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
 
 
 def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
@@ -176,7 +171,7 @@ def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
 
     write_json(folder / SPLITS, tasks.classes)
     if tasks.preprocessing is not None:
-        write_json(folder / PREPROCESSING, tasks.preprocessing.to_dict())
+        tasks.preprocessing.save(folder)
     write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
 
 
@@ -187,7 +182,7 @@ def write_evaluation(folder: Path, result: Evaluation) -> None:
         name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
         for name, one in result.others.items()
     }
-    write_json(folder / EVALUATION, record | ({"others": others} if others else {}) | {"of": _scored(folder)})
+    write_sealed(folder / EVALUATION, record | ({"others": others} if others else {}) | {"of": _scored(folder)})
 
 
 def _scored(folder: Path) -> dict[str, Any]:

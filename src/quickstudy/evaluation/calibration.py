@@ -9,21 +9,22 @@ the threshold is measured, not guaranteed. Test tasks are not used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
-from quickstudy.arguments import PositiveFloat, checked
-from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.arguments import PositiveFloat, Probability, checked
+from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, UnknownScore, auroc, threshold_keeping
 from quickstudy.evaluation.open_set import Answers, answers
 from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.evaluation.temperature import fit_temperature, nll
-from quickstudy.files import read_json, write_json
+from quickstudy.files import write_sealed
 from quickstudy.learners.learner import Learner
+from quickstudy.records import RecordError, read_record, record
 from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
@@ -64,15 +65,21 @@ class Calibration:
     temperature: PositiveFloat
     threshold: float
     score: str
-    keep: float
-    kept: float
-    caught: float
-    auroc: float
+    keep: Probability
+    kept: Probability
+    caught: Probability
+    auroc: Probability
     nll_before: float
     nll_after: float
     before: Reliability
     after: Reliability
-    protocol: dict[str, Any]
+    protocol: dict[str, int | tuple[int, int] | None]
+
+    def __post_init__(self) -> None:
+        if missing := {"ways", "shots", "queries", "left_out", "episodes", "seed"} - self.protocol.keys():
+            raise ArgumentError("protocol", expected=f"{min(missing)!r} in it", got=str(self.protocol), do="Calibrate again.")
+        if self.score not in SCORES:
+            raise ArgumentError("score", expected="one of " + ", ".join(SCORES), got=repr(self.score), do="Calibrate again.")
 
     def scores(self, logits: Tensor) -> Tensor:
         """The score of each row of logits (examples, ways): (examples,)."""
@@ -92,37 +99,29 @@ class Calibration:
         return {"format": FORMAT, **asdict(self), **diagrams}
 
     @classmethod
-    def from_dict(cls, spec: dict[str, Any]) -> Self:
+    def from_dict(cls, spec: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`.
 
         Raises:
-            CheckpointError: another format, or other fields.
+            RecordError: another format, or other fields.
         """
-        fields = {name: value for name, value in spec.items() if name != "format"}
-        names = set(cls.__dataclass_fields__)
-        if spec.get("format") != FORMAT or set(fields) != names or fields["score"] not in SCORES:
-            raise CheckpointError(
-                CALIBRATION,
-                expected=f"a calibration of format {FORMAT} with the fields {sorted(names)}",
-                got=f"format {spec.get('format')} with {sorted(fields)}, score {fields.get('score')!r}",
-                do="Calibrate again: quickstudy.calibrate(learner, tasks.validation).",
-            )
-        diagrams = {name: Reliability.from_dict(fields[name]) for name in ("before", "after")}
-        protocol = {name: tuple(v) if isinstance(v, list) else v for name, v in fields["protocol"].items()}
-        return cls(**{**fields, **diagrams, "protocol": protocol})
+        fields = dict(spec)
+        if (found := fields.pop("format", None)) != FORMAT:
+            raise RecordError("format", str(FORMAT), found)
+        return record(cls, fields)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON: to `path` where it ends in .json, else to calibration.json in that folder."""
-        write_json(_file(path), self.to_dict(), indent=2)
+        write_sealed(_file(path), self.to_dict(), indent=2)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote.
 
         Raises:
-            CheckpointError: there is no such file, or it is not a calibration.
+            CheckpointError: there is no such file, it is not a calibration, or one of another format.
         """
-        return cls.from_dict(read_json(_file(path), expected="a calibration", do="calibration.save(path) writes one."))
+        return read_record(_file(path), cls, expected="a calibration", do="calibration.save(path) writes one.")
 
     def __str__(self) -> str:
         return (

@@ -8,31 +8,36 @@ Calibration in Deep Learning", 2019.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
-from quickstudy.arguments import checked
+from quickstudy.arguments import PositiveInt, Probability, checked
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.records import record
 
 
 @dataclass(frozen=True)
 class Bin:
     """One bar of the diagram: `count` examples with a confidence in (low, high]."""
 
-    low: float
-    high: float
-    confidence: float
-    accuracy: float
-    count: int
+    low: Probability
+    high: Probability
+    confidence: Probability
+    accuracy: Probability
+    count: PositiveInt
 
 
 @checked
 @dataclass(frozen=True)
 class Reliability:
     """A reliability diagram: the bins that hold an example, from the least confident to the most.
+
+    Raises:
+        ArgumentError: no bin.
 
     Examples:
         >>> probabilities, y = torch.tensor([[0.75, 0.25]]).repeat(4, 1), torch.tensor([0, 0, 0, 1])
@@ -43,6 +48,10 @@ class Reliability:
     """
 
     bins: tuple[Bin, ...]
+
+    def __post_init__(self) -> None:
+        if not self.bins:
+            raise ArgumentError("bins", expected="one or more", got="none", do="quickstudy.evaluation.reliability makes them.")
 
     @property
     def ece(self) -> float:
@@ -55,9 +64,21 @@ class Reliability:
         return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
 
     @classmethod
-    def from_dict(cls, spec: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(tuple(Bin(**one) for one in spec["bins"]))
+    def from_dict(cls, spec: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            RecordError: see `quickstudy.records.record`.
+        """
+        return cls(record(_Written, spec).bins)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What `to_dict` returns."""
+
+    bins: tuple[Bin, ...]
+    ece: Probability
 
 
 @checked

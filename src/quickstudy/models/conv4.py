@@ -5,11 +5,13 @@ Source: Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016,
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.arguments import PositiveInt, checked
+from quickstudy.arguments import PositiveInt, Range, checked
 
 
 class Block(nn.Module):
@@ -48,11 +50,11 @@ class Conv4(nn.Module):
 
     def __init__(
         self,
-        ways: int | None = None,
+        ways: PositiveInt | None = None,
         channels: PositiveInt = 64,
         in_channels: PositiveInt = 1,
-        size: int = 28,
-        pooled: int = 4,
+        size: PositiveInt = 28,
+        pooled: Annotated[int, Range(0, 4)] = 4,
         maps: bool = False,
     ):
         super().__init__()
@@ -76,11 +78,11 @@ class Conv4(nn.Module):
 
 @checked
 def conv4(
-    ways: int | None = None,
+    ways: PositiveInt | None = None,
     channels: PositiveInt = 64,
     in_channels: PositiveInt = 1,
-    size: int = 28,
-    pooled: int = 4,
+    size: PositiveInt = 28,
+    pooled: Annotated[int, Range(0, 4)] = 4,
     maps: bool = False,
 ) -> Conv4:
     """Conv4 with a head of `ways` outputs, or as an embedding if `ways` is None."""

@@ -24,7 +24,7 @@ class MLP(nn.Module):
         torch.Size([5, 3])
     """
 
-    def __init__(self, inputs: PositiveInt, outputs: PositiveInt, hidden: Sequence[int] = (40, 40)):
+    def __init__(self, inputs: PositiveInt, outputs: PositiveInt, hidden: Sequence[PositiveInt] = (40, 40)):
         super().__init__()
         self.inputs, self.outputs, self.hidden = inputs, outputs, tuple(hidden)
         sizes = [inputs, *hidden]
@@ -40,6 +40,6 @@ class MLP(nn.Module):
 
 
 @checked
-def mlp(inputs: PositiveInt = 1, outputs: PositiveInt = 1, hidden: Sequence[int] = (40, 40)) -> MLP:
+def mlp(inputs: PositiveInt = 1, outputs: PositiveInt = 1, hidden: Sequence[PositiveInt] = (40, 40)) -> MLP:
     """A multilayer perceptron; the default is the sinusoid network of the MAML paper, 1-40-40-1."""
     return MLP(inputs, outputs, hidden)

@@ -53,8 +53,8 @@ class ResNet12(nn.Module):
 
     def __init__(
         self,
-        ways: int | None = None,
-        channels: Sequence[int] = (64, 160, 320, 640),
+        ways: PositiveInt | None = None,
+        channels: Sequence[PositiveInt] = (64, 160, 320, 640),
         in_channels: PositiveInt = 3,
         dropout: Probability = 0.1,
     ):
@@ -74,8 +74,8 @@ class ResNet12(nn.Module):
 
 @checked
 def resnet12(
-    ways: int | None = None,
-    channels: Sequence[int] = (64, 160, 320, 640),
+    ways: PositiveInt | None = None,
+    channels: Sequence[PositiveInt] = (64, 160, 320, 640),
     in_channels: PositiveInt = 3,
     dropout: Probability = 0.1,
 ) -> ResNet12:

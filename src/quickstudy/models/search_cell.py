@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt, checked
-from quickstudy.errors import ArgumentError
 from quickstudy.models.mixed import Mixed
 
 
@@ -58,10 +57,10 @@ class SearchCell(nn.Module):
         ['01', '02', '12']
     """
 
-    def __init__(self, width: PositiveInt, nodes: int = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS):
+    def __init__(
+        self, width: PositiveInt, nodes: PositiveInt = 2, operations: Mapping[str, Callable[[int], nn.Module]] = OPERATIONS
+    ):
         super().__init__()
-        if nodes < 1:
-            raise ArgumentError("nodes", expected="1 or more", got=str(nodes), do="2 give 64 architectures of 4 operations.")
         self.nodes = nodes
         self.edges = nn.ModuleDict(
             {f"{i}{j}": Mixed([made(width) for made in operations.values()]) for j in range(1, nodes + 1) for i in range(j)}
@@ -76,14 +75,14 @@ class SearchCell(nn.Module):
 
 
 @checked
-def search_cell(features: PositiveInt, ways: int, width: PositiveInt = 16, nodes: int = 2) -> nn.Sequential:
+def search_cell(features: PositiveInt, ways: int, width: PositiveInt = 16, nodes: PositiveInt = 2) -> nn.Sequential:
     """A classifier of vectors with a cell in the middle: 64 architectures with two nodes."""
     return nn.Sequential(nn.Linear(features, width), SearchCell(width, nodes), nn.ReLU(), nn.Linear(width, ways))
 
 
 @checked
 def search_conv(
-    ways: int, in_channels: PositiveInt = 1, width: PositiveInt = 16, nodes: int = 2, size: int = 28
+    ways: PositiveInt, in_channels: PositiveInt = 1, width: PositiveInt = 16, nodes: PositiveInt = 2, size: PositiveInt = 28
 ) -> nn.Sequential:
     """A classifier of images: stem, a cell of convolutions, a cell at half the size, a linear head."""
     return nn.Sequential(

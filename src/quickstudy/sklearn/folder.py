@@ -7,30 +7,49 @@ As in any folder of quickstudy, nothing in it can run code. Loading adapts the l
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch import Tensor
 
 from quickstudy.artifacts.store import load as load_learner
 from quickstudy.artifacts.store import run_folder
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
-from quickstudy.files import write_json, writing
+from quickstudy.files import read_json, read_tensors, sealed, writing
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
+from quickstudy.records import read_record
 from quickstudy.sklearn.classifier import FewShotClassifier
 from quickstudy.sklearn.estimator import FewShotEstimator
 from quickstudy.sklearn.regressor import FewShotRegressor
+from quickstudy.tasks.distribution.interface import PREPROCESSING
 
-FORMAT = 1
+FORMAT = 2  # 1: without a seal
 ESTIMATOR, SUPPORT, LEARNER = "estimator.json", "support.safetensors", "learner"
-PREPROCESSING = "preprocessing.json"  # as in the folder of a run
+DTYPES = re.compile(r"[<>|=](b1|[iuf][1248]|U\d{1,5}|O)")  # of class labels: numbers and texts, as NumPy writes them
+AGAIN = "Save the estimator again, or copy the whole folder again."
+Label = bool | int | float | str
 
 Estimator = TypeVar("Estimator", bound=FewShotEstimator)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """estimator.json; the last three fields are a classifier's."""
+
+    format: int
+    kind: Literal["FewShotClassifier", "FewShotRegressor"]
+    learner: bool
+    classes: tuple[Label, ...] = ()
+    dtype: str = ""
+    unknown: Label | None = None
 
 
 def save(estimator: FewShotEstimator, path: Path) -> None:
@@ -47,12 +66,12 @@ def save(estimator: FewShotEstimator, path: Path) -> None:
     else:
         y = torch.from_numpy(np.asarray(estimator.support_y_, dtype=np.float64))
     if estimator.preprocessing is not None:
-        write_json(path / PREPROCESSING, estimator.preprocessing.to_dict())
+        estimator.preprocessing.save(path)
     if estimator.learner is not None:
         estimator.learner.save(path / LEARNER)
-    with writing(path / SUPPORT) as part:
+    with writing(path / ESTIMATOR) as text, writing(path / SUPPORT) as part:  # both whole, before either is in its place
         save_file({"x": x.contiguous(), "y": y.contiguous()}, part)
-    write_json(path / ESTIMATOR, config, indent=2)
+        text.write_text(json.dumps(sealed(config, part), indent=2) + "\n", encoding="utf-8")
 
 
 def load(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator:
@@ -67,26 +86,57 @@ def load(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator
 
 
 def _fitted(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator:
-    config = json.loads((path / ESTIMATOR).read_text(encoding="utf-8"))
-    if config.get("kind") != cls.__name__ or config.get("format", FORMAT + 1) > FORMAT:
+    spec = read_json(path / ESTIMATOR, expected="a saved estimator", do=AGAIN)
+    if spec.get("kind") != cls.__name__ or spec.get("format") != FORMAT:
         raise CheckpointError(
             str(path),
-            expected=f"a {cls.__name__} of format {FORMAT} or older",
-            got=f"a {config.get('kind')} of format {config.get('format')}",
-            do=f"Call {config.get('kind')}.load(path), with the quickstudy that wrote it or a newer one.",
+            expected=f"a {cls.__name__} of format {FORMAT}",
+            got=f"a {spec.get('kind')} of format {spec.get('format')}"[:200],
+            do=f"Call {spec.get('kind')}.load(path), with the quickstudy that wrote it, or save it anew with this one."[:200],
         )
-    learner = load_learner(path / LEARNER, **foreign) if config["learner"] else None
-    assert learner is None or isinstance(learner, Learner)
+    config = read_record(path / ESTIMATOR, Saved, [path / SUPPORT], expected=f"an estimator and {SUPPORT} of one save", do=AGAIN)
+    learner = load_learner(path / LEARNER, **foreign) if config.learner else None
+    if not isinstance(learner, Learner | None):
+        raise CheckpointError(str(path / LEARNER), expected="a saved learner", got="a saved predictor", do=AGAIN)
     estimator = _build(cls, learner, path)
-    support = load_file(path / SUPPORT)
-    x, y = support["x"], support["y"].numpy()
+    x, y = _support(read_tensors(path / SUPPORT, do=AGAIN), path)
     if isinstance(estimator, FewShotClassifier):
-        estimator.unknown = config["unknown"]
-        y = np.asarray(config["classes"], dtype=np.dtype(config["dtype"]))[y]
+        estimator.unknown = config.unknown
+        y = _labels(config, path)[_indices(y, len(config.classes), path)]
     estimator.feature_shape_, estimator.n_features_in_ = tuple(x.shape[1:]), x.shape[1]
     assert isinstance(estimator, FewShotClassifier | FewShotRegressor)
     estimator._fit(x, y)
     return estimator
+
+
+def _support(tensors: dict[str, Tensor], path: Path) -> tuple[Tensor, np.ndarray]:
+    """x (examples, *feature) and y (examples, ...) of a fitted estimator."""
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found.keys() != {"x", "y"} or len(found["x"]) < 2 or not found["y"] or not 0 < found["x"][0] == found["y"][0]:
+        raise CheckpointError(str(path / SUPPORT), expected="x, and y for each row of it", got=str(found)[:200], do=AGAIN)
+    return tensors["x"], tensors["y"].numpy()
+
+
+def _labels(config: Saved, path: Path) -> np.ndarray:
+    """The class labels, of the type that they had."""
+    expected = "sorted class labels, and their type"
+    if not DTYPES.fullmatch(config.dtype):
+        raise CheckpointError(str(path / ESTIMATOR), expected=expected, got=f"the type {config.dtype!r}"[:100], do=AGAIN)
+    try:
+        labels = np.asarray(config.classes, dtype=np.dtype(config.dtype))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CheckpointError(str(path / ESTIMATOR), expected=expected, got=f"what does not fit: {error}", do=AGAIN) from error
+    if not len(labels) or not np.array_equal(labels, np.unique(labels)):
+        raise CheckpointError(str(path / ESTIMATOR), expected=expected, got=str(config.classes)[:100], do=AGAIN)
+    return labels
+
+
+def _indices(y: np.ndarray, classes: int, path: Path) -> np.ndarray:
+    """y as indices of class labels."""
+    if y.ndim != 1 or y.dtype != np.int64 or not 0 <= y.min() <= y.max() < classes:
+        got = f"{y.dtype} of shape {y.shape}, from {y.min()} to {y.max()}"
+        raise CheckpointError(str(path / SUPPORT), expected=f"y of int64, from 0 to {classes - 1}", got=got, do=AGAIN)
+    return y
 
 
 def _from_predictor(estimator: Estimator, predictor: Predictor, path: Path) -> Estimator:
@@ -112,8 +162,7 @@ def _build(cls: type[Estimator], learner: Learner | None, path: Path) -> Estimat
     estimator = cls()
     estimator.learner = learner
     if (path / PREPROCESSING).is_file():
-        spec = json.loads((path / PREPROCESSING).read_text(encoding="utf-8"))
-        estimator.preprocessing = Preprocessing.from_dict(spec)
+        estimator.preprocessing = Preprocessing.load(path)
     if isinstance(estimator, FewShotClassifier) and (path / CALIBRATION).is_file():
         estimator.calibration = Calibration.load(path)
     return estimator

@@ -160,7 +160,7 @@ def test_a_resumed_run_keeps_what_an_unbroken_one_does(tmp_path):
 
 
 def test_what_cannot_be():
-    with pytest.raises(ArgumentError, match=r"`members`: expected 1 or more, got 0"):
+    with pytest.raises(ArgumentError, match=r"`members`: expected from 1 to 1000, got 0"):
         qs.Ensemble(maml(), 0)
     with pytest.raises(
         ArgumentError, match=r"`keep`: expected 1, where no validation ranks the checkpoints, got 3 and tasks of one"

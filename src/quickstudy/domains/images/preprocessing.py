@@ -17,6 +17,9 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.files import write_sealed
+from quickstudy.records import RecordError, read_record, record
+from quickstudy.tasks.distribution.interface import PREPROCESSING
 from quickstudy.tasks.distribution.labelled import as_float as as_float
 
 AT_ONCE = 4096  # images per chunk when taking statistics
@@ -122,18 +125,28 @@ class Preprocessing:
             ArgumentError: an unknown or missing key, or a value of a wrong type.
         """
         try:
-            if unknown := set(given) - set(cls.__dataclass_fields__):
-                raise ValueError(unknown)
-            mean, std = (None if given.get(key) is None else tuple(float(v) for v in given[key]) for key in ("mean", "std"))
-            size, channels = int(given["size"]), int(given["channels"])
-        except (KeyError, TypeError, ValueError) as error:
+            return record(cls, given)
+        except RecordError as error:
             raise ArgumentError(
                 "preprocessing",
                 expected="size, channels, invert, mean and std",
-                got=str(dict(given))[:100],
+                got=str(error),
                 do="Take the file that the run wrote.",
             ) from error
-        return cls(size, channels, bool(given.get("invert", False)), mean, std)
+
+    def save(self, folder: str | Path) -> None:
+        """Write preprocessing.json into a folder."""
+        write_sealed(Path(folder) / PREPROCESSING, self.to_dict())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Preprocessing:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: there is no such file, or it is not a preprocessing.
+        """
+        do = "preprocessing.save(folder) writes one, as every run on images does."
+        return read_record(Path(folder) / PREPROCESSING, cls, expected="how images are read", do=do)
 
     def _pixels(self, image: Any) -> Tensor:
         """Each pixel of a shrunk image is the mean of those it covers. Images that are not square lose their longer ends."""

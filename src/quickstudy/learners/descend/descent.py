@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.arguments import NonNegativeFloat, PositiveFloat
+from quickstudy.arguments import NonNegativeFloat, PositiveFloat, Range
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint
@@ -47,6 +47,9 @@ class Inputs(NamedTuple):
     phi: Parameters
     support: Examples
     seed: Tensor
+
+
+InnerSteps = Annotated[int, Range(0, 100_000)]  # 0 predicts from phi itself
 
 
 class Descent(Learner):
@@ -101,7 +104,7 @@ class Descent(Learner):
         network: nn.Module,
         *,
         inner_lr: float | LearnedRates = 0.01,
-        inner_steps: int = 1,
+        inner_steps: InnerSteps = 1,
         hypergradient: Hypergradient = Unrolled(),
         loss: Loss | None = None,
         adapts: str | Sequence[str] = "*",
@@ -363,8 +366,6 @@ def _adapting(network: nn.Module, adapts: str | Sequence[str], norms: StepNorms 
 
 def _check(learner: Descent) -> None:
     """Refuse what cannot work, at construction."""
-    if learner.inner_steps < 0:
-        raise ArgumentError("inner_steps", expected="0 or more", got=str(learner.inner_steps), do="0 predicts from phi itself.")
     lr = learner.inner_lr.initial if isinstance(learner.inner_lr, LearnedRates) else learner.inner_lr
     if not lr > 0:
         raise ArgumentError("inner_lr", expected="a step size above 0", got=str(lr), do="0.01 to 0.4 are common.")

@@ -14,14 +14,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from quickstudy.arguments import Range
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context
 from quickstudy.learners.learner import Learner, Loss
@@ -41,7 +41,7 @@ class Ensemble(Wrapper):
         members: M. All start with equal weights; `Ensemble.of(learner, weights)` gives each its own.
 
     Raises:
-        ArgumentError: fewer than one member.
+        ArgumentError: fewer than one member, or more than a thousand.
 
     Examples:
         >>> learner = qs.Prototypical(qs.models.mlp(4, 8))
@@ -53,10 +53,8 @@ class Ensemble(Wrapper):
         'Prototypical, ensemble of 3'
     """
 
-    def __init__(self, learner: Learner, members: int = 5):
+    def __init__(self, learner: Learner, members: Annotated[int, Range(1, 1000)] = 5):
         Learner.__init__(self, normalisation=learner.normalisation)
-        if members < 1:
-            raise ArgumentError("members", expected="1 or more", got=str(members), do="The field's habit is 5.")
         self.members = nn.ModuleList([learner] + [copy.deepcopy(learner) for _ in range(members - 1)])
         self.name = f"{getattr(learner, 'name', type(learner).__name__)}, ensemble of {members}"
 

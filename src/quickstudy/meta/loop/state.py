@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveFloat
-from quickstudy.artifacts.store import description, first_difference
+from quickstudy.artifacts.description import description, first_difference
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries

@@ -14,19 +14,20 @@ or is one .json file {"train": [...], "valid": [...], "test": [...]} (Meta-Datas
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError
+from quickstudy.files import parsed, read_text
 from quickstudy.tasks.distribution.class_names import matched
 from quickstudy.tasks.distribution.splits import STEMS, Splits, random_split
 
 Split = Sequence[float] | Mapping[str, Sequence[str | int]] | str | Path
 FRACTIONS = (0.64, 0.16, 0.2)
 SUFFIXES = (".csv", ".json", ".txt")
+EXPECTED, DO = "a list of classes in a published format", "Use the file as it was published."
 
 
 def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
@@ -102,8 +103,10 @@ def _names(path: Path) -> list[str]:
         return _labels(path)
     found = _parsed(path)
     if isinstance(found, dict) and "class_names" not in found:
-        nested = [part for part in found.values() if isinstance(part, dict)]
-        found = [f"{group}/{name}" for part in nested for group, names in part.items() for name in names] if nested else None
+        groups = [group for part in found.values() if isinstance(part, dict) for group in part.items()]
+        if not groups or not all(isinstance(names, list) for _, names in groups):
+            raise _malformed(path, "no list of classes")
+        found = [f"{group}/{name}" for group, names in groups for name in names]
     elif isinstance(found, dict):
         found = found["class_names"]
     if not isinstance(found, list):
@@ -123,20 +126,12 @@ def _labels(path: Path) -> list[str]:
 
 
 def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _malformed(path, str(error)) from error
+    return parsed(_text(path), path, expected=EXPECTED, do=DO, error=DataError)
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _malformed(path, str(error)) from error
+    return read_text(path, expected=EXPECTED, do=DO, error=DataError)
 
 
 def _malformed(path: Path, got: str) -> DataError:
-    return DataError(
-        str(path), expected="a list of classes in a published format", got=got, do="Use the file as it was published."
-    )
+    return DataError(str(path), expected=EXPECTED, got=got, do=DO)

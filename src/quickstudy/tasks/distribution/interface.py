@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -15,6 +16,9 @@ from quickstudy.errors import ArgumentError
 from quickstudy.tasks.distribution.size import Size
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]  # of images (examples, *feature), for meta-training
+
+
+PREPROCESSING = "preprocessing.json"
 
 
 @runtime_checkable
@@ -29,6 +33,9 @@ class Preprocessing(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which it can be rebuilt."""
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder as `PREPROCESSING`."""
 
 
 class TaskDistribution(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
@@ -13,11 +12,13 @@ import torch
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, DataError, TaskError
+from quickstudy.files import parsed, read_text
 
 Class = TypeVar("Class")
 Splits = dict[str, list[str]]
 STEMS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 SUFFIXES = (".txt", ".json")
+DO = "Use the split file as it was published."
 
 
 @checked
@@ -100,7 +101,7 @@ def _find(folder: Path, stems: tuple[str, ...]) -> Path:
 
 
 def _read(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, expected="a list of classes", do=DO, error=DataError)
     return _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
 
 
@@ -117,10 +118,7 @@ def _from_lines(path: Path, text: str) -> list[str]:
 
 def _from_json(path: Path, text: str) -> list[str]:
     expected = '{part: {"Alphabet": ["characterNN"]}}'
-    try:
-        parts = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _malformed(path, str(error), expected) from error
+    parts = parsed(text, path, expected=expected, do=DO, error=DataError)
     alphabets = parts.values() if isinstance(parts, dict) else [parts]
     if not all(
         isinstance(alphabet, dict) and all(isinstance(names, list) for names in alphabet.values()) for alphabet in alphabets
@@ -130,7 +128,7 @@ def _from_json(path: Path, text: str) -> list[str]:
 
 
 def _malformed(path: Path, got: str, expected: str) -> DataError:
-    return DataError(str(path), expected=expected, got=got, do="Use the split file as it was published.")
+    return DataError(str(path), expected=expected, got=got, do=DO)
 
 
 def check_apart(parts: Mapping[str, Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from quickstudy.domains.tables.select.candidates import LEARNERS, Candidate, accuracy, cross_validated, grid
 from quickstudy.domains.tables.select.inputs import folds
 from quickstudy.errors import ArgumentError, MissingPackageError
+from quickstudy.records import RecordError, record
 
 TREE = Candidate("decision_tree", {"min_samples_leaf": 1})
 LOGISTIC = Candidate("logistic_regression", {"C": 1.0})
@@ -30,7 +31,7 @@ def test_the_grid_has_every_learner_and_no_candidate_twice():
     candidates = grid()
     assert len(candidates) == len(set(candidates)) == 42
     assert {one.learner for one in candidates} == set(LEARNERS)
-    assert [Candidate.read(one.to_dict()) for one in candidates] == candidates
+    assert [record(Candidate, one.to_dict()) for one in candidates] == candidates
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -102,10 +103,11 @@ def test_what_is_no_candidate(learner: str, parameters: dict, message: str):
         Candidate(learner, parameters)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("spec", [None, [], {}, {"learner": "svm"}, {"learner": "svm", "parameters": [1]}, {"class": "svm"}])
 def test_what_cannot_be_read(spec):
-    with pytest.raises(ArgumentError, match=r"`candidate`: expected a learner and its parameters"):
-        Candidate.read(spec)
+    with pytest.raises(RecordError, match=r"expected (a mapping|the field|the fields)"):
+        record(Candidate, spec)
 
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch):

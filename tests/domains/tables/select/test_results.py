@@ -67,13 +67,16 @@ def test_parts_and_sums(results: Results):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda spec: spec.update(format=2), r"expected format 1, got 2"),
-        (lambda spec: spec.pop("candidates"), r"got 'candidates'"),
-        (lambda spec: spec["candidates"][0].update(learner="os.system"), r"got `learner`: .*'os\.system'"),
+        (lambda spec: spec.update(format=2), r"format: expected one of 1, got 2"),
+        (lambda spec: spec.pop("candidates"), r"expected the field 'candidates'"),
+        (lambda spec: spec["candidates"][0].update(learner="os.system"), r"`learner`: .*'os\.system'"),
         (lambda spec: spec["tables"][0]["scores"].append(1.0), r"got setting an array element|inhomogeneous"),
         (lambda spec: spec["tables"].clear(), r"expected results of learners on tables"),
         (lambda spec: spec["tables"][0].update(scores=[None, None]), r"got .*a table without"),
-        (lambda spec: spec["tables"][0].update(features=["x"] * 10), r"could not convert"),
+        (
+            lambda spec: spec["tables"][0].update(features=["x"] * 10),
+            r"tables\[0\].features\[0\]: expected a finite number",
+        ),
     ],
 )
 def test_what_is_no_result_set(results: Results, tmp_path: Path, change, message: str):

@@ -11,7 +11,7 @@ import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -145,18 +145,6 @@ class Candidate:
                 raise ArgumentError(
                     f"{self.learner}'s {name}", expected=str(space[name]), got=repr(value), do="Choose such a value."
                 )
-
-    @classmethod
-    def read(cls, spec: Any) -> Self:
-        """Rebuild it from the plain data of `to_dict`."""
-        if not isinstance(spec, dict) or set(spec) != {"learner", "parameters"} or not isinstance(spec["parameters"], dict):
-            raise ArgumentError(
-                "candidate",
-                expected="a learner and its parameters",
-                got=repr(spec)[:80],
-                do="Write what Candidate.to_dict gives.",
-            )
-        return cls(spec["learner"], spec["parameters"])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""

@@ -18,25 +18,43 @@ algorithms", Machine Learning 2003 (nearest tables, where this has a kernel).
 
 from __future__ import annotations
 
-import zipfile
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from safetensors.numpy import save_file
 
+from quickstudy.arguments import NonNegativeFloat, PositiveFloat
 from quickstudy.domains.tables.select.candidates import Candidate
 from quickstudy.domains.tables.select.meta_features import groups_of, meta_features
 from quickstudy.domains.tables.select.results import Results
-from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
-from quickstudy.files import read_json, write_json, writing
+from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.files import read_tensors, sealed, writing
+from quickstudy.records import read_record
 
-FORMAT = 1
-CONFIG, ARRAYS = "config.json", "arrays.npz"
+FORMAT = 2
+CONFIG, ARRAYS = "config.json", "arrays.safetensors"
 SCALES, RIDGES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 WORST = 0.1  # of accuracy, in (1)
 CLIP = 3.0  # standard deviations at which meta-features are clipped
+
+
+@dataclass(frozen=True)
+class Saved:
+    """config.json of a saved recommender."""
+
+    format: Literal[2]
+    kind: Literal["recommender"]
+    candidates: tuple[Candidate, ...]
+    features: tuple[str, ...]
+    scales: tuple[PositiveFloat, ...]
+    ridges: tuple[PositiveFloat, ...]
+    scale: PositiveFloat
+    ridge: PositiveFloat
+    error: NonNegativeFloat
 
 
 @dataclass(frozen=True)
@@ -170,9 +188,8 @@ class Recommender:
         return ranked[:k]
 
     def save(self, path: str | Path) -> None:
-        """Save as a folder: config.json and arrays.npz, only numbers. Nothing in it can run code."""
+        """Save as a folder: config.json and arrays.safetensors, only numbers. Nothing in it can run code."""
         arrays, path = self._fitted(), Path(path)
-        path.mkdir(parents=True, exist_ok=True)
         config = {
             "format": FORMAT,
             "kind": "recommender",
@@ -180,40 +197,29 @@ class Recommender:
             "features": list(self.features),
             **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
         }
-        with writing(path / ARRAYS) as part, part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        write_json(path / CONFIG, config, indent=1)
+        with writing(path / CONFIG) as text, writing(path / ARRAYS) as part:  # both whole, before either is in its place
+            save_file(arrays, part)
+            text.write_text(json.dumps(sealed(config, part), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote.
 
         Raises:
-            CheckpointError: no such folder, of another format, cut short, or naming a learner that is not in `LEARNERS`.
+            CheckpointError: no such folder, of another format, changed or damaged, or naming a learner that is not in `LEARNERS`.
         """
         path = Path(path)
         do = "Give the folder that Recommender.save wrote, or fit anew."
-        try:
-            config = read_json(path / CONFIG, expected="a saved recommender", do=do)
-            if (config["format"], config["kind"]) != (FORMAT, "recommender"):
-                raise CheckpointError(
-                    str(path), expected=f"a recommender of format {FORMAT}", got=f"{config['kind']!r}, {config['format']}", do=do
-                )
-            with (path / ARRAYS).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: np.asarray(file[name], dtype=np.float64) for name in ("middle", "spread", "M", "A")}
-            found = cls(scales=config["scales"], ridges=config["ridges"])
-            found.candidates = tuple(Candidate.read(one) for one in config["candidates"])
-            found.features = tuple(str(name) for name in config["features"])
-            found.scale, found.ridge, found.error = (float(config[name]) for name in ("scale", "ridge", "error"))
-        except CheckpointError:
-            raise
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError, QuickstudyError) as error:
-            raise CheckpointError(str(path), expected="a saved recommender", got=str(error)[:300], do=do) from error
-        tables, features = len(arrays["M"]), len(found.features)
-        shapes = {"middle": (features,), "spread": (features,), "M": (tables, features), "A": (tables, len(found.candidates))}
+        read = read_record(path / CONFIG, Saved, [path / ARRAYS], expected=f"a recommender of format {FORMAT}", do=do)
+        arrays = {name: tensor.numpy() for name, tensor in read_tensors(path / ARRAYS, do=do).items()}
+        tables, features = len(arrays.get("M", ())), len(read.features)
+        shapes = {"middle": (features,), "spread": (features,), "M": (tables, features), "A": (tables, len(read.candidates))}
         if {name: one.shape for name, one in arrays.items()} != shapes or not all(np.isfinite(a).all() for a in arrays.values()):
             got = {name: one.shape for name, one in arrays.items()}
             raise CheckpointError(str(path), expected=f"finite arrays of the shapes {shapes}", got=str(got), do=do)
+        found = cls(scales=read.scales, ridges=read.ridges)
+        found.candidates = read.candidates
+        found.features, found.scale, found.ridge, found.error = read.features, read.scale, read.ridge, read.error
         found._arrays = arrays
         return found
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from quickstudy.domains.tables.select.candidates import Candidate, accuracy
 from quickstudy.domains.tables.select.meta_features import GROUPS, meta_features
 from quickstudy.domains.tables.select.tables import Table
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
-from quickstudy.files import write_text
+from quickstudy.files import read_json, write_text
+from quickstudy.records import record
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make/select.py
@@ -115,33 +116,42 @@ class Results:
         Raises:
             CheckpointError: no such file, or one that is not a result set.
         """
-        path = Path(path)
         do = "Give the path of a file that Results.save wrote."
-        if not path.is_file():
-            raise CheckpointError(str(path), expected="results of learners on tables", got="no such file", do=do)
+        expected = f"results of learners on tables, of format {FORMAT}"
+        spec = read_json(path, expected=expected, do=do)
         try:
-            spec = json.loads(path.read_text(encoding="utf-8"))
-            if spec["format"] != FORMAT:
-                raise CheckpointError(
-                    str(path),
-                    expected=f"format {FORMAT}",
-                    got=str(spec["format"]),
-                    do="Use the version of quickstudy that wrote it.",
-                )
-            tables = spec["tables"]
-            scores = [[np.nan if score is None else score for score in table["scores"]] for table in tables]
+            read = record(Saved, spec)
+            scores = [[np.nan if score is None else score for score in table.scores] for table in read.tables]
             return cls(
-                tuple(Candidate.read(one) for one in spec["candidates"]),
-                tuple(spec["features"]),
-                tuple(str(table["name"]) for table in tables),
-                tuple(str(table["family"]) for table in tables),
-                np.array([table["features"] for table in tables], dtype=np.float64),
+                read.candidates,
+                read.features,
+                tuple(table.name for table in read.tables),
+                tuple(table.family for table in read.tables),
+                np.array([table.features for table in read.tables], dtype=np.float64),
                 np.array(scores, dtype=np.float64),
             )
-        except CheckpointError:
-            raise
-        except (ValueError, TypeError, KeyError, IndexError, QuickstudyError) as error:
-            raise CheckpointError(str(path), expected="results of learners on tables", got=str(error)[:300], do=do) from error
+        except (ValueError, QuickstudyError) as error:  # a ValueError: rows of several lengths
+            raise CheckpointError(str(path), expected=expected, got=str(error)[:300], do=do) from error
+
+
+@dataclass(frozen=True)
+class SavedTable:
+    """A table of a file."""
+
+    name: str
+    family: str
+    features: tuple[float, ...]
+    scores: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file."""
+
+    format: Literal[1]
+    candidates: tuple[Candidate, ...]
+    features: tuple[str, ...]
+    tables: tuple[SavedTable, ...]
 
 
 def measure(
