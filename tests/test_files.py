@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
+import quickstudy
 from quickstudy.errors import CheckpointError, DataError
-from quickstudy.files import read_json, read_text, write_json, write_text, writing
+from quickstudy.files import append_text, read_json, read_text, write_json, write_text, writing
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,55 @@ def test_no_file_and_a_folder(tmp_path: Path):
         read_text(tmp_path / "a", expected="a thing", do="Do it.")
     with pytest.raises(CheckpointError, match=r"Is a directory"):
         read_text(tmp_path, expected="a thing", do="Do it.")
+
+
+# ---- one place for each kind of reading ------------------------------------------------------------------------------------
+
+READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
+    r"json\.loads?\(": {"files", "artifacts/run_folder", "artifacts/checkpoint", "cli/config"},
+    r"load_file|safe_open": {"files", "artifacts/checkpoint"},
+    r"yaml\.(\w*load|Loader)": {"plain_yaml"},
+    r"zipfile|tarfile|gzip": {"archives"},
+    r"Image\.open": {"domains/images/image_file"},
+    r"\.open\(|\.read_text\(|\.read_bytes\(|\bopen\(\w*path": {
+        "files",
+        "archives",
+        "artifacts/run_folder",  # its metrics, of which the last line may be cut
+        "domains/images/omniglot_images",  # one image
+        "domains/images/image_file",
+        "report/environment",  # of the machine
+        "report/page",  # of the package
+        "tasks/sources/from_csv",
+        "tasks/sources/download",
+    },
+    r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)|\bpickle\b|joblib|marshal|shelve|\b(eval|exec)\(|__import__": set(),
+    r"import_module\(": {
+        "registry",  # modules that the package or an installed one names
+        "cli/__init__",
+        "artifacts/tracking",
+        "artifacts/export",
+        "domains/tables/select/extras",
+        "tasks/sources/from_huggingface",
+    },
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_files_are_read_in_one_place(reader: str):
+    """So that every file has its limits and its errors, and none runs code."""
+    root = Path(quickstudy.__file__).parent
+    found = {}
+    for path in root.rglob("*.py"):
+        for line in re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL).splitlines():
+            code = re.sub(r'"[^"]*"|#.*', "", line)
+            if re.search(reader, code) and not re.search(r"\.eval\(\)|self\.open|Run\.open|webbrowser", code):
+                found.setdefault(path.relative_to(root).with_suffix("").as_posix(), code.strip())
+    assert found.keys() <= READERS[reader], {name: found[name] for name in found.keys() - READERS[reader]}
+
+
+def test_a_folder_that_is_gone(tmp_path: Path):
+    append_text(tmp_path / "a", "1\n")
+    append_text(tmp_path / "a", "2\n")
+    assert (tmp_path / "a").read_text() == "1\n2\n"
+    with pytest.raises(DataError, match=r"expected room and right to write it, got .*No such file.*bring back the folder"):
+        append_text(tmp_path / "gone" / "a", "1\n")

@@ -41,8 +41,7 @@ def writing(path: str | Path, *, do: str = "Make room, or give a folder that you
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
-        got = " ".join(str(error).split())[:200]
-        raise DataError(str(path), expected="room and right to write it", got=got, do=do) from error
+        raise _unwritable(path, error, do) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -52,6 +51,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Text in UTF-8, by `writing`."""
     with writing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Text in UTF-8 at the end of a file.
+
+    Raises:
+        DataError: no room, or no right, to write; a folder that is gone.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unwritable(path, error, "Make room, or bring back the folder, and resume the run.") from error
 
 
 def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
@@ -98,12 +110,19 @@ def read_sealed(path: str | Path, beside: Sequence[Path] = (), *, expected: str,
 
 
 def read_text(
-    path: str | Path, *, expected: str, do: str, limit: int = LIMIT, error: type[QuickstudyError] = CheckpointError
+    path: str | Path,
+    *,
+    expected: str,
+    do: str,
+    name: str | None = None,
+    limit: int = LIMIT,
+    error: type[QuickstudyError] = CheckpointError,
 ) -> str:
     """A text file in UTF-8, with the mark of its byte order or without.
 
     Args:
         expected, do: of the error.
+        name: of the error, if not the path.
         limit: bytes that it may have.
         error: the class of the error.
 
@@ -111,18 +130,18 @@ def read_text(
         CheckpointError, or `error`: no such file, one that may not be read, a larger one, or other bytes.
     """
     path = Path(path)
+    name = str(path) if name is None else name
     try:
         size = path.stat().st_size
         if size > limit:
-            raise error(str(path), expected=f"{expected}, of at most {limit} bytes", got=f"{size} bytes", do=do)
+            raise error(name, expected=f"{expected}, of at most {limit} bytes", got=f"{size} bytes", do=do)
         return path.read_bytes().decode("utf-8-sig")
     except QuickstudyError:
         raise
     except (OSError, UnicodeDecodeError) as failed:
-        got = (
-            "no such file" if isinstance(failed, FileNotFoundError | NotADirectoryError) else " ".join(str(failed).split())[:200]
-        )
-        raise error(str(path), expected=expected, got=got, do=do) from failed
+        missing = isinstance(failed, FileNotFoundError | NotADirectoryError)
+        got = "no such file" if missing else " ".join(str(failed).split())[:200]
+        raise error(name, expected=expected, got=got, do=do) from failed
 
 
 def parsed(text: str, path: str | Path, *, expected: str, do: str, error: type[QuickstudyError] = CheckpointError) -> Any:
@@ -160,3 +179,7 @@ def read_tensors(path: str | Path, *, do: str) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         got = f"what does not read as one ({' '.join(str(error).split())[:200]}); a pickle is never opened, since it can run code"
         raise CheckpointError(str(path), expected="a whole safetensors file", got=got, do=do) from error
+
+
+def _unwritable(path: str | Path, error: Exception, do: str) -> DataError:
+    return DataError(str(path), expected="room and right to write it", got=" ".join(str(error).split())[:200], do=do)

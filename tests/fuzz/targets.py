@@ -6,27 +6,34 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import re
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from PIL import Image
 from tests.artifacts.vouched import rewritten
 
 import quickstudy as qs
+from quickstudy.archives import members
 from quickstudy.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from quickstudy.artifacts.config import read_config
 from quickstudy.artifacts.run import Run, ready_to_predict
 from quickstudy.cli.config import build, parse
+from quickstudy.domains.images.mnist import read_idx
 from quickstudy.errors import QuickstudyError
 from quickstudy.tasks import from_csv, from_folder
+from quickstudy.tasks.distribution.class_lists import read_class_lists
+from quickstudy.tasks.distribution.splits import read_split
 
 NEVER = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "pickle.find_class")
 seen: list[str] = []
@@ -67,11 +74,23 @@ def saved() -> Path:
     state = {"a": torch.arange(3.0), "b": [1, (2.5, None, True)], 3: {"text": "x"}}
     save_checkpoint(root / "checkpoints", 1, state)
     (root / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    qs.FewShotClassifier().fit(np.eye(4), np.array(["a", "b"] * 2)).save(root / "estimator")
+    with zipfile.ZipFile(root / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/b.txt", "text" * 99)
+        archive.writestr("c.png", b"pixels")
     Image.new("RGB", (5, 4), (200, 10, 10)).save(root / "image.png")
     return root
 
 
 CONFIG = "learner: {name: maml, inner_lr: 0.1}\ntasks: {name: sinusoid, shots: 5}\nnetwork: {name: mlp}\ntrain: {steps: 3}\n"
+
+
+RESULTS = {
+    "format": 1,
+    "candidates": [{"learner": "svm", "parameters": {"C": 10.0, "gamma": 0.1}}],
+    "features": ["simple.log_rows"],
+    "tables": [{"name": "a", "family": "b", "features": [0.5], "scores": [0.9]}],
+}
 
 
 def config(data: bytes) -> None:
@@ -89,8 +108,9 @@ def learner_config(data: bytes) -> None:
     """The config.json of a saved learner."""
     with _folder("learner") as root:
         (root / "learner" / "config.json").write_bytes(data)
-        if _small(data):
-            qs.load(root / "learner")
+        with suppress(ValueError, AttributeError, RecursionError):
+            rewritten(root / "learner")
+        qs.load(root / "learner")
 
 
 def weights(data: bytes) -> None:
@@ -131,6 +151,50 @@ def table(data: bytes) -> None:
         from_csv(root / "fuzz.csv", ways=1, shots=0, queries=1, size=4, split=(1, 1, 1))
 
 
+def archive(data: bytes) -> None:
+    """A zip."""
+    with _folder() as root:
+        (root / "a.zip").write_bytes(data)
+        for _ in members(root / "a.zip", lambda name: True, member=10**6, total=10**7):
+            pass
+
+
+def packed(data: bytes) -> None:
+    """An idx file, as it is and packed by gzip."""
+    with _folder() as root:
+        (root / "a").write_bytes(data)
+        (root / "a.gz").write_bytes(data if data[:1] == b"\x1f" else gzip.compress(data))
+        read_idx(root / "a.gz")
+        read_idx(root / "a")
+
+
+def class_lists(data: bytes) -> None:
+    """Lists of classes, in each of the formats."""
+    with _folder() as root:
+        for name in ("train.csv", "val.json", "test.txt", "split.json"):
+            (root / name).write_bytes(data)
+        for read in (lambda: read_class_lists(root / "split.json"), lambda: read_split(root)):
+            with suppress(QuickstudyError):
+                read()
+        read_class_lists(root)
+
+
+def estimator(data: bytes) -> None:
+    """The estimator.json of a saved estimator, sealed again where it can be."""
+    with _folder("estimator") as root:
+        (root / "estimator" / "estimator.json").write_bytes(data)
+        with suppress(ValueError, AttributeError, RecursionError):
+            rewritten(root / "estimator", name="estimator.json")
+        qs.FewShotClassifier.load(root / "estimator")
+
+
+def results(data: bytes) -> None:
+    """The results on tables, from which `select` recommends."""
+    with _folder() as root:
+        (root / "results.json").write_bytes(data)
+        qs.select.Results.load(root / "results.json")
+
+
 def images(data: bytes) -> None:
     """A folder whose images are these bytes, and halves of them."""
     with _folder() as root:
@@ -148,6 +212,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "checkpoint": checkpoint,
     "run": run,
     "table": table,
+    "archive": archive,
+    "packed": packed,
+    "class_lists": class_lists,
+    "estimator": estimator,
+    "results": results,
     "images": images,
 }
 
@@ -160,12 +229,21 @@ def seeds(name: str) -> list[bytes]:
         "learner_config": [root / "learner" / "config.json"],
         "weights": [root / "learner" / "weights.safetensors"],
         "checkpoint": list((root / "checkpoints").glob("*.safetensors")),
-        "run": [],
-        "table": [],
+        "estimator": [root / "estimator" / "estimator.json"],
+        "archive": [root / "a.zip"],
         "images": [root / "image.png"],
-    }[name]
+    }.get(name, [])
     extra = {
         "table": [b"filename,label\na.png,x\nb.png,y\nc.png,z\n", b"class_name,image_name\nx,a.png\ny,b.png\nz,c.png\n"],
+        "packed": [b"\x00\x00\x08\x02\x00\x00\x00\x01\x00\x00\x00\x02ab"],
+        "class_lists": [
+            b'["a"]',
+            b"A/c1\nB/c2\n",
+            b'["a", ["b", "c"]]',
+            b'{"train": {"A": ["c1"]}}',
+            b"filename,label\na.png,A/c1\n",
+        ],
+        "results": [json.dumps(RESULTS).encode()],
         "run": [
             b'{"step": 1, "loss": 0.5}\n',
             b'{"train": ["a"], "test": []}',

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ArgumentError
+from quickstudy.plain_yaml import read_yaml
 from quickstudy.registry import named, sources
 
 SECTIONS = ("learner", "tasks", "network", "train")
@@ -18,20 +19,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ArgumentError: the file is missing, is not YAML, or has an unknown section.
     """
-    import yaml
-
     path = Path(path)
     argument = f"--config {path}"
     expected = "a YAML file with the sections " + ", ".join(SECTIONS)
-    if not path.is_file():
-        raise ArgumentError(argument, expected=expected, got="no such file", do="Every run folder has one: RUN/config.yaml.")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        got = " ".join(str(error).split())[:200]
-        raise ArgumentError(argument, expected=expected, got=f"what does not parse: {got}", do="Mend it.") from error
+    config = read_yaml(path, name=argument, expected=expected, do="Every run folder has one: RUN/config.yaml.")
     if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in SECTIONS):
-        raise ArgumentError(argument, expected=expected, got=str(config)[:80], do="Take a run's config.yaml as a model.")
+        raise ArgumentError(argument, expected=expected, got=repr(config)[:80], do="Take a run's config.yaml as a model.")
     for key in [one for section in SECTIONS for one in config.get(section, {})]:
         if not isinstance(key, str):
             raise ArgumentError(argument, expected="keys that are words", got=repr(key), do="Write `key: value`.")

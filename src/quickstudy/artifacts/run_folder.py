@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from quickstudy.artifacts.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from quickstudy.artifacts.identity import check_tasks, write_identity
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.files import write_json, write_text
+from quickstudy.files import append_text, write_json, write_text
 
 RESULT = "result.json"
 HELD = ("checkpoints", "learner", RESULT, "evaluation.json")  # by which a folder is known to hold a run
@@ -121,8 +121,7 @@ class RunFolder:
 
     def append(self, record: dict[str, Any]) -> None:
         """Append a record to the metrics."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append_text(self.metrics, json.dumps(record) + "\n")
 
     def history(self, until: int) -> list[dict[str, Any]]:
         """The records up to step `until`; later or incomplete ones, left by a killed run, are removed from the file."""
@@ -139,9 +138,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:  # the line at which the run was killed
+        except (ValueError, RecursionError):  # the line at which the run was killed
             break
-        if not isinstance(record, dict) or "step" not in record:
+        if not isinstance(record, dict) or type(record.get("step")) is not int:
             break
         records.append(record)
     return records

@@ -135,7 +135,7 @@ def test_a_root_without_data(tmp_path: Path):
 def test_a_truncated_zip(tmp_path: Path, content: dict[str, bytes]):
     archive = characters.write_zips(tmp_path, content) / f"{EVALUATION}.zip"
     archive.write_bytes(archive.read_bytes()[:20_000])
-    message = r"`.*evaluation\.zip`: expected a whole zip, got one that is cut short or broken \(.*\)\. Delete it and fetch it"
+    message = r"`.*evaluation\.zip`: expected a whole zip without a password, got one that is cut short or broken \(.*\)\. Delete"
     with pytest.raises(DataError, match=message):
         load(tmp_path)
 
@@ -145,7 +145,10 @@ def test_a_zip_with_damaged_bytes(tmp_path: Path, content: dict[str, bytes]):
     data = bytearray(archive.read_bytes())
     data[2000:2400] = bytes(400)
     archive.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"`.*images_evaluation\.zip`: expected a whole zip, got one that is cut short or broken"):
+    with pytest.raises(
+        DataError,
+        match=r"`.*images_evaluation\.zip`: expected a whole zip without a password, got one that is cut short or broken",
+    ):
         load(tmp_path)
 
 
@@ -169,9 +172,9 @@ def test_wrong_counts(tmp_path: Path, content: dict[str, bytes]):
         ),
         (
             b"no image",
-            r"`images_background/Alpha3/character02/.*png`: expected a PNG image, got what does not decode \(.*\)\. Fetch",
+            r"`images_background/Alpha3/character02/.*png`: expected an image that can be read, got none of PNG, JPEG",
         ),
-        (characters.drawing(0, 0)[:60], r"`.*png`: expected a PNG image, got what does not decode \(.*\)\. Fetch the data again"),
+        (characters.drawing(0, 0)[:60], r"`.*png`: expected an image that can be read, got image file is truncated"),
     ],
     ids=["small", "text", "cut"],
 )

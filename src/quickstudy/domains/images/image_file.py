@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -31,30 +32,36 @@ BROKEN = (  # raised by Pillow's readers for invalid images
 )
 
 
-def open_image(path: str | Path, near: int | None = None) -> Any:
+def open_image(file: str | Path | io.BytesIO, near: int | None = None, *, name: str | None = None, largest: int = LARGEST) -> Any:
     """The picture in a file as a PIL image of mode "L" or "RGB"; see `upright`.
 
     Args:
         near: the size it will be shrunk to, so that a large JPEG is decoded no larger than needed.
+        name: of the file, for errors.
+        largest: pixels that it may have.
 
     Raises:
-        DataError: no such file, or one that is not an image, is cut short or has more than 100 million pixels.
+        DataError: no such file, or one that is not an image, is cut short or has more than `largest` pixels.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # read whatever Pillow can
-            with Image.open(path, formats=FORMATS) as opened:
-                if opened.width * opened.height > LARGEST:
-                    raise ValueError(f"{opened.width} x {opened.height} pixels")
+            with Image.open(file, formats=FORMATS) as opened:
+                if opened.width * opened.height > largest:
+                    raise ValueError(f"{opened.width} x {opened.height} pixels, more than {largest}")
                 if near is not None:
                     opened.draft(None, (2 * near, 2 * near))
                 return upright(opened)
     except (*BROKEN, Image.DecompressionBombError) as error:
-        got = "no such file" if not Path(path).exists() else " ".join(str(error).split())[:200] or type(error).__name__
+        got = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, FileNotFoundError):
+            got = "no such file"
+        if isinstance(error, UnidentifiedImageError):
+            got = "none of " + ", ".join(FORMATS)
         raise DataError(
-            str(path),
+            str(file) if name is None else name,
             expected="an image that can be read",
             got=got,
             do="Remove it from the folder, or save it again as PNG or JPEG.",

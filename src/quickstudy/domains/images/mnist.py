@@ -8,11 +8,9 @@ described on the page of MNIST. `digits`: Alpaydin & Kaynak, "Optical recognitio
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.archives import unpacked
 from quickstudy.arguments import checked
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, DataError, MissingPackageError
@@ -166,7 +165,7 @@ def read_idx(path: str | Path) -> Tensor:
     Raises:
         DataError: no such file; one that is cut short, too long, or not idx with numbers of type uint8.
     """
-    return _tensor(_content(Path(path)), Path(path))
+    return _tensor(unpacked(Path(path)), Path(path))
 
 
 def _part(root: Path, part: str, verify: bool) -> tuple[Tensor, Tensor]:
@@ -189,7 +188,7 @@ def _read(root: Path, name: str, verify: bool) -> Tensor:
             got="neither" if root.is_dir() else "no such folder",
             do="Put the four files there, or pass download=True where a network is.",
         )
-    content = _content(path)
+    content = unpacked(path)
     tensor = _tensor(content, path)
     if verify and (found := hashlib.sha256(content).hexdigest()) != SHA256[name]:
         raise DataError(
@@ -204,19 +203,6 @@ def _read(root: Path, name: str, verify: bool) -> Tensor:
 def _found(root: Path, name: str) -> Path | None:
     places = [folder / (name + ending) for folder in (root, root / "MNIST" / "raw") for ending in (".gz", "")]
     return next((path for path in places if path.is_file()), None)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            str(path),
-            expected="a whole file" + (" packed by gzip" if path.suffix == ".gz" else ""),
-            got=f"one that is missing, cut short or broken ({error})",
-            do="Delete it and fetch it again.",
-        ) from error
 
 
 def _tensor(content: bytes, path: Path) -> Tensor:

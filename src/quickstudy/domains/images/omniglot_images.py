@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.archives import members
+from quickstudy.domains.images.image_file import open_image
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.tasks.sources.download import download
 
@@ -77,29 +77,14 @@ def _files(root: Path, part: str) -> Iterator[tuple[str, bytes]]:
             got="neither" if root.is_dir() else "no such folder",
             do="Get the zips from github.com/brendenlake/omniglot, folder python/, or pass download=True where a network is.",
         )
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for name in sorted(filter(wanted.fullmatch, opened.namelist())):
-                yield name, opened.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(
-            str(archive),
-            expected="a whole zip",
-            got=f"one that is cut short or broken ({error})",
-            do="Delete it and fetch it again.",
-        ) from error
+    yield from members(archive, wanted.fullmatch)
 
 
 def _decoded(content: bytes, size: int, name: str) -> np.ndarray:
     """uint8 (size, size), ink 255. The files have ink 0 on ground 1."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        image = Image.open(io.BytesIO(content), formats=("PNG",)).convert("L")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(
-            name, expected="a PNG image", got=f"what does not decode ({error})", do="Fetch the data again."
-        ) from error
+    image = open_image(io.BytesIO(content), name=name).convert("L")
     if image.size != (SIDE, SIDE):
         raise DataError(
             name, expected=f"{SIDE}x{SIDE} pixels", got="{}x{}".format(*image.size), do="Give Omniglot's images as published."
