@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import DataError
+from quickstudy.process_wide import without_warnings
 
 LARGEST = 100_000_000  # pixels of a file; a larger one is refused as a decompression bomb
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # those of the suffixes; PostScript would start Ghostscript
@@ -43,14 +43,12 @@ def open_image(path: str | Path, near: int | None = None) -> Any:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # read whatever Pillow can
-            with Image.open(path, formats=FORMATS) as opened:
-                if opened.width * opened.height > LARGEST:
-                    raise ValueError(f"{opened.width} x {opened.height} pixels")
-                if near is not None:
-                    opened.draft(None, (2 * near, 2 * near))
-                return upright(opened)
+        with without_warnings, Image.open(path, formats=FORMATS) as opened:  # read whatever Pillow can
+            if opened.width * opened.height > LARGEST:
+                raise ValueError(f"{opened.width} x {opened.height} pixels")
+            if near is not None:
+                opened.draft(None, (2 * near, 2 * near))
+            return upright(opened)
     except (*BROKEN, Image.DecompressionBombError) as error:
         got = "no such file" if not Path(path).exists() else " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
