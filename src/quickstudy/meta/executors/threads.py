@@ -23,8 +23,11 @@ T = TypeVar("T")
 class Threads(Executor):
     """A loop over tasks, spread over several threads.
 
-    Every call runs on a copy of its own, so the threads share the learner and only read it. They are started at the first use;
-    a process forked after that starts its own, and a pickled executor takes none along: see the guide "Threads and processes".
+    Every call runs on a copy of its own, so the threads share the learner and only read it. They are started at the first use.
+
+    A process forked after that has lost them, and starts its own. It has lost torch's threads too, and computes on one; for more,
+    start it with `multiprocessing.get_context("spawn")`, or a DataLoader with `multiprocessing_context="spawn"`. A pickled executor
+    takes no threads along. See the guide "Threads and processes".
 
     Args:
         threads: number of threads; None: as many as torch has intra-op threads.
