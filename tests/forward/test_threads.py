@@ -20,7 +20,7 @@ from quickstudy.testing import ConformanceError, check_threads
 
 ANSWERS = 2000
 SLOW = "SVM Tables MANN SNAIL InContext LearningToReweight LearnedTraining FineTune FromScratch CosineProbe Ensemble"
-FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}
+FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}  # 2,000 of each would take minutes
 
 
 def of_the_guide(build):

@@ -26,8 +26,8 @@ class Threads(Executor):
     Every call runs on a copy of its own, so the threads share the learner and only read it. They are started at the first use.
 
     A process forked after that has lost them, and starts its own. It has lost torch's threads too, and computes on one; for more,
-    start it with `multiprocessing.get_context("spawn")`, or a DataLoader with `multiprocessing_context="spawn"`. A pickled executor
-    takes no threads along. See the guide "Threads and processes".
+    start it with `multiprocessing.get_context("spawn")`, or a DataLoader with `multiprocessing_context="spawn"`. A pickled
+    executor takes no threads along. See the guide "Threads and processes".
 
     Args:
         threads: number of threads; None: as many as torch has intra-op threads.
