@@ -13,6 +13,8 @@ ORDER = (
         "errors",
         "arguments",
         "files",
+        "forks",
+        "process_wide",
         "options",
         "random",
         "randomness",

@@ -7,6 +7,8 @@ The argument is spelled as the user typed it. Each class also inherits from the 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class QuickstudyError(Exception):
     """The base class of all errors. `argument`, `expected`, `got` and `do` are kept as attributes."""
@@ -14,6 +16,10 @@ class QuickstudyError(Exception):
     def __init__(self, argument: str, *, expected: str, got: str, do: str):
         self.argument, self.expected, self.got, self.do = argument, expected, got, do
         super().__init__(f"`{argument}`: expected {expected}, got {got}. {do}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error comes back from another process as it was raised there."""
+        return restored, (type(self), self.args, self.__dict__)
 
 
 class ArgumentError(QuickstudyError, ValueError):
@@ -58,3 +64,11 @@ class UnsupportedError(QuickstudyError, TypeError):
 
 class MissingPackageError(QuickstudyError, ImportError):
     """An optional package that is not installed."""
+
+
+def restored(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    """An error as pickle has it, made without its constructor, which takes other arguments than the message."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error

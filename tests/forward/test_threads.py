@@ -1,65 +1,131 @@
-"""One learner, eight threads that adapt and ask at once: each answer is that of one thread, the learner is untouched."""
+"""One learner, eight threads that adapt and ask at once: each answer is that of one thread, the learner is untouched.
 
-import copy
+2,000 answers of every class of learner (`FEWER` of the slow ones), 250 of each thread: after each of 25 adaptations it asks ten
+times, now the predictor that it has just made, now one that all threads share. `tests/checks` asks every variant of each learner
+100 times.
+"""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from tests.checks.every import CASES
+from tests.docs.test_guides import FEATURES, LEARNERS
 from torch import nn
 
 import quickstudy as qs
-from quickstudy.learners.wrap import Standardised
+from quickstudy.learners.learner import Learner
+from quickstudy.registry import is_own
+from quickstudy.testing import ConformanceError, check_threads
 
-WAYS, D, TASKS, CALLS = 3, 6, 10, 40
-
-
-def embed(outputs=5):
-    return nn.Sequential(nn.Linear(D, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, outputs))
-
-
-def prepared(learner):
-    learner.prepare(qs.tasks.GaussianClasses(ways=WAYS, dim=D).train)
-    return learner.double()
+ANSWERS = 2000
+SLOW = "SVM Tables MANN SNAIL InContext LearningToReweight LearnedTraining FineTune FromScratch CosineProbe Ensemble"
+FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}  # 2,000 of each would take minutes
 
 
-LEARNERS = {
-    "MAML": lambda: qs.MAML(embed(WAYS), inner_steps=1),
-    "MetaSGD": lambda: qs.MetaSGD(embed(WAYS)),
-    "ProtoMAML": lambda: qs.ProtoMAML(embed(), inner_steps=1),
-    "Prototypical": lambda: qs.Prototypical(embed(), normalisation="support"),
-    "Ridge": lambda: qs.R2D2(embed()),
-    "PretrainFineTune": lambda: prepared(qs.PretrainFineTune(embed())),
-    "LoRA": lambda: qs.MAML(qs.models.LoRA(embed(WAYS), rank=1), adapts="lora_*"),
-    "Standardised": lambda: Standardised(qs.MAML(embed(WAYS), inner_steps=1)),
-    "Ensemble": lambda: qs.Ensemble(qs.Prototypical(embed()), 2),
-}
+def of_the_guide(build):
+    """The case of a learner in the guide's table, prepared for the tasks that it is given."""
+
+    def case():
+        torch.manual_seed(0)
+        learner, tasks = build(), qs.tasks.GaussianClasses(ways=3, dim=FEATURES, shots=2, queries=2)
+        learner.prepare(tasks.train)
+        return learner, tasks.test.sample(1, generator=torch.Generator().manual_seed(0))[0]
+
+    return case
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+def classes_of_learners():
+    """One case of each class, by its name."""
+    cases = {}
+    for build in (*CASES.values(), *map(of_the_guide, LEARNERS.values())):
+        cases.setdefault(type(build()[0]), build)
+    return {kind.__name__: build for kind, build in cases.items()}
+
+
+EACH = classes_of_learners()
+
+
+def below(kind):
+    return {one for sub in kind.__subclasses__() if is_own(sub) for one in (sub, *below(sub))}
+
+
+def test_no_class_is_left_out():
+    final = {kind.__name__ for kind in below(Learner) if not below(kind)}
+    assert final <= EACH.keys()
+    assert len(final) > 25
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_threads_share_a_learner(name):
-    learner = LEARNERS[name]()
-    supports = [qs.Examples(torch.randn(2 * WAYS, D), torch.arange(WAYS).repeat(2)) for _ in range(TASKS)]
-    x = torch.randn(5, D)
-    before = copy.deepcopy(learner.state_dict())
-    flags = [module.training for module in learner.modules()]
-    alone = [learner.adapt(support)(x) for support in supports]
+    torch.set_num_threads(1)
+    check_threads(*EACH[name](), FEWER.get(name, ANSWERS))
 
-    def asked(thread):
-        return sum(
-            not torch.equal(learner.adapt(supports[i % TASKS])(x), alone[i % TASKS]) for i in range(thread, CALLS + thread, 1)
-        )
 
-    with ThreadPoolExecutor(8) as pool:
-        wrong = sum(pool.map(asked, range(8)))
-    assert wrong == 0, f"{wrong} of {8 * CALLS} answers are another's"
-    assert all(torch.equal(before[key], value) for key, value in learner.state_dict().items())
-    assert flags == [module.training for module in learner.modules()]
+# ---- the controls: what only another thread can see ----
+
+
+class Means(Learner):
+    def learn(self, support):
+        member = nn.functional.one_hot(support.y, support.ways).to(support.x.dtype)
+        return {"means": member.T @ support.x / member.sum(0)[:, None]}
+
+    def predict(self, state, x):
+        return -(torch.cdist(x, state["means"]) ** 2)
+
+
+class OnTheClass(Means):
+    """Takes its means from a dict of the class, written a line above: one thread never sees another's."""
+
+    noted = {}
+
+    def learn(self, support):
+        self.noted["x"] = support.x
+        member = nn.functional.one_hot(support.y, support.ways).to(support.x.dtype)
+        return {"means": member.T @ self.noted["x"] / member.sum(0)[:, None]}
+
+
+class WhereItAnswers(Means):
+    """The same, where it answers."""
+
+    noted = []
+
+    def predict(self, state, x):
+        self.noted[:] = [x]
+        distance = torch.cdist(x, state["means"])
+        return -(distance[: len(x)] ** 2) + self.noted[0].sum()
+
+
+class Grows(Means):
+    """An argument that grows with every task: its answers are right."""
+
+    def __init__(self, seen):
+        super().__init__()
+        object.__setattr__(self, "seen", seen)
+
+    def learn(self, support):
+        self.arguments["seen"].append(len(support))
+        return super().learn(support)
+
+
+@pytest.mark.parametrize("build", [OnTheClass, WhereItAnswers])
+def test_the_check_catches_what_threads_share(build):
+    torch.set_num_threads(1)
+    check_threads(Means(), CASES["learners: Prototypical"]()[1], ANSWERS)
+    with pytest.raises(ConformanceError, match=r"answers of 8 threads are not those of one thread\. Keep nothing"):
+        check_threads(build(), CASES["learners: Prototypical"]()[1], ANSWERS)
+
+
+def test_the_check_catches_an_argument_that_changes():
+    with pytest.raises(ConformanceError, match="the argument `seen` is not what it was before 8 threads adapted"):
+        check_threads(Grows([]), CASES["learners: Prototypical"]()[1])
 
 
 def test_threads_share_a_predictor():
-    predictor = qs.MAML(embed(WAYS), inner_steps=1).adapt(qs.Examples(torch.randn(6, D), torch.arange(6) % WAYS))
-    batches = [torch.randn(4, D) for _ in range(TASKS)]
+    embed = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    predictor = qs.MAML(embed, inner_steps=1).adapt(qs.Examples(torch.randn(6, 6), torch.arange(6) % 3))
+    batches = [torch.randn(4, 6) for _ in range(10)]
     alone = [predictor(x) for x in batches]
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda i: torch.equal(predictor(batches[i % TASKS]), alone[i % TASKS]), range(800)))
+        answers = list(pool.map(lambda i: torch.equal(predictor(batches[i % 10]), alone[i % 10]), range(800)))
     assert all(answers)

@@ -30,6 +30,7 @@ from quickstudy.testing.symmetries import check_labels as check_labels
 from quickstudy.testing.symmetries import check_order as check_order
 from quickstudy.testing.symmetries import check_transductive as check_transductive
 from quickstudy.testing.symmetries import is_transductive as is_transductive
+from quickstudy.testing.threads import check_threads as check_threads
 
 CHECKS: tuple[Check, ...] = (
     check_answer,
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     check_small_tasks,
     check_float64,
     check_save_and_load,
+    check_threads,
     check_executors,
     check_gradient,
 )

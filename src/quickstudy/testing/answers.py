@@ -88,22 +88,20 @@ def check_changes_nothing(learner: Learner, episode: Episode) -> None:
     """adapt, predict, the loss and its gradient leave parameters, buffers, gradients and train/eval flags as they were."""
     for training in (True, False):
         learner.train(training)
-        before = _snapshot(learner)
+        before = snapshot(learner)
         predictor = learner.adapt(episode.support)
         predictor(episode.query.x)
         with torch.enable_grad():
             learner.loss(episode)
         if meta_learns(learner):
             meta_gradient(learner, [episode])
-        for (name, one), (_, other) in zip(before, _snapshot(learner), strict=True):
-            same = torch.equal(one, other) if isinstance(one, Tensor) else one == other
-            if not same:
-                raise ConformanceError(
-                    "changes_nothing",
-                    learner,
-                    f"{name} is not what it was before adapt, predict and loss",
-                    "`learn` and `predict` are pure: keep what is learned in the state.",
-                )
+        if (name := changed(before, snapshot(learner))) is not None:
+            raise ConformanceError(
+                "changes_nothing",
+                learner,
+                f"{name} is not what it was before adapt, predict and loss",
+                "`learn` and `predict` are pure: keep what is learned in the state.",
+            )
 
 
 def check_determinism(learner: Learner, episode: Episode) -> None:
@@ -120,10 +118,23 @@ def check_determinism(learner: Learner, episode: Episode) -> None:
         )
 
 
-def _snapshot(learner: Learner) -> list[tuple[str, Any]]:
+def snapshot(learner: Learner) -> list[tuple[str, Any]]:
+    """All that no call may change, with a name for each: tensors, gradients, flags and arguments."""
     tensors = [*learner.named_parameters(), *learner.named_buffers()]
     return [
         *((f"`{name}`", tensor.detach().clone()) for name, tensor in tensors),
         *((f"the gradient of `{name}`", None if p.grad is None else p.grad.clone()) for name, p in learner.named_parameters()),
         *((f"the train/eval flag of `{name}`", module.training) for name, module in learner.named_modules()),
+        *((f"the argument `{name}`", (id(value), repr(value))) for name, value in learner.arguments.items()),
     ]
+
+
+def changed(before: list[tuple[str, Any]], after: list[tuple[str, Any]]) -> str | None:
+    """The name of the first thing that two snapshots have otherwise; None if they are the same."""
+    if [name for name, _ in before] != [name for name, _ in after]:
+        return "the list of its tensors, modules and arguments"
+    for (name, one), (_, other) in zip(before, after, strict=True):
+        same = torch.equal(one, other) if isinstance(one, Tensor) and isinstance(other, Tensor) else one == other
+        if not same:
+            return name
+    return None

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
+from quickstudy.errors import restored
 from quickstudy.learners.learner import Learner
 
 TOLERANCE = 1e-7  # relative, in float64: rounding after a few inner steps
@@ -25,6 +26,10 @@ class ConformanceError(AssertionError):
     def __init__(self, check: str, learner: Learner, found: str, do: str):
         self.check = check
         super().__init__(f"{type(learner).__name__} fails the check `{check}`: {found}. {do}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error comes back from another process as it was raised there."""
+        return restored, (type(self), self.args, self.__dict__)
 
 
 def double(learner: Learner, episode: Episode) -> tuple[Learner, Episode]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import DataError
+from quickstudy.process_wide import without_warnings
 
 LARGEST = 100_000_000  # pixels of a file; a larger one is refused as a decompression bomb
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # those of the suffixes; PostScript would start Ghostscript
@@ -46,14 +46,12 @@ def open_image(file: str | Path | io.BytesIO, near: int | None = None, *, name: 
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # read whatever Pillow can
-            with Image.open(file, formats=FORMATS) as opened:
-                if opened.width * opened.height > largest:
-                    raise ValueError(f"{opened.width} x {opened.height} pixels, more than {largest}")
-                if near is not None:
-                    opened.draft(None, (2 * near, 2 * near))
-                return upright(opened)
+        with without_warnings, Image.open(file, formats=FORMATS) as opened:  # read whatever Pillow can
+            if opened.width * opened.height > largest:
+                raise ValueError(f"{opened.width} x {opened.height} pixels, more than {largest}")
+            if near is not None:
+                opened.draft(None, (2 * near, 2 * near))
+            return upright(opened)
     except (*BROKEN, Image.DecompressionBombError) as error:
         got = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, FileNotFoundError):

@@ -23,6 +23,8 @@ from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import NonNegativeInt, checked
+from quickstudy.errors import UnsupportedError
+from quickstudy.forks import compiler_is_lost
 from quickstudy.forward.blueprint import Blueprint, Hidden, Snapshot
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
@@ -31,6 +33,7 @@ from quickstudy.meta.executors.executor import Executor, differentiable_kernels
 from quickstudy.meta.executors.vmap import Vmap
 from quickstudy.meta.problem import Answer, Problem
 
+LOST = "torch.compile has threads that this process has lost: it was forked after they had started"
 MeanLoss = Callable[..., tuple[Parameters, tuple[Tensor, Outcome]]]  # and its gradient
 
 
@@ -58,10 +61,15 @@ class Compiled(Executor):
         self._graphs: list[Graph] = []
         self._vmap = Vmap()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy and a pickle compile anew: machine code belongs to one process."""
+        return Compiled, (self.structures,)
+
     def settings(self) -> dict[str, Any]:
         return {"structures": self.structures}
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
+        _check_compiler()
         leaves, structure = pytree.tree_flatten(episodes)
         of = (id(problem.learner), problem.estimator, problem.criterion, problem.precision)  # kept alive beside the graph
         graph = self._graph(problem, (of, structure, [(leaf.shape, leaf.dtype) for leaf in leaves]))
@@ -99,6 +107,8 @@ class Compiled(Executor):
         return self._vmap.values(problem, members, episodes, seeds, carries)
 
     def refusal(self, problem: Problem) -> str | None:
+        if compiler_is_lost():
+            return LOST
         hypergradient = getattr(problem.learner, "hypergradient", None)
         if hypergradient is not None and not hypergradient.compiles:
             return (
@@ -137,6 +147,16 @@ class Graph:
         if Graph.code in (None, full):
             Graph.code = full.replace()
         return _compile(_with_code(self.gradient, full.replace()))
+
+
+def _check_compiler() -> None:
+    if compiler_is_lost():
+        raise UnsupportedError(
+            "executor",
+            expected="one that serves this process",
+            got=f"'compiled': {LOST}",
+            do="Start the process with multiprocessing.get_context('spawn'), or use executor='loop'.",
+        )
 
 
 def _gradient(problem: Problem, structure: pytree.TreeSpec) -> MeanLoss:

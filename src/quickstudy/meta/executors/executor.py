@@ -17,6 +17,7 @@ from quickstudy.forward.call import Parameters
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import Outcome
 from quickstudy.meta.problem import Answer, Function, Problem, task, tasks_of
+from quickstudy.process_wide import ProcessWide
 
 
 class Executor(ABC):
@@ -77,7 +78,7 @@ def _tried(f: Function, phi: Parameters, buffers: Parameters, episode: Any, seed
 def differentiable_kernels(learner: nn.Module) -> Iterator[None]:
     """Only kernels that have a second derivative: plain attention, and recurrent nets without cuDNN."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in learner.modules())
-    with sdpa_kernel(SDPBackend.MATH), _without_cudnn() if recurrent else nullcontext():
+    with PLAIN_ATTENTION, WITHOUT_CUDNN if recurrent else nullcontext():
         yield
 
 
@@ -90,6 +91,10 @@ def _without_cudnn() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.enabled = enabled
+
+
+PLAIN_ATTENTION = ProcessWide(lambda: sdpa_kernel(SDPBackend.MATH))
+WITHOUT_CUDNN = ProcessWide(_without_cudnn)
 
 
 def gathered(parts: Sequence[tuple[Outcome, Parameters]]) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +13,7 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.executors.executor import Executor, differentiable_kernels, gathered
 from quickstudy.meta.executors.loop import one_task
+from quickstudy.meta.executors.workers import Workers
 from quickstudy.meta.problem import Answer, Problem, task, tasks_of
 
 T = TypeVar("T")
@@ -23,7 +23,11 @@ T = TypeVar("T")
 class Threads(Executor):
     """A loop over tasks, spread over several threads.
 
-    Every call runs on a copy of its own, so the threads share the learner and only read it.
+    Every call runs on a copy of its own, so the threads share the learner and only read it. They are started at the first use.
+
+    A process forked after that has lost them, and starts its own. It has lost torch's threads too, and computes on one; for more,
+    start it with `multiprocessing.get_context("spawn")`, or a DataLoader with `multiprocessing_context="spawn"`. A pickled
+    executor takes no threads along. See the guide "Threads and processes".
 
     Args:
         threads: number of threads; None: as many as torch has intra-op threads.
@@ -41,7 +45,7 @@ class Threads(Executor):
 
     def __init__(self, threads: PositiveInt | None = None):
         self.threads = threads or torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="quickstudy", initializer=_single_threaded)
+        self._workers = Workers(self.threads)
 
     def gradient(self, problem: Problem, episodes: Any, seeds: Tensor) -> Answer:
         f, numbers = problem.function(), seeds.tolist()
@@ -63,16 +67,12 @@ class Threads(Executor):
 
     def _each(self, function: Callable[[int], T], n: int) -> list[T]:
         state = _CallerState()
-        outside = torch.get_num_threads()
 
         def run(t: int) -> T:
             with state:
                 return function(t)
 
-        try:
-            return list(self._pool.map(run, range(n)))
-        finally:
-            torch.set_num_threads(outside)  # the workers' setting is their own, but new threads would inherit it
+        return self._workers.map(run, range(n))
 
 
 class _CallerState:
@@ -92,7 +92,3 @@ class _CallerState:
     def __exit__(self, *error: Any) -> None:
         for mode in reversed(self._local.modes):
             mode.__exit__(*error)
-
-
-def _single_threaded() -> None:
-    torch.set_num_threads(1)

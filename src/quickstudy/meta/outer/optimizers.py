@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau,
 
 from quickstudy.errors import ArgumentError, QuickstudyError, UnsupportedError
 from quickstudy.meta.estimator import Estimator
+from quickstudy.process_wide import without_warnings
 
 T = TypeVar("T", Optimizer, LRScheduler)
 FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError)  # raised when torch refuses
@@ -212,8 +212,7 @@ def _refusal(scheduler: LRScheduler, steps: int) -> tuple[int, str] | None:
         for group in scheduler.optimizer.param_groups
     ]
     twin = _over(scheduler, torch.optim.SGD(groups, lr=1.0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimizer has taken no step
+    with without_warnings:  # that the optimizer has taken no step
         for step in range(1, steps + 1):
             try:
                 twin.step()

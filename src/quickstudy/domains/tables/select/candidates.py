@@ -6,17 +6,15 @@ parameters of this module are read back.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from quickstudy.domains.tables.select.extras import one_thread, package
+from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
 from quickstudy.domains.tables.select.inputs import folds
 from quickstudy.errors import ArgumentError
 
@@ -189,7 +187,7 @@ def accuracy(
 
     On one thread: on tables as small as these, more are slower.
     """
-    with one_thread(), _quiet():
+    with one_thread(), without_warnings_of_sklearn:
         try:
             return float(np.mean(candidate.estimator(seed).fit(X, y).predict(test_X) == test_y))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError):
@@ -205,13 +203,5 @@ def cross_validated(candidate: Candidate, X: np.ndarray, y: np.ndarray, parts: i
 def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
     """The candidate's pipeline, fitted to X as given, so that a data frame's column names are kept."""
     X, y = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (X, y))
-    with _quiet():
+    with without_warnings_of_sklearn:
         return candidate.estimator(seed).fit(X, y)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without scikit-learn's warnings of collinear columns or of steps that end before convergence: the score shows it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"sklearn\.")
-        yield

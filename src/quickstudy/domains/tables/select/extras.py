@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from quickstudy.errors import MissingPackageError
+from quickstudy.process_wide import ProcessWide
 
 INSTALL = {"sklearn": "scikit-learn", "optuna": "optuna", "pymfe": "pymfe"}
 
@@ -37,3 +41,14 @@ def one_thread() -> Any:
 def _threads() -> Any:
     package("sklearn", "select")
     return importlib.import_module("threadpoolctl").ThreadpoolController()  # scikit-learn requires it
+
+
+@contextmanager
+def _without_warnings_of_sklearn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"sklearn\.")
+        yield
+
+
+# Of collinear columns or of steps that end before convergence: the score shows it.
+without_warnings_of_sklearn = ProcessWide(_without_warnings_of_sklearn)

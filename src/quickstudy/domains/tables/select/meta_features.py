@@ -19,15 +19,15 @@ mean over columns of different units would have no meaning: columns are standard
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from quickstudy.domains.tables.select.extras import one_thread, package
+from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
 from quickstudy.domains.tables.select.inputs import as_table, folds
 from quickstudy.errors import ArgumentError
+from quickstudy.process_wide import without_warnings
 from quickstudy.randomness import numpy_kept
 
 GROUPS = ("simple", "statistical", "information", "landmarking")
@@ -228,8 +228,7 @@ def landmarking(Z: np.ndarray, y: np.ndarray, generator: np.random.Generator) ->
     """
     dealt, seed = folds(y, FOLDS, generator), int(generator.integers(2**31))
     found: Features = {}
-    with one_thread(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"sklearn\.")  # constant columns in a fold
+    with one_thread(), without_warnings_of_sklearn:  # constant columns in a fold
         for name, (module, build, arguments) in LANDMARKERS.items():
             learner = getattr(package(f"sklearn.{module}", "groups=['landmarking']", ", or leave that group out"), build)(
                 **arguments
@@ -260,8 +259,7 @@ def from_pymfe(Z: np.ndarray, y: np.ndarray, groups: Sequence[str], seed: int) -
     """
     MFE = package("pymfe.mfe", f"groups=['{PYMFE}{groups[0]}']", ", or use our own groups").MFE
     found: Features = {}
-    with numpy_kept(), warnings.catch_warnings():  # it seeds NumPy's own generator
-        warnings.simplefilter("ignore")  # of third-party code; what it cannot compute is NaN
+    with numpy_kept(), without_warnings:  # it seeds NumPy's own generator; what it cannot compute is NaN
         for group in groups:
             names, values = MFE(groups=[group], random_state=seed, suppress_warnings=True).fit(Z, y).extract()
             found |= {f"{PYMFE}{group}.{name}": _number(one) for name, one in zip(names, values, strict=True)}
