@@ -99,7 +99,8 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "tasks/sources/from_csv",
         "tasks/sources/download",
     },
-    r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)|\bpickle\b|joblib|marshal|shelve|\b(eval|exec)\(|__import__": set(),
+    r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)": set(),
+    r"\bpickle\b|joblib|marshal|shelve|\b(eval|exec)\(|__import__": set(),
     r"import_module\(": {
         "registry",  # modules that the package or an installed one names
         "cli/__init__",

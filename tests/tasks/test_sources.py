@@ -24,7 +24,9 @@ SOURCES = {
     "dataset": lambda root: lambda **a: qs.tasks.from_dataset(Pictures(targets=TARGETS), **SMALL | a),
     "huggingface": lambda root: lambda **a: qs.tasks.from_huggingface(Table(), **SMALL | a),
     "groups": lambda root: lambda **a: qs.tasks.from_groups(*groups(), shots=2, queries=3, **a),
-    "groups in time": lambda root: lambda **a: qs.tasks.from_groups(*groups(), time=groups()[1], shots=2, queries=3, **a),
+    "groups in time": lambda root: (
+        lambda **a: qs.tasks.from_groups(*groups(), time=groups()[1], horizon=0, shots=2, queries=3, **a)
+    ),
 }
 AUGMENTED = {"augment": [Rotations(), FeatureNoise(0.1), MixTasks()], "transform": [RandomCrop(1), RandomFlip()]}
 

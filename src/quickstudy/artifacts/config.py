@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import ArgumentError
-from quickstudy.plain_yaml import read_yaml
 from quickstudy.registry import named, sources
 
 SECTIONS = ("learner", "tasks", "network", "train")
@@ -19,6 +18,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         ArgumentError: the file is missing, is not YAML, or has an unknown section.
     """
+    from quickstudy.plain_yaml import read_yaml
+
     path = Path(path)
     argument = f"--config {path}"
     expected = "a YAML file with the sections " + ", ".join(SECTIONS)

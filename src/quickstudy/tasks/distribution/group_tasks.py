@@ -1,7 +1,9 @@
 """Rows of a table as tasks with targets, one task for each group.
 
 task g:   rows of group g;     support  ~  `shots` of them,    query  ~  `queries` others
-in time:  a window of consecutive rows of group g; the first are support, the others query
+in time:  `shots` consecutive rows of group g are support; the query begins when the last of their targets is known:
+
+          time_q  >=  time_s + horizon          for every row s of the support and q of the query
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from quickstudy.arguments import checked
+from quickstudy.arguments import NonNegativeFloat, checked
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import TaskError
+from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
@@ -34,13 +36,16 @@ class GroupTasks(TaskDistribution):
         group: (N,) integers 0..G-1.
         names: the names of the groups.
         shots, queries: rows of an episode, numbers or ranges.
-        in_time: the rows of each group are in order of time, and a task's support precedes its query.
+        time: (N,), when each row was measured, not decreasing within a group; then a task's support precedes its query. None:
+            the rows of a group have no order.
+        horizon: how far beyond its row's time a target reaches, in the units of `time`.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
         target: the kind of y, see `quickstudy.targets`; None: values.
 
     Raises:
-        TaskError: a group with fewer than shots + queries rows.
-        ArgumentError: queries below 1, shots below 0, or one that is neither an int nor a (low, high) range.
+        TaskError: a group with fewer than shots + queries rows, or too few behind the horizon.
+        ArgumentError: rows that are not in order of time; queries below 1, shots below 0, or one that is neither an int nor a
+            (low, high) range.
 
     Examples:
         >>> x, y, patient = torch.randn(60, 3), torch.randn(60, 1), torch.arange(60) // 20
@@ -61,13 +66,16 @@ class GroupTasks(TaskDistribution):
         *,
         shots: Size = 5,
         queries: Size = 10,
-        in_time: bool = False,
+        time: Tensor | None = None,
+        horizon: NonNegativeFloat = 0.0,
         augment: Sequence[EpisodeAugmentation] = (),
         target: Target | None = None,
     ):
         self.target = target or Values()
         self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
-        self.shots, self.queries, self.in_time, self.augment = shots, queries, in_time, tuple(augment)
+        self.shots, self.queries, self.augment = shots, queries, tuple(augment)
+        self.time, self.horizon = time, horizon
+        self._known = None if time is None else self._first_known(time)
         self.check_protocol()
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Episode:
@@ -89,31 +97,57 @@ class GroupTasks(TaskDistribution):
     def check_protocol(self) -> None:
         check_size("shots", self.shots, 0)
         check_size("queries", self.queries, 1)
-        each, counts = largest(self.shots) + largest(self.queries), self.index.counts
-        short = (counts < each).nonzero().flatten().tolist()
+        shots, queries, counts = largest(self.shots), largest(self.queries), self.index.counts
+        each = shots + queries
+        behind = f", {queries} of them behind the horizon" if self.horizon else ""
+        short = (counts < each if self._known is None else self._windows(shots, queries) < 1).nonzero().flatten().tolist()
         if short:
             fewest = min(short, key=counts.tolist().__getitem__)
             more = f" and too few of {len(short) - 1} more groups" if len(short) > 1 else ""
             raise TaskError(
                 f"shots={self.shots}, queries={self.queries}",
-                expected=f"at least {each} rows of every group",
+                expected=f"at least {each} rows of every group{behind}",
                 got=f"{int(counts[fewest])} of group {self.class_names[fewest]!r}{more}",
                 do="Lower `shots` or `queries`, or leave such groups out.",
             )
 
     def _drawn(self, n: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
         groups = torch.randint(len(self.class_names), (n, 1), generator=generator)
-        if self.in_time:
-            windows = self.index.counts[groups] - shots - queries + 1
-            first = (torch.rand(n, 1, generator=generator) * windows).long()
-            rows = self.index.rows[self.index.starts[groups] + first + torch.arange(shots + queries)]
+        if self._known is None:
+            support, query = self.index.choose_rows(groups, shots + queries, generator)[:, 0].split((shots, queries), dim=1)
         else:
-            rows = self.index.choose_rows(groups, shots + queries, generator)[:, 0]
-        support, query = rows.split((shots, queries), dim=1)
+            windows = self._windows(shots, queries)[groups]
+            first = (torch.rand(n, 1, generator=generator) * windows).long().minimum(windows - 1) + self.index.starts[groups]
+            known = self._known[first + shots - 1] if shots else first
+            support, query = (self.index.rows[at + torch.arange(k)] for at, k in ((first, shots), (known, queries)))
         parts = ((gathered(self.x, part), gathered(self.y, part)) for part in (support, query))
         return Episode(*(Examples(x, y, target=self.target) for x, y in parts))
 
+    def _first_known(self, time: Tensor) -> Tensor:
+        """For each row, in the order of `index.rows`, the first later one of its group at or after time + horizon; or the end."""
+        moments = time.flatten().double()[self.index.rows]
+        known = torch.empty_like(self.index.rows)
+        for start, count in zip(self.index.starts.tolist(), self.index.counts.tolist(), strict=True):
+            own = moments[start : start + count].contiguous()
+            if not bool((own.diff() >= 0).all()):
+                raise ArgumentError(
+                    "time", expected="the rows of each group in order of time", got="others", do="Sort them, or use from_groups."
+                )
+            later = torch.arange(1, count + 1)
+            known[start : start + count] = start + torch.searchsorted(own, own + self.horizon).maximum(later)
+        return known
+
+    def _windows(self, shots: int, queries: int) -> Tensor:
+        """How many tasks each group has: (groups,). They begin at its first rows."""
+        assert self._known is not None
+        place = torch.arange(len(self.index.rows))
+        group = torch.repeat_interleave(torch.arange(len(self.index.counts)), self.index.counts)
+        ends = (self.index.starts + self.index.counts)[group]
+        last = self._known if shots else place
+        fits = (last + queries <= ends) & (place - self.index.starts[group] >= shots - 1)
+        return torch.zeros_like(self.index.counts).index_add_(0, group, fits.long())
+
     def __repr__(self) -> str:
         rows = f"{len(self.class_names)} groups, {len(self.y)} rows of shape {tuple(self.x.shape[1:])}"
-        order = ", in time" if self.in_time else ""
+        order = "" if self.time is None else f", in time, horizon={self.horizon:g}"
         return f"{type(self).__name__}({rows}, shots={self.shots}, queries={self.queries}{order})"

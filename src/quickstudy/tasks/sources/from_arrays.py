@@ -67,8 +67,8 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
     return family_of(names, reads.of_values(values, **given), protocol)
 
 
-def as_tensor(x: Any, argument: str = "x") -> Tensor:
-    """Numbers as one tensor: floats in torch's default dtype, bytes as they are, other integers as int64.
+def as_tensor(x: Any, argument: str = "x", *, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers as one tensor: floats in `dtype`, or in torch's default one, bytes as they are, other integers as int64.
 
     Raises:
         ShapeError: examples of different shapes.
@@ -97,7 +97,7 @@ def as_tensor(x: Any, argument: str = "x") -> Tensor:
         x = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if x.dtype in (torch.uint8, torch.uint16):
         return x
-    return x.to(torch.get_default_dtype() if x.is_floating_point() or x.dtype == torch.bool else torch.int64)
+    return x.to((dtype or torch.get_default_dtype()) if x.is_floating_point() or x.dtype == torch.bool else torch.int64)
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from quickstudy.arguments import checked
-from quickstudy.errors import ShapeError, TaskError, UnsupportedError
+from quickstudy.arguments import NonNegativeFloat, checked
+from quickstudy.errors import ArgumentError, ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
@@ -29,6 +30,7 @@ def from_groups(
     group: Any,
     *,
     time: Any = None,
+    horizon: NonNegativeFloat | None = None,
     shots: Size = 5,
     queries: Size = 10,
     split: Split = FRACTIONS,
@@ -42,11 +44,14 @@ def from_groups(
         x: (N, *feature) or (N,), NumPy or tensor.
         y: (N, *target) or (N,), numbers; of another kind with `target`.
         group: (N,), the user, patient or machine of each row; labels of any kind.
-        time: (N,) numbers, when each row was measured. Then a task is a window of consecutive rows of a group, and its support
-            precedes its query.
+        time: (N,) numbers, when each row was measured. Then a task's support is consecutive rows of a group, and its query later
+            ones.
+        horizon: needed with `time`, in its units: how far beyond its row's time a target reaches. 0 where y was measured with x;
+            12 where time is in months and y is of the twelve that follow. A task's query begins `horizon` after its last
+            support row: before that the support's targets are not known, and would hold what the query asks for.
         shots, queries: rows of a task, to learn from and to predict; numbers or ranges.
         split: of the groups, as `from_arrays` splits classes: no group is in two parts. "time": the usual fractions, and the rows
-            of each group are already in order of time.
+            of each group are already in order of time; then `horizon` is in rows.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
         target: the kind of y: `targets.MultiLabel()`, with NaN for an unknown label, `targets.Binary()`,
@@ -55,6 +60,7 @@ def from_groups(
     Raises:
         ShapeError: x, y, group or time of different length.
         TaskError: a group with too few rows; fewer than three groups; a split naming an unknown group.
+        ArgumentError: `time` without `horizon`, or `horizon` without an order of time.
         LabelError: text where numbers are expected; a row without a group.
         UnsupportedError: an augmentation of classes or of images.
         NotFiniteError: NaN or infinity in x, y or time.
@@ -66,11 +72,13 @@ def from_groups(
         torch.Size([4, 10, 1])
     """
     x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
-    moments = None if time is None else as_tensor(time, "time")
+    moments = None if time is None else as_tensor(time, "time", dtype=torch.float64)
     lengths = {"x": len(x), "y": len(y), "group": len(owner)} | ({} if moments is None else {"time": len(moments)})
     if len(set(lengths.values())) > 1:
         got = ", ".join(f"{name} of {length}" for name, length in lengths.items())
         raise ShapeError("x, y, group", expected="one of each for every row", got=got, do="Give one group for every row.")
+    in_time = time is not None or split == "time"
+    _check_horizon(horizon, in_time)
     for one in augment:
         if isinstance(one, Rotations | PermuteLabels):
             raise UnsupportedError(
@@ -86,13 +94,15 @@ def from_groups(
             check_x(part, name)
     if moments is not None:
         order = moments.flatten().argsort(stable=True)
-        x, y, owner = x[order], y[order], [owner[row] for row in order.tolist()]
+        x, y, owner, moments = x[order], y[order], [owner[row] for row in order.tolist()], moments.flatten()[order]
+    elif in_time:
+        counted = {name: itertools.count() for name in owner}
+        moments = torch.tensor([next(counted[name]) for name in owner])  # the place of a row among those of its group
     names = in_order(owner)
     if len(names) < 3:
         raise TaskError(
             "group", expected="three groups or more", got=str(len(names)), do="Some train, some validate, some test: bring more."
         )
-    in_time = time is not None or split == "time"
     parts = split_classes(names, FRACTIONS if split == "time" else split, seed)
     check_apart(parts)
 
@@ -108,12 +118,26 @@ def from_groups(
             parts[part],
             shots=shots,
             queries=queries,
-            in_time=in_time,
+            time=None if moments is None else moments[chosen],
+            horizon=horizon or 0.0,
             augment=changes,
             target=target,
         )
 
     return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+
+
+def _check_horizon(horizon: float | None, in_time: bool) -> None:
+    """Raise ArgumentError for an order of time without a horizon, or for a horizon without one."""
+    if in_time and horizon is None:
+        raise ArgumentError(
+            "horizon",
+            expected="how far beyond its row's time a target reaches, in the units of `time`, or in rows with split='time'",
+            got="none",
+            do="horizon=0 if each target was measured with its row; else a support's last targets would hold those of the query.",
+        )
+    if horizon is not None and not in_time:
+        raise ArgumentError("horizon", expected="rows in order of time", got="no `time`", do="Give `time`, or split='time'.")
 
 
 def _column(part: Tensor) -> Tensor:
