@@ -96,7 +96,7 @@ def test_compare_pairs_the_same_tasks():
 
 def test_bad_arguments():
     learner, tasks = qs.NearestCentroid(), qs.tasks.GaussianClasses(**GAUSSIAN).test
-    with pytest.raises(ArgumentError, match="`episodes`: expected 2 or more, for an interval, got 1"):
+    with pytest.raises(ArgumentError, match="`episodes`: expected 2 or more, got 1"):
         qs.evaluate(learner, tasks, 1)
     with pytest.raises(UnsupportedError, match="`steps`: expected a learner that takes inner steps, got NearestCentroid"):
         qs.evaluate(learner, tasks, 5, steps=3)

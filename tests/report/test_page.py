@@ -194,6 +194,6 @@ def test_bad_arguments(tmp_path):
     give = lambda **more: write_report(tmp_path, learner=learner, tasks=tasks, history=[], evaluation=evaluation, **more)
     with pytest.raises(ArgumentError, match="`controls`: expected evaluations by accuracy"):
         give(controls=[other])
-    with pytest.raises(ArgumentError, match="`episodes`: expected 2 or more, for an interval, got 1"):
+    with pytest.raises(ArgumentError, match="`episodes`: expected 2 or more, got 1"):
         give(episodes=1)
     assert not list(tmp_path.iterdir())

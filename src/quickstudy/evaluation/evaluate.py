@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from quickstudy.arguments import NonNegativeInt, PositiveInt, checked
+from quickstudy.arguments import NonNegativeInt, Several, checked
 from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
@@ -127,7 +127,7 @@ class Evaluation:
 def evaluate(
     learner: Learner,
     tasks: TaskDistribution,
-    episodes: PositiveInt = 600,
+    episodes: Several = 600,
     seed: int = 0,
     steps: NonNegativeInt | None = None,
     *,
@@ -154,8 +154,6 @@ def evaluate(
         LabelError: a prediction is NaN or infinite because a class has no example.
     """
     check_one(tasks)
-    if episodes < 2:
-        raise ArgumentError("episodes", expected="2 or more, for an interval", got=str(episodes), do="600 are the field's habit.")
     if steps is not None and not hasattr(learner, "inner_steps"):
         raise UnsupportedError(
             "steps", expected="a learner that takes inner steps", got=type(learner).__name__, do="Leave `steps` out."

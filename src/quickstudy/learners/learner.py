@@ -98,7 +98,10 @@ class Learner(nn.Module):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         _check_final(cls)
         learner = super().__new__(cls)
-        given = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        try:
+            given = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs).arguments
+        except TypeError:  # `__init__` itself says it better
+            return learner
         if is_own(cls):
             check_arguments(cls.__init__, given)
         learner.__dict__["arguments"] = Arguments(given)
