@@ -23,7 +23,7 @@ from quickstudy.tasks import TaskFamily
 PROTOCOLS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 FIRST, QUERIES = "5w1s", 15
 OTHER_EPISODES, OTHER_QUERIES = 200, 5
-Build = Callable[[int], qs.Learner]  # ways -> learner
+Build = Callable[[int, int], qs.Learner]  # ways, shots -> learner
 
 
 def omniglot(
@@ -40,7 +40,7 @@ class Method:
     """A learner, how it is meta-trained, what its paper says, and what it must reach.
 
     Args:
-        build: the learner for so many ways.
+        build: the learner for so many ways and shots.
         train: the protocol of meta-training where it is not that of the test, and tasks_per_step.
         any_ways: one learner serves any number of classes and shots.
         outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
@@ -83,7 +83,7 @@ class Method:
         if self.keep > 1:  # few and sure where there is time, else enough of them to choose from
             validate_every, validation_episodes = (1000, 200) if protocol == FIRST else (100, 50)
         tasks = omniglot(ways=ways, shots=shots, queries=queries, train={"shots": shots, **train})
-        learner = self.build(ways)
+        learner = self.build(ways, shots)
         if self.frozen is not None:
             seconds /= 2
             tasks = features(learner.embed, tasks, seconds, seed)

@@ -182,7 +182,7 @@ def methods_section(rounds: int) -> Rows:
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         r = json.loads(done.stdout)
         step = f"{r['step_ms']:.0f} | {r['step_mb']:.1f}" if "step_ms" in r else "none | "
-        learner = method.build(5)
+        learner = method.build(5, 1)
         title = method.title + (", transductive" if learner.normalisation == "transductive" else "")
         rows.append(f"| {title} | {step} | {r['adapt_ms']:.1f} | {r['adapt_mb']:.1f} | {r.get('executor', '')} |")
         if r["adapt_ms"] > 50 and not hasattr(learner, "inner_steps"):

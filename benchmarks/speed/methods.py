@@ -25,7 +25,7 @@ TASKS, ROUNDS = 4, 5
 def measure(name: str) -> dict[str, float | str]:
     """Meta-step and adaptation of a method."""
     torch.manual_seed(0)
-    learner = (METHODS | CONTROLS)[name].build(5)
+    learner = (METHODS | CONTROLS)[name].build(5, 1)
     tasks = qs.tasks.Strokes(ways=5, shots=1, queries=5, classes=(40, 10, 10), seed=0)
     learner.prepare(tasks.train)
     record: dict[str, float | str] = {}

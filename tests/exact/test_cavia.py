@@ -96,26 +96,44 @@ def test_it_learns_sinusoids_better_than_its_first_loss():
 
 
 def test_film_by_hand():
-    """(1 + gamma) z + beta channel by channel, of (examples, channels) and of images; W = 0, b = 0 changes nothing."""
+    """gamma z + beta channel by channel, of (examples, channels) and of images. Control: (1 + gamma) z + beta is another."""
     film, c = FiLM(3, 2), torch.randn(2)
     film.context.copy_(c)
     gamma, beta = film.linear.weight[:3] @ c + film.linear.bias[:3], film.linear.weight[3:] @ c + film.linear.bias[3:]
     z, images = torch.randn(4, 3), torch.randn(4, 3, 5, 6)
-    torch.testing.assert_close(film(z), (1 + gamma) * z + beta)
-    torch.testing.assert_close(film(images)[1, 2], (1 + gamma[2]) * images[1, 2] + beta[2])
-    nn.init.zeros_(film.linear.weight)
-    nn.init.zeros_(film.linear.bias)
+    torch.testing.assert_close(film(z), gamma * z + beta)
+    torch.testing.assert_close(film(images)[1, 2], gamma[2] * images[1, 2] + beta[2])
+    assert far(film(z).detach(), ((1 + gamma) * z + beta).detach(), 0.01)
+    neutral(film)
     assert torch.equal(film(images), images)
 
 
+def neutral(film):
+    """gamma = 1 and beta = 0, whatever c is."""
+    nn.init.zeros_(film.linear.weight)
+    with torch.no_grad():
+        film.linear.bias.copy_(torch.cat([torch.ones(film.channels), torch.zeros(film.channels)]))
+
+
 def test_context_conv4_without_modulation_is_conv4():
-    """W = 0, b = 0; and through c with them: another answer."""
+    """With gamma = 1, beta = 0; and with others: another answer."""
     network, x = ContextConv4(5, channels=4, size=16, context_size=3), torch.randn(6, 1, 16, 16)
     plain = copy.deepcopy(network)
-    nn.init.zeros_(plain.film.linear.weight)
-    nn.init.zeros_(plain.film.linear.bias)
+    neutral(plain.film)
     torch.testing.assert_close(plain(x), plain.network(x))
     assert far(network(x).detach(), network.network(x).detach(), 0.01)
+
+
+def test_context_conv4_modulates_between_pooling_and_relu():
+    """Block by block, with a gamma below 0, for which the order matters."""
+    network, x = ContextConv4(5, channels=4, size=16, context_size=3), torch.randn(6, 1, 16, 16)
+    with torch.no_grad():
+        network.film.linear.bias.copy_(torch.tensor([-1.0, 0.5, -0.5, 2.0, 0.1, 0.2, 0.3, 0.4]))
+    z = x
+    for index, block in enumerate(network.network.blocks):
+        z = nn.functional.max_pool2d(block.norm(block.conv(z)), 2)
+        z = nn.functional.relu(network.film(z) if index == 2 else z)
+    torch.testing.assert_close(network(x), network.network.head(z.flatten(1)))
 
 
 @pytest.mark.parametrize("order", [qs.Unrolled(), qs.FirstOrder()], ids=repr)

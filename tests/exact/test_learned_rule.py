@@ -60,8 +60,9 @@ def test_log_and_sign_has_a_finite_derivative_everywhere():
 class ByHand(nn.Module):
     """The rule upon torch.nn.LSTMCell, weight by weight."""
 
-    def __init__(self, rule: LSTMRule):
+    def __init__(self, rule: LSTMRule, scale: float = 0.1):
         super().__init__()
+        self.scale = scale
         self.cells = nn.ModuleList()
         for own in rule.cells:
             cell = nn.LSTMCell(own.inputs, own.hidden)
@@ -83,7 +84,7 @@ class ByHand(nn.Module):
                 h, c = cell(z, (h, c))
                 z = h
                 own.append((h, c))
-            after.append(p + 0.1 * self.out(z).reshape(p.shape))
+            after.append(p + self.scale * self.out(z).reshape(p.shape))
             new.append(own)
         return after, new
 
@@ -92,10 +93,10 @@ class ByHand(nn.Module):
         return [[(zeros(p, cell), zeros(p, cell)) for cell in self.cells] for p in theta]
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_a_step_is_that_of_torchs_cells(layers):
-    rule = LSTMRule(5, layers)
-    hand = ByHand(rule)
+@pytest.mark.parametrize(("layers", "given"), [(1, {}), (2, {}), (2, {"scale": 0.02})])
+def test_a_step_is_that_of_torchs_cells(layers, given):
+    rule = LSTMRule(5, layers, **given)
+    hand = ByHand(rule, **given)
     theta = {"a": torch.randn(3, 2), "b": torch.randn(4)}
     state, states = rule.init(theta), hand.init(theta.values())
     values = list(theta.values())

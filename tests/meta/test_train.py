@@ -9,6 +9,7 @@ import quickstudy as qs
 from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.forward.context import Context
 from quickstudy.meta.estimators import ReptileDirection
+from quickstudy.meta.outer.outer import clip_by_global_norm
 
 QUIET = {"progress": False, "executor": "vmap"}
 
@@ -86,6 +87,15 @@ def test_clip_bounds_the_step():
     qs.meta_train(trained, tasks.train, steps=1, tasks_per_step=3, outer=outer, clip=0.01, **QUIET)
     moved = torch.cat([parameter.detach().flatten() for parameter in trained.parameters()]) - before
     assert float(moved.norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_clip_leaves_a_shorter_gradient_as_it_is():
+    g = {"a": torch.tensor([3.0, 0.0]), "b": torch.tensor([[4.0]])}
+    clip_by_global_norm(g, 5.1)
+    assert torch.equal(g["a"], torch.tensor([3.0, 0.0]))
+    assert torch.equal(g["b"], torch.tensor([[4.0]]))
+    clip_by_global_norm(g, 2.5)
+    torch.testing.assert_close(g, {"a": torch.tensor([1.5, 0.0]), "b": torch.tensor([[2.0]])})
 
 
 def test_running_averages_are_updated_by_the_outer_loop_and_only_by_it():

@@ -1,12 +1,13 @@
 """Context parameters: a few numbers, 0 at the start of every task, that tell a network which task it is in.
 
     f(x; c)  =  f([x, c])                                     concatenated to the input                                  (1)
-    z_j      <-  (1 + gamma_j) z_j + beta_j,   (gamma, beta) = W c + b          feature-wise modulation (FiLM) of a layer    (2)
+    z_j      <-  gamma_j z_j + beta_j,   (gamma, beta) = W c + b              feature-wise modulation (FiLM) of a layer      (2)
 
 c is a buffer, not a parameter, so it is not meta-learned. `CAVIA` (quickstudy.recipes) descends on it alone.
 
 Source: Zintgraf, Shiarlis, Kurin, Hofmann & Whiteson, "Fast Context Adaptation via Meta-Learning", ICML 2019, section 3; Perez
-et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, eq. 2.
+et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, eq. 2. As in the code of the former, W and b begin
+as those of any linear layer, so that gamma is small at c = 0.
 """
 
 from __future__ import annotations
@@ -72,14 +73,14 @@ class FiLM(nn.Module):
         self.register_buffer("context", torch.zeros(size), persistent=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(2); the scale is 1 + gamma, so that W = 0, b = 0 changes nothing."""
+        """(2)"""
         gamma, beta = self.linear(self.context).reshape(2, -1, *(1,) * (z.ndim - 2))
-        return (1 + gamma) * z + beta
+        return gamma * z + beta
 
 
 @checked
 class ContextConv4(nn.Module):
-    """Conv4 whose third block is modulated by c after its norm, as in the paper.
+    """Conv4 whose third block is modulated by c between its pooling and its ReLU, as in the paper's code.
 
     Args:
         ways: outputs of the head.
@@ -108,6 +109,6 @@ class ContextConv4(nn.Module):
         if self.in_channels == 1:  # channels last, as Conv4 has it
             x = x.reshape(-1, *x.shape[2:], 1).movedim(-1, 1)
         for index, block in enumerate(self.network.blocks):
-            z = block.norm(block.conv(x))  # type: ignore[operator]
-            x = F.max_pool2d(F.relu(self.film(z) if index == 2 else z), 2)
+            z = F.max_pool2d(block.norm(block.conv(x)), 2)  # type: ignore[operator]
+            x = F.relu(self.film(z) if index == 2 else z)
         return self.network.head(x.flatten(1))  # type: ignore[misc]

@@ -33,12 +33,13 @@ class MANN(Comparison):
         k_j       =  tanh( h_t K_j + b_j ),          g_j  =  sigmoid( h_t G_j + c_j )                           (2)
         free_j    =  one-hot of the slot of the j-th least usage u_{t-1}                                       (3)
         w_j       =  g_j v_{j,t-1} + (1 - g_j) free_j                                                          (4)
-        M_t(i)    =  M_{t-1}(i) (1 - sum_j free_j(i)) + sum_j w_j(i) k_j                                        (5)
+        M_t(i)    =  M_{t-1}(i) (1 - free_1(i)) + sum_j w_j(i) k_j                                             (5)
         v_{j,t}   =  softmax_i( beta_j cos( k_j, M_t(i) ) ),         r_{j,t}  =  sum_i v_{j,t}(i) M_t(i)       (6)
         u_t       =  decay u_{t-1}  +  sum_j ( v_{j,t} + w_j )                                                 (7)
         p(y_t | x_1..t, y_1..t-1)  =  softmax( [h_t, r_t] W + w )                                              (8)
 
-    (4) writes to the slots read last, where the label of the step before belongs, or to a slot that is emptied first.
+    (4) writes to the slots read last, where the label of the step before belongs, or to the least used ones; (5) empties the
+    least used one first.
 
     The support is steps 1 .. n. Each query is a step n + 1 by itself, which brings y_n and leaves no trace: none sees another.
     The loss follows the paper: the queries continue in the same memory, step after step, each label late, and every step of the
@@ -178,7 +179,7 @@ class MANN(Comparison):
         g = torch.sigmoid(h @ self.G + self.c)[:, :, None]
         free = self.least_used(state["usage"])  # (3)
         w = g * state["read"] + (1 - g) * free  # (4)
-        M = state["memory"] * (1 - free.sum(1))[:, :, None] + w.mT @ k  # (5)
+        M = state["memory"] * (1 - free[:, 0])[:, :, None] + w.mT @ k  # (5)
         v = (self.log_beta.exp() * (unit(k) @ unit(M).mT)).softmax(2)  # (6)
         r = (v @ M).reshape(n, self.heads * self.width)
         u = self.decay * state["usage"] + (v + w).sum(1)  # (7)
