@@ -6,12 +6,14 @@ python -m benchmarks.make.pretrained [--seconds 300]       writes src/quickstudy
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import torch
 
 import quickstudy as qs
 from benchmarks.reproduction.entry import EXECUTOR, gradient
+from benchmarks.reproduction.pace import steps_within
 from quickstudy.tasks import TaskFamily
 
 PRETRAINED = Path(qs.__file__).parent / "pretrained" / "strokes"
@@ -26,9 +28,10 @@ def main() -> None:
     drawn = qs.tasks.Strokes(classes=(4000, 100, 100), rotations=True, seed=0)
     tasks = TaskFamily(drawn.train.with_(ways=30, queries=3), drawn.validation, drawn.test)
     learner = qs.Prototypical(qs.models.conv4(), normalisation="running")
-    outer = gradient(seconds)
-    options = {"tasks_per_step": 2, "validate_every": 250, "validation_episodes": 100, "executor": EXECUTOR}
-    print(qs.meta_train(learner, tasks, steps=10**6, seconds=seconds, outer=outer, **options))
+    options = {"tasks_per_step": 2, "executor": EXECUTOR}
+    steps = steps_within(seconds, copy.deepcopy(learner), tasks.train, progress=False, **options)
+    often = {"validate_every": 250, "validation_episodes": 100}
+    print(qs.meta_train(learner, tasks, steps=steps, outer=gradient(steps), **often, **options))
     learner.save(PRETRAINED / "learner")
     finish(learner, drawn)
     print(qs.evaluate(learner, drawn.test))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +10,15 @@ from typing import Any
 import torch
 
 import quickstudy as qs
+from benchmarks.reproduction.pace import steps_within
+from quickstudy.artifacts.description import description
+from quickstudy.meta.outer.outer import cosine
 from quickstudy.tasks import TaskFamily
 
 EPISODES = 600
-EXECUTOR = (
-    "auto" if torch.cuda.is_available() else "threads" if torch.get_num_threads() > 1 else "loop"
-)  # Conv4 on a CPU: unmeasured
+EXECUTOR = "auto" if torch.cuda.is_available() else "loop"  # Conv4 on one core of a CPU
 SHORT, FULL, LONG = 180.0, 300.0, 1800.0  # seconds of meta-training
+VALIDATIONS = 10  # of a run
 Result = dict[str, Any]
 Run = Callable[[float, int], Result]
 
@@ -35,52 +35,58 @@ class Entry:
     notes: str = field(default="")
 
 
-def cosine_in_time(seconds: float) -> Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LambdaLR]:
-    """A rate that falls to 0 as a cosine over the time budget, whatever the number of steps that fits into it."""
-    began: list[float] = []
-
-    def factor(step: int) -> float:
-        began[:] = began or [time.perf_counter()]
-        return 0.5 * (1 + math.cos(math.pi * min((time.perf_counter() - began[0]) / seconds, 1.0)))
-
-    return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def gradient(steps: int, lr: float = 2e-3) -> qs.Gradient:
+    """Adam on the backpropagated gradient, whose rate falls to 0 as a cosine over the run."""
+    return qs.Gradient(qs.Backprop(), partial(torch.optim.Adam, lr=lr, fused=True), falling(steps))
 
 
-def gradient(seconds: float, lr: float = 2e-3) -> qs.Gradient:
-    """Adam on the backpropagated gradient, whose rate falls to 0 over the budget."""
-    return qs.Gradient(qs.Backprop(), partial(torch.optim.Adam, lr=lr, fused=True), cosine_in_time(seconds))
+def falling(steps: int) -> Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LambdaLR]:
+    """A rate that falls to 0 as a cosine over the run."""
+    return partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=partial(cosine, steps=steps, final=0.0))
 
 
 def trained(
-    learner: qs.Learner,
+    make: Callable[[int], qs.Learner],
     tasks: TaskFamily,
     seconds: float,
     seed: int,
+    *,
+    outer: Callable[[int], qs.Gradient | None] = gradient,
     test: Any = None,
-    steps: int | None = None,
+    inner_steps: int | None = None,
     episodes: int = EPISODES,
     **train: Any,
-) -> Result:
-    """Meta-train for `seconds`, then score on meta-test; with keep=M the ensemble of the M best checkpoints."""
-    options = {
-        "steps": 10**6,
-        "tasks_per_step": 16,
-        "validate_every": 250,
-        "validation_episodes": 100,
-        "executor": EXECUTOR,
-    } | train
-    run = qs.meta_train(learner, tasks, seconds=seconds, seed=seed, **options)
+) -> tuple[Result, qs.Learner]:
+    """Meta-train for `seconds` of one core, then score on meta-test; with keep=M the ensemble of the M best checkpoints.
+
+    Args:
+        make: the learner for a run of so many meta-steps.
+        outer: its outer method for so many; None: the learner's own.
+        inner_steps: at the test.
+        train: of `meta_train`.
+    """
+    options = {"tasks_per_step": 16, "executor": EXECUTOR, "progress": False} | train
+    tried = {name: value for name, value in options.items() if name not in ("keep", "validation_episodes")}
+    steps = steps_within(seconds, make(1000), tasks.train, outer=outer(1000), **tried)
+    torch.manual_seed(seed)  # initial weights
+    learner = make(steps)
+    often = {"validate_every": max(steps // VALIDATIONS, 1), "validation_episodes": 100}
+    run = qs.meta_train(learner, tasks, steps=steps, seed=seed, outer=outer(steps), **often | options)
     scored = learner if options.get("keep", 1) == 1 else qs.Ensemble.of(learner, run.kept)
-    result = qs.evaluate(scored, test or tasks.test, episodes, seed, steps, progress=True)
-    return {
+    result = qs.evaluate(scored, test or tasks.test, episodes, seed, inner_steps)
+    validated = [one for one in run.history if "validation" in one]
+    record = {
         "mean": 100 * result.mean,
         "ci95": 100 * result.ci95,
         "unit": "%",
         "normalisation": learner.normalisation,
         "transductive": result.protocol["transductive"],
         "steps": len(run.history),
+        "validation": [[one["step"], 100 * one["validation"], 100 * one["validation_ci95"]] for one in validated],
         "training_seconds": run.seconds,
         "executor": run.executor,
         "train_protocol": {**tasks.train.protocol, "tasks_per_step": options["tasks_per_step"]},
         "test_protocol": result.protocol,
+        "learner": description(learner),
     }
+    return record, learner

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -23,7 +24,17 @@ from quickstudy.tasks import TaskFamily
 PROTOCOLS = {"5w1s": (5, 1), "5w5s": (5, 5), "20w1s": (20, 1), "20w5s": (20, 5)}
 FIRST, QUERIES = "5w1s", 15
 OTHER_EPISODES, OTHER_QUERIES = 200, 5
-Build = Callable[[int, int], qs.Learner]  # ways, shots -> learner
+
+
+class Setting(NamedTuple):
+    """What a learner is built for."""
+
+    ways: int
+    shots: int
+    steps: int  # of the meta-training
+
+
+Build = Callable[[Setting], qs.Learner]
 
 
 def omniglot(
@@ -40,10 +51,10 @@ class Method:
     """A learner, how it is meta-trained, what its paper says, and what it must reach.
 
     Args:
-        build: the learner for so many ways and shots.
+        build: the learner for so many ways, shots and meta-steps.
         train: the protocol of meta-training where it is not that of the test, and tasks_per_step.
         any_ways: one learner serves any number of classes and shots.
-        outer: its outer method from the seconds: Adam with a cosine over the budget, or the learner's `own`.
+        outer: its outer method for so many meta-steps: Adam with a rate that falls to 0, or the learner's `own`.
         executor: of meta-training.
         frozen: the embedding is trained as a prototypical network's for half of the time, and the rest of the learner then on its
             features, through this module.
@@ -56,7 +67,7 @@ class Method:
     build: Build
     train: dict[str, int]
     any_ways: bool = False
-    outer: Callable[[float], qs.Gradient | None] = gradient
+    outer: Callable[[int], qs.Gradient | None] = gradient
     executor: str = EXECUTOR
     test_steps: int | None = None
     seconds: float = SHORT
@@ -79,26 +90,28 @@ class Method:
         if ways > 5 and "ways" not in train:  # four times the images in a task
             tasks_per_step = max(tasks_per_step // 4, 1)
         queries, episodes = (QUERIES, EPISODES) if protocol == FIRST else (OTHER_QUERIES, OTHER_EPISODES)
-        validate_every, validation_episodes = 500, 100
-        if self.keep > 1:  # few and sure where there is time, else enough of them to choose from
-            validate_every, validation_episodes = (1000, 200) if protocol == FIRST else (100, 50)
         tasks = omniglot(ways=ways, shots=shots, queries=queries, train={"shots": shots, **train})
-        learner = self.build(ways, shots)
+        embed: torch.nn.Module | None = None
         if self.frozen is not None:
             seconds /= 2
-            tasks = features(learner.embed, tasks, seconds, seed)
-            learner.embed = self.frozen
-        result = trained(
-            learner,
+            tasks = features(self.build(Setting(ways, shots, 1)).embed, tasks, seconds, seed)
+            embed = self.frozen
+
+        def make(steps: int) -> qs.Learner:
+            learner = self.build(Setting(ways, shots, steps))
+            if embed is not None:
+                learner.embed = embed
+            return learner
+
+        result, learner = trained(
+            make,
             tasks,
             seconds,
             seed,
-            outer=self.outer(seconds),
-            steps=self.test_steps,
+            outer=self.outer,
+            inner_steps=self.test_steps,
             episodes=episodes,
             tasks_per_step=tasks_per_step,
-            validate_every=validate_every,
-            validation_episodes=validation_episodes,
             keep=self.keep,
             executor=self.executor,
         )
@@ -114,8 +127,7 @@ class Method:
 def features(network: torch.nn.Module, tasks: TaskFamily, seconds: float, seed: int) -> TaskFamily:
     """The tasks as a network sees them that is trained first, by distances, and then frozen."""
     compared = TaskFamily(tasks.train.with_(ways=30, queries=3), tasks.validation, tasks.test)
-    options = {"outer": gradient(seconds), "tasks_per_step": 2, "validate_every": 500}
-    result = trained(qs.Prototypical(network), compared, seconds, seed, **options)
+    result, _ = trained(lambda steps: qs.Prototypical(network), compared, seconds, seed, tasks_per_step=2)
     print(f"embedding: {result['mean']:.2f} +- {result['ci95']:.2f} % by distance, {result['steps']} steps")
     seen = qs.tasks.from_backbone(tasks, network)
     unit = seen.train.x.std()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import quickstudy as qs
-from benchmarks.reproduction.entry import FULL, LONG, Entry, Result, cosine_in_time, gradient, trained
+from benchmarks.reproduction.entry import FULL, LONG, Entry, Result, falling, trained
 from benchmarks.reproduction.few_shot_method import FIRST, PROTOCOLS, Method, omniglot
 from quickstudy.learners.compare import FullContext, Mahalanobis, ScaledDistance
 from quickstudy.meta.estimators import ReptileDirection
@@ -41,13 +41,13 @@ class UnitLength(torch.nn.Module):
         return torch.nn.functional.normalize(x, dim=1)
 
 
-def own(seconds: float) -> None:
+def own(steps: int) -> None:
     """The learner's own outer method."""
 
 
-def reptile_outer(seconds: float) -> qs.Gradient:
+def reptile_outer(steps: int) -> qs.Gradient:
     """A step towards the adapted weights, whose length falls to 0."""
-    return qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=1.0), cosine_in_time(seconds))
+    return qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=1.0), falling(steps))
 
 
 COMPARES = {"ways": 30, "queries": 3, "tasks_per_step": 2}  # many ways and few queries: what the field found for embeddings
@@ -58,7 +58,7 @@ TRANSDUCTIVE: Any = {"normalisation": "transductive"}
 METHODS: dict[str, Method] = {
     "prototypical": Method(
         "Prototypical",
-        lambda ways, shots: qs.Prototypical(conv4()),
+        lambda at: qs.Prototypical(conv4()),
         COMPARES,
         any_ways=True,
         seconds=FULL,
@@ -67,7 +67,7 @@ METHODS: dict[str, Method] = {
     ),
     "maml_transductive": Method(
         "MAML, Conv4-32",
-        lambda ways, shots: qs.MAML(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        lambda at: qs.MAML(half(at.ways), inner_lr=0.4, **TRANSDUCTIVE),
         PAPER_MAML,
         test_steps=3,
         seconds=LONG,
@@ -76,7 +76,7 @@ METHODS: dict[str, Method] = {
     ),
     "maml_support": Method(
         "MAML, Conv4-32",
-        lambda ways, shots: qs.MAML(half(ways), inner_lr=0.4),
+        lambda at: qs.MAML(half(at.ways), inner_lr=0.4),
         PAPER_MAML,
         test_steps=3,
         seconds=LONG,
@@ -85,25 +85,25 @@ METHODS: dict[str, Method] = {
     ),
     "fomaml": Method(
         "FOMAML",
-        lambda ways, shots: qs.FOMAML(half(ways), inner_lr=0.1, inner_steps=3, **TRANSDUCTIVE),
+        lambda at: qs.FOMAML(half(at.ways), inner_lr=0.1, inner_steps=3, **TRANSDUCTIVE),
         DESCENDS,
         papers={"5w1s": "98.3 +- 0.5 (Nichol et al. 2018)", "5w5s": "99.2", "20w1s": "89.4", "20w5s": "97.9"},
     ),
     "anil": Method(
         "ANIL",
-        lambda ways, shots: qs.ANIL(half(ways), inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE),
+        lambda at: qs.ANIL(half(at.ways), inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE),
         DESCENDS,
         papers={"5w1s": "none for 5-way", "20w1s": "96.2", "20w5s": "98.0"},
     ),
     "metasgd": Method(
         "Meta-SGD",
-        lambda ways, shots: qs.MetaSGD(half(ways), inner_lr=0.4, **TRANSDUCTIVE),
+        lambda at: qs.MetaSGD(half(at.ways), inner_lr=0.4, **TRANSDUCTIVE),
         DESCENDS,
         papers={"5w1s": "99.53 +- 0.26 (Li et al. 2017)", "5w5s": "99.93", "20w1s": "95.93", "20w5s": "98.97"},
     ),
     "reptile": Method(
         "Reptile",
-        lambda ways, shots: qs.Reptile(half(ways), inner_lr=1e-3, inner_steps=5, **TRANSDUCTIVE),
+        lambda at: qs.Reptile(half(at.ways), inner_lr=1e-3, inner_steps=5, **TRANSDUCTIVE),
         {"shots": 10, "queries": 1, "tasks_per_step": 5},
         outer=reptile_outer,
         test_steps=50,
@@ -112,14 +112,14 @@ METHODS: dict[str, Method] = {
     ),
     "imaml": Method(
         "iMAML",
-        lambda ways, shots: qs.IMAML(half(ways), inner_lr=0.1, inner_steps=16, proximal_weight=2.0, **TRANSDUCTIVE),
+        lambda at: qs.IMAML(half(at.ways), inner_lr=0.1, inner_steps=16, proximal_weight=2.0, **TRANSDUCTIVE),
         {"queries": 5, "tasks_per_step": 4},
         papers={"5w1s": "99.16 +- 0.35 (Rajeswaran et al. 2019, gradient descent)", "20w1s": "94.46"},
         why="16 inner steps and a conjugate gradient for each task leave time for a hundred meta-steps",
     ),
     "matching": Method(
         "Matching network, temperature 0.1",
-        lambda ways, shots: qs.MatchingNetwork(conv4(), temperature=0.1),
+        lambda at: qs.MatchingNetwork(conv4(), temperature=0.1),
         COMPARES,
         any_ways=True,
         papers={"5w1s": "98.1", "5w5s": "98.9", "20w1s": "93.8", "20w5s": "98.5"},
@@ -127,13 +127,13 @@ METHODS: dict[str, Method] = {
     ),
     "matching_context": Method(
         "Matching network, full context",
-        lambda ways, shots: qs.MatchingNetwork(conv4(), FullContext(64), temperature=0.1),
+        lambda at: qs.MatchingNetwork(conv4(), FullContext(64), temperature=0.1),
         {"ways": 10, "queries": 3, "tasks_per_step": 4},
         any_ways=True,
     ),
     "relation": Method(
         "Relation network, 32 channels",
-        lambda ways, shots: qs.RelationNetwork(qs.models.conv4(channels=32, pooled=2, maps=True), qs.models.relation_head(32)),
+        lambda at: qs.RelationNetwork(qs.models.conv4(channels=32, pooled=2, maps=True), qs.models.relation_head(32)),
         {"queries": 5, "tasks_per_step": 4},
         any_ways=True,
         papers={"5w1s": "99.6 +- 0.2", "5w5s": "99.8", "20w1s": "97.6", "20w5s": "99.1"},
@@ -142,69 +142,68 @@ METHODS: dict[str, Method] = {
     ),
     "scaled": Method(
         "Prototypical, learned scale (TADAM's)",
-        lambda ways, shots: qs.LearnedMetric(conv4(), ScaledDistance()),
+        lambda at: qs.LearnedMetric(conv4(), ScaledDistance()),
         COMPARES,
         any_ways=True,
     ),
     "mahalanobis": Method(
         "Prototypical, learned Mahalanobis metric",
-        lambda ways, shots: qs.LearnedMetric(conv4(), Mahalanobis(64)),
+        lambda at: qs.LearnedMetric(conv4(), Mahalanobis(64)),
         COMPARES,
         any_ways=True,
     ),
-    "feat": Method("FEAT", lambda ways, shots: qs.FEAT(conv4()), COMPARES, any_ways=True),
+    "feat": Method("FEAT", lambda at: qs.FEAT(conv4()), COMPARES, any_ways=True),
     "r2d2": Method(
         "R2-D2",
-        lambda ways, shots: qs.R2D2(conv4()),
+        lambda at: qs.R2D2(conv4()),
         COMPARES,
         any_ways=True,
         papers={"5w1s": "98.6", "5w5s": "99.7", "20w1s": "94.7", "20w5s": "98.9"},
         targets={"5w1s": 97.5},
     ),
-    "lr_d2": Method("LR-D2", lambda ways, shots: qs.LRD2(conv4()), COMPARES, any_ways=True),
+    "lr_d2": Method("LR-D2", lambda at: qs.LRD2(conv4()), COMPARES, any_ways=True),
     "metaoptnet": Method(
         "MetaOptNet-SVM",
-        lambda ways, shots: qs.MetaOptNet(conv4()),
+        lambda at: qs.MetaOptNet(conv4()),
         {"ways": 10, "queries": 5, "tasks_per_step": 4},
         any_ways=True,
         targets={"5w1s": 97.5},
     ),
     "proto_maml": Method(
         "Proto-MAML",
-        lambda ways, shots: qs.ProtoMAML(qs.models.conv4(channels=32), inner_lr=0.01, **TRANSDUCTIVE),
+        lambda at: qs.ProtoMAML(qs.models.conv4(channels=32), inner_lr=0.01, **TRANSDUCTIVE),
         DESCENDS,
         any_ways=True,
     ),
     "maml_plus_plus": Method(
         "MAML++, Conv4-32, ensemble of the 5 best checkpoints",
-        lambda ways, shots: qs.MAMLPlusPlus(
-            half(ways), steps=16_000, inner_lr=0.3, inner_steps=2, first_order=2000, **TRANSDUCTIVE
-        ),
+        lambda at: qs.MAMLPlusPlus(half(at.ways), steps=at.steps, inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE),
         PAPER_MAML,
+        outer=own,
         seconds=LONG,
         keep=5,
         papers={"5w1s": "99.47 (ensemble of 5)", "5w5s": "99.93", "20w1s": "97.65", "20w5s": "99.33"},
         targets={"5w1s": 98.5},
     ),
-    "boil": Method("BOIL", lambda ways, shots: qs.BOIL(half(ways), inner_lr=0.5, **TRANSDUCTIVE), PAPER_MAML),
+    "boil": Method("BOIL", lambda at: qs.BOIL(half(at.ways), inner_lr=0.5, **TRANSDUCTIVE), PAPER_MAML),
     "cavia": Method(
         "CAVIA",
-        lambda ways, shots: qs.CAVIA(qs.models.ContextConv4(ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
+        lambda at: qs.CAVIA(qs.models.ContextConv4(at.ways, channels=32), inner_lr=1.0, inner_steps=2, **TRANSDUCTIVE),
         PAPER_MAML,
         why="a hundred numbers must turn the answer round, and the network that reads them saw five thousand tasks",
     ),
     "meta_curvature": Method(
-        "Meta-Curvature", lambda ways, shots: qs.MetaCurvature(half(ways), inner_lr=0.4, **TRANSDUCTIVE), PAPER_MAML
+        "Meta-Curvature", lambda at: qs.MetaCurvature(half(at.ways), inner_lr=0.4, **TRANSDUCTIVE), PAPER_MAML
     ),
     "meta_lstm": Method(
         "Meta-LSTM",
-        lambda ways, shots: qs.MetaLSTM(half(ways), inner_steps=5, inner_lr=0.1, **TRANSDUCTIVE),
+        lambda at: qs.MetaLSTM(half(at.ways), inner_steps=5, inner_lr=0.1, **TRANSDUCTIVE),
         PAPER_MAML,
         why="its gates run over every weight at each of 5 inner steps, and the time is over after a hundred meta-steps",
     ),
     "leo": Method(
         "LEO, on frozen features of Conv4",
-        lambda ways, shots: qs.LEO(conv4(), features=64),
+        lambda at: qs.LEO(conv4(), features=64),
         {"queries": 5, "tasks_per_step": 8},
         any_ways=True,
         executor="vmap",
@@ -212,14 +211,14 @@ METHODS: dict[str, Method] = {
     ),
     "leo_end_to_end": Method(
         "LEO, whose embedding begins at random",
-        lambda ways, shots: qs.LEO(conv4(), features=64),
+        lambda at: qs.LEO(conv4(), features=64),
         {"queries": 5, "tasks_per_step": 8},
         any_ways=True,
         why="it is made for features of a pre-trained network",
     ),
     "snail": Method(
         "SNAIL, on frozen features of Conv4",
-        lambda ways, shots: qs.SNAIL(conv4(), 64, max_ways=ways, length=ways * shots + 1),
+        lambda at: qs.SNAIL(conv4(), 64, max_ways=at.ways, length=at.ways * at.shots + 1),
         {"queries": 3, "tasks_per_step": 16},
         executor="vmap",
         frozen=torch.nn.Identity(),
@@ -228,14 +227,14 @@ METHODS: dict[str, Method] = {
     ),
     "snail_end_to_end": Method(
         "SNAIL, on three blocks of 32 channels at half size",
-        lambda ways, shots: qs.SNAIL(half_size(), 32, max_ways=ways, length=ways * shots + 1),
+        lambda at: qs.SNAIL(half_size(), 32, max_ways=at.ways, length=at.ways * at.shots + 1),
         {"queries": 3, "tasks_per_step": 16},
         executor="vmap",
         why="it learns from tasks alone that a label belongs to the example beside it",
     ),
     "mann": Method(
         "MANN, feed-forward, trained as it is tested, on frozen features of three blocks of 32 channels",
-        lambda ways, shots: qs.MANN(half_size(), 32, max_ways=ways, recurrent=False, sequence=False),
+        lambda at: qs.MANN(half_size(), 32, max_ways=at.ways, recurrent=False, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
         frozen=torch.nn.Identity(),
@@ -245,23 +244,23 @@ METHODS: dict[str, Method] = {
     ),
     "mann_end_to_end": Method(
         "MANN, trained as it is tested, on three blocks of 32 channels at half size",
-        lambda ways, shots: qs.MANN(half_size(), 32, max_ways=ways, sequence=False),
+        lambda at: qs.MANN(half_size(), 32, max_ways=at.ways, sequence=False),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
         why="it learns from tasks alone what a class is, and that the support is a set; the paper takes 100,000",
     ),
     "neural_process": Method(
         "Conditional neural process",
-        lambda ways, shots: qs.NeuralProcessClassifier(conv4(), 64),
+        lambda at: qs.NeuralProcessClassifier(conv4(), 64),
         COMPARES,
         any_ways=True,
         papers={"5w1s": "95.3", "5w5s": "98.5", "20w1s": "89.9", "20w5s": "96.8"},
         why="no distance is built in: a network has to learn from nothing what it is to compare two embeddings",
     ),
-    "hypernetwork": Method("Hypernetwork", lambda ways, shots: qs.Hypernetwork(conv4(), 64), COMPARES, any_ways=True),
+    "hypernetwork": Method("Hypernetwork", lambda at: qs.Hypernetwork(conv4(), 64), COMPARES, any_ways=True),
     "in_context": Method(
         "In-context transformer, on three blocks of 32 channels at half size",
-        lambda ways, shots: qs.InContext(half_size(), features=32, max_ways=ways, depth=2),
+        lambda at: qs.InContext(half_size(), features=32, max_ways=at.ways, depth=2),
         {"queries": 5, "tasks_per_step": 16},
         executor="vmap",
         why="it learns from tasks alone that a label belongs to the example beside it",
@@ -269,20 +268,24 @@ METHODS: dict[str, Method] = {
 }
 CONTROLS: dict[str, Method] = {
     "baseline_plus_plus": Method(
-        "Baseline++", lambda ways, shots: qs.BaselinePlusPlus(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
+        "Baseline++", lambda at: qs.BaselinePlusPlus(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
     ),
-    "from_scratch": Method("From scratch", lambda ways, shots: qs.FromScratch(half(ways)), {"tasks_per_step": 1}, outer=own),
+    "from_scratch": Method("From scratch", lambda at: qs.FromScratch(half(at.ways)), {"tasks_per_step": 1}, outer=own),
     "pretrain": Method(
-        "Pre-train + fine-tune", lambda ways, shots: qs.PretrainFineTune(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
+        "Pre-train + fine-tune",
+        lambda at: qs.PretrainFineTune(conv4()),
+        {"tasks_per_step": 1},
+        any_ways=True,
+        outer=own,
     ),
-    "contrastive": Method(
-        "SimCLR + fine-tune", lambda ways, shots: qs.ContrastivePretrain(conv4()), {"tasks_per_step": 1}, outer=own
-    ),
-    "linear_probe": Method(
-        "Linear probe", lambda ways, shots: qs.LinearProbe(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own
-    ),
+    "contrastive": Method("SimCLR + fine-tune", lambda at: qs.ContrastivePretrain(conv4()), {"tasks_per_step": 1}, outer=own),
+    "linear_probe": Method("Linear probe", lambda at: qs.LinearProbe(conv4()), {"tasks_per_step": 1}, any_ways=True, outer=own),
     "nearest_centroid": Method(
-        "Nearest centroid on pixels", lambda ways, shots: qs.NearestCentroid(), {"tasks_per_step": 1}, any_ways=True, outer=own
+        "Nearest centroid on pixels",
+        lambda at: qs.NearestCentroid(),
+        {"tasks_per_step": 1},
+        any_ways=True,
+        outer=own,
     ),
 }
 
@@ -291,10 +294,8 @@ def drawn_to_real(seconds: float, seed: int) -> Result:
     """Meta-trained on drawn characters alone, tested on the 423 real ones on which the generator was not tuned."""
     drawn = qs.tasks.Strokes(classes=(4000, 100, 100), rotations=True, seed=seed)
     tasks = TaskFamily(drawn.train.with_(ways=30, queries=3), drawn.validation, drawn.test)
-    learner = qs.Prototypical(conv4())
-    return trained(
-        learner, tasks, seconds, seed, tasks_per_step=2, outer=gradient(seconds), test=omniglot(HELD_OUT).test, validate_every=250
-    )
+    options = {"tasks_per_step": 2, "test": omniglot(HELD_OUT).test}
+    return trained(lambda steps: qs.Prototypical(conv4()), tasks, seconds, seed, **options)[0]
 
 
 def entries() -> dict[str, Entry]:

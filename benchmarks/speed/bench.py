@@ -20,6 +20,7 @@ import torch
 
 import quickstudy as qs
 from benchmarks.reproduction import omniglot
+from benchmarks.reproduction.few_shot_method import Setting
 from benchmarks.reproduction.reproduce import hardware
 from benchmarks.speed import conv, outer, sinusoid
 from benchmarks.speed.memory import _resident
@@ -182,7 +183,7 @@ def methods_section(rounds: int) -> Rows:
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         r = json.loads(done.stdout)
         step = f"{r['step_ms']:.0f} | {r['step_mb']:.1f}" if "step_ms" in r else "none | "
-        learner = method.build(5, 1)
+        learner = method.build(Setting(5, 1, 1000))
         title = method.title + (", transductive" if learner.normalisation == "transductive" else "")
         rows.append(f"| {title} | {step} | {r['adapt_ms']:.1f} | {r['adapt_mb']:.1f} | {r.get('executor', '')} |")
         if r["adapt_ms"] > 50 and not hasattr(learner, "inner_steps"):

@@ -16,6 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import quickstudy as qs
+from benchmarks.reproduction.few_shot_method import Setting
 from benchmarks.reproduction.omniglot import CONTROLS, METHODS
 from quickstudy.errors import UnsupportedError
 
@@ -25,7 +26,7 @@ TASKS, ROUNDS = 4, 5
 def measure(name: str) -> dict[str, float | str]:
     """Meta-step and adaptation of a method."""
     torch.manual_seed(0)
-    learner = (METHODS | CONTROLS)[name].build(5, 1)
+    learner = (METHODS | CONTROLS)[name].build(Setting(5, 1, 1000))
     tasks = qs.tasks.Strokes(ways=5, shots=1, queries=5, classes=(40, 10, 10), seed=0)
     learner.prepare(tasks.train)
     record: dict[str, float | str] = {}
