@@ -91,7 +91,7 @@ METHODS: dict[str, Method] = {
     ),
     "anil": Method(
         "ANIL",
-        lambda at: qs.ANIL(half(at.ways), inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE),
+        lambda at: qs.ANIL(half(at.ways), inner_lr=0.1 if at.ways == 5 else 1.0, inner_steps=5, **TRANSDUCTIVE),
         DESCENDS,
         papers={"5w1s": "none for 5-way", "20w1s": "96.2", "20w5s": "98.0"},
     ),

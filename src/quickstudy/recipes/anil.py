@@ -30,5 +30,8 @@ def ANIL(
     hypergradient: Hypergradient = Unrolled(),
     **options: Unpack[DescentOptions],
 ) -> Descent:
-    """MAML on the head alone: `Descent` with adapts="head.*", the name of the head in quickstudy's own models."""
+    """MAML on the head alone: `Descent` with adapts="head.*", the name of the head in quickstudy's own models.
+
+    With more classes take a larger rate: on Omniglot 1.0 at 20 classes, where 0.1 hardly moves the head.
+    """
     return Descent(network, inner_lr=inner_lr, inner_steps=inner_steps, hypergradient=hypergradient, name="ANIL", **options)
