@@ -4,6 +4,8 @@ import os
 
 # Workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# scikit-learn's own checks of arrays of another library run only where this is set. Read as scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import logging
 from pathlib import Path
@@ -13,15 +15,12 @@ import jaxtyping
 import pytest
 import torch
 
-from tests import runtime_types
+from tests import needs, runtime_types
 
 # Types of the package are checked under the tests only, so this stands before any import of it.
 # QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault).
 if os.environ.get("QUICKSTUDY_RUNTIME_TYPES", "1") != "0":
     runtime_types.install("quickstudy")
-
-ROOT = Path(__file__).resolve().parents[1]
-OMNIGLOT = ROOT.parent / "shared" / "data" / "omniglot"
 
 THREADS = 2
 
@@ -40,8 +39,26 @@ def pytest_configure(config: pytest.Config) -> None:
     for line, _ in ALLOWED_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
     config.addinivalue_line("markers", "wrong_types: hands the package arguments of a wrong type, to see its own error")
+    config.addinivalue_line("markers", "needs(*names): needs these of the machine (tests/needs.py)")
     logging.getLogger("torch.__trace").propagate = False  # torch's structured trace, empty lines in every failure's log
     torch.set_num_threads(THREADS)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            needs.needs(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """In CI a skip is a failure, whoever skips, unless the table of what is needed allows it."""
+    report = yield
+    why = call.excinfo and call.excinfo.value
+    if isinstance(why, pytest.skip.Exception) and needs.in_ci() and not needs.allowed(why):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {why}. Name what the test needs in tests/needs.py, or install it"
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +84,5 @@ def float64():
 
 @pytest.fixture(scope="session")
 def omniglot_root() -> Path:
-    """The real Omniglot characters beside the repository; a test that asks for them is skipped where they are not."""
-    if not OMNIGLOT.is_dir():
-        pytest.skip("no Omniglot at ../shared/data/omniglot beside the repository")
-    return OMNIGLOT
+    """The real Omniglot characters beside the repository."""
+    return needs.needs("Omniglot")

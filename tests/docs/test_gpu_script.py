@@ -26,6 +26,7 @@ MADE = {"sections": ["gradients", "life"], "device": "cpu"}
 
 
 @pytest.mark.compiled
+@pytest.mark.needs("make")
 def test_the_whole_script_on_a_cpu(tmp_path):
     """What `make gpu DEVICE=cpu` in small finds, says and writes: one test, since it is one run of a minute."""
     command = ["make", "--silent", "gpu", f"PYTHON_GPU={sys.executable}", "DEVICE=cpu", "ARGS=--small"]
@@ -78,9 +79,8 @@ def every_workload_is_timed_in_every_precision(found):
             assert not any("missed" in one for one in row.values()), row
 
 
+@pytest.mark.needs("no GPU")
 def test_it_needs_a_gpu_where_it_is_not_told_otherwise():
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
     done = subprocess.run([sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "--device cuda: expected a GPU that torch sees, got none. Try the script with --device cpu" in done.stderr

@@ -1,7 +1,5 @@
 """The in-context transformer against one masked pass over support and queries, written with torch's own attention."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -184,7 +182,7 @@ def test_second_order_under_vmap(monkeypatch):
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+@pytest.mark.needs("a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled(monkeypatch):
     """Traced whole, to the door of the code generator."""
