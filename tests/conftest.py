@@ -2,8 +2,12 @@
 
 import os
 
+from tests import needs, repeatable
+
 # Workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Numbers repeat bit for bit, on every make of processor. Read as torch is imported.
+os.environ.update(repeatable.FIXED | dict(os.environ))
 # scikit-learn's own checks of arrays of another library run only where this is set. Read as scipy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
@@ -15,7 +19,7 @@ import jaxtyping
 import pytest
 import torch
 
-from tests import needs, runtime_types
+from tests import runtime_types
 
 # Types of the package are checked under the tests only, so this stands before any import of it.
 # QUICKSTUDY_RUNTIME_TYPES=0 turns it off (to time something, or to see whether the checker is at fault).
@@ -80,6 +84,13 @@ def _global_state(request: pytest.FixtureRequest):
 def float64():
     """Default dtype float64 for a test of an exact answer; `_global_state` puts it back."""
     torch.set_default_dtype(torch.float64)
+
+
+@pytest.fixture(scope="session")
+def repeatable_blas():
+    """What a test that compares bits of what a BLAS computes assumes of it: such a test fails by name where it does not hold."""
+    found = "; ".join(repeatable.unrepeatable())
+    assert not found, f"tests/repeatable.py: expected that the same call gives the same bits, got others for {found}"
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from quickstudy.learners.wrap.wrapper import Wrapper
 from quickstudy.registry import LEARNERS, qualified_name
 from quickstudy.testing import run_checks
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=4, shots=2, queries=5)
 
 

@@ -17,6 +17,8 @@ from tests.checks.test_checks import Native
 
 import quickstudy as qs
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 MADE = {"sections": ["gradients", "life"], "device": "cpu"}

@@ -17,6 +17,8 @@ from quickstudy.learners.read import in_context
 from quickstudy.learners.read.in_context import Block, InContext, attention
 from quickstudy.meta.executors import Compiled, Threads
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 WAYS, FEATURES = 3, 5
 
 

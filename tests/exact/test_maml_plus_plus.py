@@ -25,6 +25,8 @@ from quickstudy.meta.problem import Answer
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus
 from quickstudy.tasks import TaskDistribution
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 A, K = 0.3, 3
 
 

@@ -10,6 +10,8 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.learners.wrap import Standardised
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 WAYS, D, TASKS, CALLS = 3, 6, 10, 40
 
 

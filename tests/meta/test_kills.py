@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 @pytest.mark.needs("os.fork")
 @pytest.mark.parametrize(("network", "kills", "steps"), [("mlp", 22, 120), ("conv4", 6, 40)])

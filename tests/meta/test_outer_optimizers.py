@@ -20,6 +20,8 @@ from quickstudy.meta.executors import Loop
 from quickstudy.meta.outer.outer import LeftOut, RunningOptimizer, clip_by_global_norm
 from quickstudy.meta.problem import Answer
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 STEPS = 8
 SETTINGS = {
     "steps": STEPS,

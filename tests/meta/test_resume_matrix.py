@@ -16,6 +16,8 @@ import quickstudy as qs
 from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.searches import CMAES, PopulationBased
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 STEPS, STOP = 7, 4
 
 

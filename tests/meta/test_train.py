@@ -10,6 +10,8 @@ from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.forward.context import Context
 from quickstudy.meta.estimators import ReptileDirection
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 QUIET = {"progress": False, "executor": "vmap"}
 
 
