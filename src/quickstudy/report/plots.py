@@ -20,8 +20,8 @@ def training_loss(curves: LearningCurves) -> str:
     """The training loss, raw and, in a long run, smoothed; on a logarithmic axis if it falls tenfold."""
     with figure(4.6, 3.2) as (made, (axes,)):
         every = math.ceil(len(curves.steps) / DRAWN)
-        pale = {"alpha": 0.28, "linewidth": 0.9} if curves.span > 1 else {}
-        axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, label="each step", **pale)
+        alpha, width = (0.28, 0.9) if curves.span > 1 else (1, 2)
+        axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, alpha=alpha, linewidth=width, label="each step")
         if curves.span > 1:
             axes.plot(curves.steps[::every], curves.smoothed[::every], color=FIRST, label=f"mean over about {curves.span} steps")
         if min(curves.losses) > 0 and max(curves.smoothed) > 10 * min(curves.smoothed):
