@@ -1,17 +1,21 @@
 # quickstudy: one command per habit. Needs python3 (3.11 or newer), pip and make; everything else goes into .venv.
-#   make demo   make test   make test-all   make fuzz   make docs   make bench   make gpu   make reproduce   make lint   make types   make format   make wheel   make clean
+#   make demo   make test   make test-all   make test-oldest   make fuzz   make docs   make bench   make gpu   make reproduce   make lint   make types   make format   make wheel   make clean
 # make gpu needs no network, only a Python with torch: PYTHON_GPU=, DEVICE=cpu to try it, OUT= for the figures; make gpu-wheels before it.
 # ARGS="..." is handed on:  make test ARGS="-k implicit"    make reproduce ENTRY=omniglot_maml BUDGET=0.1
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+PINS   ?= constraints.txt
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint $(PINS)
 ARGS   ?=
 ENTRY  ?=
 BUDGET ?=
+
+OLDEST := .venv-oldest
 
 PYTHON_GPU ?= python3
 DEVICE     ?= cuda
@@ -19,15 +23,15 @@ OUT        ?= runs/gpu
 WHEELS     ?= .wheels
 PATH_GPU   := PYTHONPATH=src:$(WHEELS)/site
 
-.PHONY: help setup demo test test-all fuzz docs bench gpu gpu-wheels reproduce lint format types wheel clean
+.PHONY: help setup demo test test-all test-oldest fuzz docs bench gpu gpu-wheels reproduce lint format types wheel clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
 
 setup: $(VENV)/.setup
 
-# The package's own pins are read by pip from constraints.txt. torch first and alone: whatever else asks for torch then finds it there.
-$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/.python
+# The package's own pins are read by pip from constraints.txt (PINS). torch first and alone: whatever else asks for torch then finds it there.
+$(VENV)/.core: pyproject.toml $(PINS) | $(VENV)/.python
 	@echo "setup: installing into $(VENV) (about a minute)"
 	@$(PIP) torch
 	@$(PIP) hatchling editables
@@ -65,6 +69,14 @@ $(VENV)/.docs: $(VENV)/.setup
 test-all: setup
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "" $(ARGS)
 
+# The tests on the oldest versions that pyproject.toml allows, in an environment of its own: several GB where torch comes with CUDA.
+test-oldest: $(OLDEST)/constraints.txt
+	@$(MAKE) --no-print-directory test VENV=$(OLDEST) PINS=$(OLDEST)/constraints.txt
+
+$(OLDEST)/constraints.txt: pyproject.toml constraints.txt tests/oldest.py
+	@mkdir -p $(OLDEST)
+	@$(PYTHON) -m tests.oldest > $@
+
 docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet $(ARGS)
 
@@ -99,5 +111,5 @@ wheel: setup
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 clean:
-	rm -rf $(VENV) $(WHEELS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(WHEELS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,14 @@
 
 import os
 
+from tests import needs, repeatable
+
 # Workers share the processors: a thread of OpenMP that waits gives its own up, where it would spin. Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Numbers repeat bit for bit, on every make of processor. Read as torch is imported.
+os.environ.update(repeatable.FIXED | dict(os.environ))
+# scikit-learn's own checks of arrays of another library run only where this is set. Read as scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import logging
 from pathlib import Path
@@ -20,14 +26,12 @@ from tests import runtime_types
 if os.environ.get("QUICKSTUDY_RUNTIME_TYPES", "1") != "0":
     runtime_types.install("quickstudy")
 
-ROOT = Path(__file__).resolve().parents[1]
-OMNIGLOT = ROOT.parent / "shared" / "data" / "omniglot"
-
 THREADS = 2
 
 # Each warning that may pass, with the reason. Every other warning fails the test that raised it.
 ALLOWED_WARNINGS: list[tuple[str, str]] = [
     (r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning", "torch's own inductor uses torch.jit when it is imported"),
+    (r"ignore:The given buffer is not writable:UserWarning", "torch before 2.13 reads the program of torch.export.load in place"),
     (r"ignore:.*autograd.*should not be instantiated:DeprecationWarning", "dynamo makes one of each Function that it traces"),
 ]
 
@@ -40,8 +44,26 @@ def pytest_configure(config: pytest.Config) -> None:
     for line, _ in ALLOWED_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
     config.addinivalue_line("markers", "wrong_types: hands the package arguments of a wrong type, to see its own error")
+    config.addinivalue_line("markers", "needs(*names): needs these of the machine (tests/needs.py)")
     logging.getLogger("torch.__trace").propagate = False  # torch's structured trace, empty lines in every failure's log
     torch.set_num_threads(THREADS)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            needs.needs(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """In CI a skip is a failure, whoever skips, unless the table of what is needed allows it."""
+    report = yield
+    why = call.excinfo and call.excinfo.value
+    if isinstance(why, pytest.skip.Exception) and needs.in_ci() and not needs.allowed(why):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {why}. Name what the test needs in tests/needs.py, or install it"
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +88,13 @@ def float64():
 
 
 @pytest.fixture(scope="session")
+def repeatable_blas():
+    """What a test that compares bits of what a BLAS computes assumes of it: such a test fails by name where it does not hold."""
+    found = "; ".join(repeatable.unrepeatable())
+    assert not found, f"tests/repeatable.py: expected that the same call gives the same bits, got others for {found}"
+
+
+@pytest.fixture(scope="session")
 def omniglot_root() -> Path:
-    """The real Omniglot characters beside the repository; a test that asks for them is skipped where they are not."""
-    if not OMNIGLOT.is_dir():
-        pytest.skip("no Omniglot at ../shared/data/omniglot beside the repository")
-    return OMNIGLOT
+    """The real Omniglot characters beside the repository."""
+    return needs.needs("Omniglot")

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -93,7 +92,7 @@ def test_importing_has_no_side_effects(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.needs("make")
 def test_make_clean_in_a_checkout_of_what_there_is(tmp_path):
     """Folders that `clean` looks through are those of the repository: `find` breaks on one that is not there."""
     for entry in filter(Path.is_dir, ROOT.iterdir()):

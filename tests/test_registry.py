@@ -20,6 +20,8 @@ from quickstudy.registry import LEARNERS, qualified_name
 from quickstudy.testing import run_checks
 from tests.artifacts.vouched import rewritten
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=4, shots=2, queries=5)
 
 

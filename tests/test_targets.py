@@ -16,6 +16,8 @@ from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeEr
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.targets import Binary, Labels, MultiLabel, TokenLabels, Values
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 N, D, WAYS, LENGTH = 6, 4, 3, 5
 nan = math.nan
 

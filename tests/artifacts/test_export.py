@@ -15,6 +15,8 @@ from quickstudy.artifacts import export as module
 from quickstudy.artifacts.export import export
 from quickstudy.errors import ArgumentError, ConvergenceError, MissingPackageError, UnsupportedError
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 LEARNERS = {
     "Prototypical, running": lambda: qs.Prototypical(qs.models.conv4(channels=4, size=16)),
     "Prototypical, support": lambda: qs.Prototypical(qs.models.conv4(channels=4, size=16), normalisation="support"),

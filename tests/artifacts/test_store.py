@@ -17,6 +17,8 @@ from quickstudy.artifacts.export import export
 from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.learners.descend import Adam
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def maml():
     return qs.MAML(

@@ -17,6 +17,8 @@ from tests.checks.test_checks import Native
 
 import quickstudy as qs
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 MADE = {"sections": ["gradients", "life"], "device": "cpu"}
@@ -26,6 +28,7 @@ MADE = {"sections": ["gradients", "life"], "device": "cpu"}
 
 
 @pytest.mark.compiled
+@pytest.mark.needs("make")
 def test_the_whole_script_on_a_cpu(tmp_path):
     """What `make gpu DEVICE=cpu` in small finds, says and writes: one test, since it is one run of a minute."""
     command = ["make", "--silent", "gpu", f"PYTHON_GPU={sys.executable}", "DEVICE=cpu", "ARGS=--small"]
@@ -78,9 +81,8 @@ def every_workload_is_timed_in_every_precision(found):
             assert not any("missed" in one for one in row.values()), row
 
 
+@pytest.mark.needs("no GPU")
 def test_it_needs_a_gpu_where_it_is_not_told_otherwise():
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
     done = subprocess.run([sys.executable, "-m", "benchmarks.gpu"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "--device cuda: expected a GPU that torch sees, got none. Try the script with --device cpu" in done.stderr
@@ -217,7 +219,7 @@ def test_the_wheels_are_all_that_it_needs_beside_torch(tmp_path):
     command = [sys.executable, "-c", PACKAGES, str(tmp_path)]
     asked = set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
     named = {name.lower() for name in (*wheels.NEEDED, *wheels.TESTS, *wheels.PEERS)}
-    there = {"torch", "numpy", "sympy", "mpmath", "py", "colorama"}  # of torch and pytest, the last where it is there
+    there = {"torch", "triton", "numpy", "sympy", "mpmath", "py", "colorama"}  # of torch and pytest, some where they are there
     assert asked <= named | there
     pins = (ROOT / "constraints.txt").read_text().lower()
     assert all(f"\n{name}==" in pins for name in named)

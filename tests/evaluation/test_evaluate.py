@@ -14,6 +14,8 @@ from quickstudy.errors import ArgumentError, NotFiniteError, UnsupportedError
 from quickstudy.evaluation import evaluate as evaluate_module
 from quickstudy.evaluation.evaluate import interval
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 GAUSSIAN = {"ways": 3, "dim": 6, "separation": 2.0, "shots": 1, "queries": 10}
 
 

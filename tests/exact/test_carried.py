@@ -29,6 +29,8 @@ from quickstudy.meta.executors import Loop, Threads, Vmap
 from quickstudy.meta.problem import Problem
 from quickstudy.tasks.distribution.streams import Streams
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 TASKS, STEPS, WINDOW = 3, 20, 4
 
 

@@ -21,6 +21,8 @@ from quickstudy.meta.executors import Loop, Vmap
 from quickstudy.meta.problem import Problem
 from quickstudy.tasks.distribution.streams import Streams
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def linear(features=3):
     return nn.Linear(features, 1, bias=False)

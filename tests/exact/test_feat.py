@@ -16,6 +16,8 @@ from quickstudy.learners.compare.feat import FEAT, SetToSet
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.executors import Compiled
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def attend(adapts, rows, scale=2.0):
     """psi of a list of 4-vectors, member by member: dot products divided by `scale` = sqrt(4)."""

@@ -1,7 +1,5 @@
 """The in-context transformer against one masked pass over support and queries, written with torch's own attention."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +16,8 @@ from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.read import in_context
 from quickstudy.learners.read.in_context import Block, InContext, attention
 from quickstudy.meta.executors import Compiled, Threads
+
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
 WAYS, FEATURES = 3, 5
 
@@ -184,7 +184,7 @@ def test_second_order_under_vmap(monkeypatch):
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+@pytest.mark.needs("a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled(monkeypatch):
     """Traced whole, to the door of the code generator."""

@@ -14,6 +14,8 @@ import quickstudy as qs
 from quickstudy import errors
 from quickstudy.models.lora import LoRA
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 @pytest.mark.parametrize("make", [lambda: qs.models.mlp(6, 3, hidden=(8,)), lambda: qs.models.conv4(5, channels=4, size=16)])
 def test_wrapped_network_is_at_first_the_network(make):

@@ -1,7 +1,6 @@
 """MAML++: per-step rates and norms, annealed step losses and derivative order, and how the outer loop says where it is."""
 
 import functools
-import shutil
 
 import pytest
 import torch
@@ -25,6 +24,8 @@ from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.meta.problem import Answer
 from quickstudy.recipes.maml_plus_plus import MAMLPlusPlus
 from quickstudy.tasks import TaskDistribution
+
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
 A, K = 0.3, 3
 
@@ -300,7 +301,7 @@ class Drawn(TaskDistribution):
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+@pytest.mark.needs("a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_in_every_phase(monkeypatch):
     """A graph of one phase does not serve another, and the weights of the steps change without a new one."""

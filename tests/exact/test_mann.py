@@ -16,6 +16,8 @@ from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.read.mann import EPSILON, MANN, NEVER_USED, FeedForward
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 WAYS, FEATURES = 3, 4
 
 

@@ -13,6 +13,8 @@ import quickstudy as qs
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
 from quickstudy.learners.read.neural_process import CrossAttention, MeanPooling, NeuralProcess, NeuralProcessClassifier
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 INPUTS, TARGETS, WIDTH = 2, 3, 12
 
 

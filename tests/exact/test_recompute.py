@@ -14,6 +14,8 @@ from quickstudy.learners.descend.inner_problem import InnerProblem, Iterate
 from quickstudy.learners.descend.recompute import recomputed
 from quickstudy.meta.executors import Threads
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 class Network(nn.Module):
     """A body that does not adapt, batch norm, dropout, a head that does, and a parameter that is frozen."""

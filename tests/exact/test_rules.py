@@ -14,6 +14,8 @@ from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.executors import Loop
 from quickstudy.meta.problem import Problem
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 RATE, STEPS = 0.3, 2
 
 

@@ -1,7 +1,5 @@
 """SNAIL against a whole-sequence pass written with torch's own convolution and attention; and its causality, exactly."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -156,7 +154,7 @@ def test_derivatives_of_the_blocks_and_of_the_loss():
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+@pytest.mark.needs("a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled(monkeypatch):
     """Traced whole, to the door of the code generator."""

@@ -1,7 +1,6 @@
 """MetaOptNet's head: the quadratic program by its KKT conditions and scikit-learn's machine, its derivative by differences."""
 
 import functools
-import shutil
 
 import numpy as np
 import pytest
@@ -217,7 +216,7 @@ def test_refusals():
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+@pytest.mark.needs("a C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 def test_compiled(monkeypatch):
     """Traced and differentiated whole, as `compiled` does, but not turned into machine code, which takes minutes."""

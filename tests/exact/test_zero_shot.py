@@ -11,6 +11,8 @@ from quickstudy import errors
 from quickstudy.learners.compare.zero_shot import ZeroShot
 from quickstudy.tasks.distribution.described import DescribedTasks
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 ATTRIBUTES = 5
 
 

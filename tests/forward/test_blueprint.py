@@ -27,6 +27,8 @@ from quickstudy.forward.context import Context
 from quickstudy.forward.mode import Forward
 from quickstudy.meta.executors import Threads
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 RATE, STEPS = 0.1, 2
 
 

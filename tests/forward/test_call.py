@@ -12,6 +12,8 @@ from quickstudy import errors
 from quickstudy.learners.transfer.backbone import from_backbone
 from quickstudy.models import Read
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 D, WAYS = 6, 3
 
 

@@ -13,6 +13,8 @@ from quickstudy.forward.mode import ANSWERS, Forward
 from quickstudy.meta.executors import Threads
 from quickstudy.random import stateless_normal, stateless_uniform
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def made(make):
     torch.manual_seed(0)

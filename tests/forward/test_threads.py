@@ -18,6 +18,8 @@ from quickstudy.learners.learner import Learner
 from quickstudy.registry import is_own
 from quickstudy.testing import ConformanceError, check_threads
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 ANSWERS = 2000
 SLOW = "SVM Tables MANN SNAIL InContext LearningToReweight LearnedTraining FineTune FromScratch CosineProbe Ensemble"
 FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}  # 2,000 of each would take minutes

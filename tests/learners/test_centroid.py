@@ -14,7 +14,7 @@ from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.transfer.backbone import from_backbone
 from quickstudy.learners.wrap.standardised import Standardised
 
-pytestmark = pytest.mark.usefixtures("float64")
+pytestmark = pytest.mark.usefixtures("float64", "repeatable_blas")  # tests/repeatable.py
 
 
 def a_task(offset=5.0):

@@ -18,6 +18,8 @@ from quickstudy.learners.bilevel.learned_training import LearnedTraining
 from quickstudy.learners.descend import Adam
 from quickstudy.optim import Learned
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 @pytest.fixture(autouse=True)
 def _settings(float64):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed process is a fork")
+
+@pytest.mark.needs("os.fork")
 @pytest.mark.parametrize(("network", "kills", "steps"), [("mlp", 22, 120), ("conv4", 6, 40)])
 def test_kills_at_random_moments(tmp_path, network, kills, steps):
     program = Path(__file__).with_name("kill_a_run.py")

@@ -20,6 +20,8 @@ from quickstudy.meta.executors import Loop
 from quickstudy.meta.outer.outer import LeftOut, RunningOptimizer, clip_by_global_norm
 from quickstudy.meta.problem import Answer
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 STEPS = 8
 SETTINGS = {
     "steps": STEPS,
@@ -467,15 +469,18 @@ def test_a_step_does_not_depend_on_how_memory_is_laid_out(name, order):
 
 
 @pytest.mark.parametrize("executor", ["loop", "vmap"])
-def test_convolutions_learn_by_the_default_optimizer_as_by_a_plain_one(executor):
-    """Fused Adam reads memory in order, and conv4 lies channels last; a gradient of vmap does not."""
+def test_convolutions_learn_by_the_default_optimizer_as_by_a_plain_one(executor, float64):
+    """Fused Adam reads memory in order, and conv4 lies channels last; a gradient of vmap does not.
+
+    In float64: Adam takes a whole step along a gradient of next to nothing, whose sign in float32 is the rounding of a kernel.
+    """
     settings = SETTINGS | {"steps": 3, "executor": executor}
     fused, plain = image_learner(), image_learner()
     qs.meta_train(fused, images().train, outer=qs.Gradient(), **settings)
     by_loop = qs.Gradient(optimizer=partial(torch.optim.Adam, lr=1e-3, foreach=False))
     qs.meta_train(plain, images().train, outer=by_loop, **settings)
     for a, b in zip(fused.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["Adam, fused", "SGD", "LBFGS"])

@@ -16,6 +16,8 @@ from quickstudy.artifacts.run_folder import RunFolder, read_metrics
 from quickstudy.meta.executors import Loop, Threads, Vmap
 from quickstudy.meta.loop.interrupt import Interrupt
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 SETTINGS = {
     "steps": 12,
     "tasks_per_step": 3,

@@ -16,6 +16,8 @@ import quickstudy as qs
 from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.searches import CMAES, PopulationBased
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 STEPS, STOP = 7, 4
 
 
@@ -47,7 +49,7 @@ OUTERS = {
     "SGD with momentum": qs.Gradient(optimizer=partial(torch.optim.SGD, lr=1e-2, momentum=0.9)),
     "Reptile": qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=0.5)),
     "Evolution": qs.Evolution(4),
-    "CMAES": CMAES(),
+    "CMAES": CMAES(population=4),
     "PopulationBased": PopulationBased(4, every=2),
 }
 OUTERS["Evolution"] = qs.Gradient(qs.Evolution(4), partial(torch.optim.Adam, lr=1e-3))

@@ -29,6 +29,8 @@ from quickstudy.tasks import TaskDistribution
 from quickstudy.tasks.distribution.streams import Streams
 from quickstudy.tasks.synthetic.quadratic import Quadratic, half_squares
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 SGD = partial(torch.optim.SGD, lr=0.05)
 
 

@@ -11,6 +11,8 @@ from quickstudy.forward.context import Context
 from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.outer.outer import clip_by_global_norm
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 QUIET = {"progress": False, "executor": "vmap"}
 
 

@@ -1,19 +1,18 @@
 """report.html in a real browser: laid out, in both themes and on a phone, without asking the network for anything.
 
-The browser is Chromium without a window (Debian: chromium-headless-shell, or chromium). It is driven by its own flags: the test
+The browser is Chromium without a window (tests/needs.py). It is driven by its own flags: the test
 puts a script into a copy of the page that measures it and leaves what it found as the text of the page.
 """
 
 import html
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
+from tests.needs import needs
 from tests.report.reported import report
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -34,9 +33,16 @@ const details = document.querySelector("#inner-steps details");
 const folded = box(details)[1];
 details.querySelector("summary").click();
 const text = document.querySelector("#inner-steps svg.plot text");
+const hides = plot => {
+  const key = plot.querySelector('g[id*="-legend_"]');
+  const drawn = [...plot.querySelectorAll('g[id*="-axes_"] :not(defs) > path')].map(one => one.getBoundingClientRect().top);
+  return key !== null && key.getBoundingClientRect().bottom > Math.min(...drawn) + 1;
+};
 const found = {
   sections: Object.fromEntries(all("main > header, section", one => [one.id, box(one)])),
   plots: all("svg.plot", box),
+  keys: all('svg.plot g[id*="-legend_"]', one => one.id),
+  hidden: [...document.querySelectorAll("svg.plot")].filter(hides).map(one => one.querySelector("g").id),
   images: all("img", one => one.complete && one.naturalWidth),
   requested: performance.getEntriesByType("resource").map(one => one.name).filter(name => !name.startsWith("data:")),
   wide: document.documentElement.scrollWidth - window.innerWidth,
@@ -53,10 +59,7 @@ document.body.textContent = "FOUND" + JSON.stringify(found) + "END";
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    return found
+    return needs("a browser")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,8 @@ def test_the_page_is_laid_out(look):
     assert all(width > 400 and height > 60 for width, height in found["sections"].values()), found["sections"]
     assert len(found["plots"]) == 6
     assert all(width > 300 and height > 150 for width, height in found["plots"]), found["plots"]
+    assert len(found["keys"]) == 6
+    assert found["hidden"] == [], "a legend over what its plot shows"
     assert found["images"]
     assert all(found["images"]), "a picture that did not load"
     assert found["requested"] == []

@@ -12,6 +12,8 @@ from quickstudy.report import learning_curves, measure
 from quickstudy.report.curves import smoothed
 from quickstudy.report.measures import answers
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 GAUSSIAN = {"ways": 3, "dim": 6, "separation": 2.0, "shots": 2, "queries": 5}
 ACCURACY, MSE = metric_named("accuracy"), metric_named("mse")
 

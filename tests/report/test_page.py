@@ -15,6 +15,8 @@ from quickstudy.report.example_episodes import example_of
 from quickstudy.report.pictures import chosen
 from quickstudy.report.task_plots import target_plot
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 SECTIONS = ("headline", "controls", "learning-curves", "inner-steps", "shots", "scores", "reliability", "episodes", "config")
 
 

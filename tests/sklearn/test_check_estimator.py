@@ -13,6 +13,8 @@ from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
 from quickstudy.learners.wrap.standardised import Standardised
 from quickstudy.sklearn import FewShotClassifier, FewShotRegressor
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 EXPECTED_FAILURES: dict[str, str] = {}  # the name of a check: why it must fail. At most three; none is needed.
 
 

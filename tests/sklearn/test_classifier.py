@@ -16,6 +16,8 @@ from quickstudy.learners.compare.centroid import CentredCentroid
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid
 from quickstudy.sklearn import FewShotClassifier, FewShotRegressor
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 NAMES = ["wren", "owl", "kestrel"]
 CENTRES = 6.0 * np.eye(4)
 

@@ -12,6 +12,8 @@ from quickstudy.errors import ShapeError
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.sklearn import FewShotRegressor
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def line(n=8, targets=None, seed=0):
     generator = np.random.default_rng(seed)

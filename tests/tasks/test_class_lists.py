@@ -13,7 +13,7 @@ from quickstudy.tasks import from_folder, read_class_lists
 from quickstudy.tasks.distribution.class_lists import split_classes
 from quickstudy.tasks.distribution.class_names import in_order, matched
 
-published = pytest.mark.skipif(not SPLITS.is_dir(), reason="the published lists are not here")
+published = pytest.mark.needs("the published splits")
 LISTS = {
     "tieredimagenet": (351, 97, 160),
     "torchmeta/cifar100_cifar-fs": (64, 16, 20),

@@ -62,7 +62,7 @@ def test_quotes_blank_lines_and_a_byte_order_mark(tmp_path: Path):
     assert family.train.counts.tolist() == [2, 2]
 
 
-@pytest.mark.skipif(not SPLITS.is_dir(), reason="the published lists are not here")
+@pytest.mark.needs("the published splits")
 def test_mini_imagenet(tmp_path: Path):
     """The published lists as they are, over drawn images in the data set's layout: one folder `images` of all files."""
     for label, part in enumerate(("train", "val", "test")):

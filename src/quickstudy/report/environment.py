@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "numpy", "matplotlib", "safetensors")
+PACKAGES = ("numpy", "matplotlib", "safetensors")
 
 
 def environment() -> dict[str, str]:
@@ -21,6 +21,7 @@ def environment() -> dict[str, str]:
     return {
         "quickstudy": __version__,
         "python": platform.python_version(),
+        "torch": torch.__version__,  # names its build, which the metadata of a wheel may not
         **{name: metadata.version(name) for name in PACKAGES},
         "system": platform.platform(),
         "processor": _processor(),

@@ -11,21 +11,23 @@ from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.evaluation.reliability_curve import Reliability
 from quickstudy.report.curves import LearningCurves, Point
-from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, svg
+from quickstudy.report.style import FIRST, INK, MUTED, PAPER, SECOND, figure, legend, svg
 
 DRAWN = 1500  # steps of the raw loss that are drawn; more would only make the file larger
 
 
 def training_loss(curves: LearningCurves) -> str:
-    """The training loss, raw and smoothed; on a logarithmic axis if it falls tenfold."""
+    """The training loss, raw and, in a long run, smoothed; on a logarithmic axis if it falls tenfold."""
     with figure(4.6, 3.2) as (made, (axes,)):
         every = math.ceil(len(curves.steps) / DRAWN)
-        axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, alpha=0.28, linewidth=0.9, label="each step")
-        axes.plot(curves.steps[::every], curves.smoothed[::every], color=FIRST, label=f"mean over about {curves.span} steps")
+        alpha, width = (0.28, 0.9) if curves.span > 1 else (1, 2)
+        axes.plot(curves.steps[::every], curves.losses[::every], color=FIRST, alpha=alpha, linewidth=width, label="each step")
+        if curves.span > 1:
+            axes.plot(curves.steps[::every], curves.smoothed[::every], color=FIRST, label=f"mean over about {curves.span} steps")
         if min(curves.losses) > 0 and max(curves.smoothed) > 10 * min(curves.smoothed):
             axes.set_yscale("log")
         axes.set(title="Training loss", xlabel="meta-step")
-        axes.legend(loc="upper right")
+        legend(made, axes)
         return svg(made, "loss")
 
 
@@ -42,7 +44,7 @@ def validation(points: Sequence[Point], best: Point, metric: Metric) -> str:
             [best.at], [metric.axis(best.mean)], s=200, marker="*", color=SECOND, edgecolors=PAPER, zorder=4, label=label
         )
         axes.set(title=f"Meta-validation {metric.label}", xlabel="meta-step")
-        axes.legend(loc="lower right" if metric.higher_is_better else "upper right")
+        legend(made, axes, columns=2)
         return svg(made, "validation")
 
 
@@ -81,8 +83,7 @@ def score_at(
         axes.set_xticks(places, [str(point.at) for point in points])
         axes.set(xlabel=xlabel, ylabel=metric.label)
         axes.margins(x=0.06)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best")
+        legend(made, axes, columns=2)
         return svg(made, name)
 
 
@@ -106,7 +107,7 @@ def reliability_diagram(before: Reliability, after: Reliability | None) -> str:
             axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence (%)", ylabel="accuracy (%)")
             axes.set_title(f"{title}: ECE {100 * diagram.ece:.2f} %" if after is not None else f"ECE {100 * diagram.ece:.2f} %")
             axes.set_aspect("equal")
-            axes.legend(loc="upper left", scatterpoints=1)
+        legend(made, panels[0], columns=2)
         return svg(made, "reliability")
 
 
@@ -122,7 +123,7 @@ def histogram(evaluation: Evaluation, metric: Metric) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if metric.percent:
             axes.set_xlim(min([*scores, 50]) // 10 * 10, 100)
-        axes.legend(loc="best")
+        legend(made, axes)
         return svg(made, "scores")
 
 

@@ -18,7 +18,8 @@ def learning_curves(curves: LearningCurves, metric: Metric) -> str:
     """Training loss and meta-validation."""
     if not curves.steps:
         return ""
-    words = f"{curves.steps[-1]} meta-steps. The pale line is the loss of each, the strong one a moving average."
+    drawn_as = "The pale line is the loss of each, the strong one a moving average."
+    words = f"{curves.steps[-1]} meta-steps. {drawn_as if curves.span > 1 else 'The line is the loss of each.'}"
     if curves.best is not None:
         at, mean, ci95 = curves.best.at, curves.best.mean, curves.best.ci95
         words += f" The weights kept are those of step {at}, the best on meta-validation: {metric.text(mean, ci95)}."

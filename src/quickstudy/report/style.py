@@ -80,6 +80,13 @@ def figure(width: float, height: float, panels: int = 1) -> Iterator[tuple[Figur
         yield made, [made.add_subplot(1, panels, index + 1) for index in range(panels)]
 
 
+def legend(made: Figure, axes: Axes, columns: int = 1) -> None:
+    """The legend of what `axes` shows, above the figure's panels: inside it would hide numbers."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        made.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+
 def svg(made: Figure, name: str) -> str:
     """The figure as an inline SVG element with ids that begin with `name` and with the page's colours."""
     file = io.StringIO()

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.report.example_episodes import ExampleEpisode, Function
 from quickstudy.report.pictures import class_name
-from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, svg
+from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, legend, svg
 
 
 def function_plot(shown: ExampleEpisode, function: Function, name: str) -> str:
@@ -25,7 +25,7 @@ def function_plot(shown: ExampleEpisode, function: Function, name: str) -> str:
             *points, linestyle="none", marker="^", markersize=8, color=INK, markeredgecolor=PAPER, label="support", zorder=4
         )
         axes.set(xlabel="x", ylabel="y")
-        made.legend(loc="outside upper left", ncols=2)
+        legend(made, axes, columns=2)
         return svg(made, name)
 
 
@@ -40,7 +40,7 @@ def target_plot(shown: ExampleEpisode, name: str) -> str:
         after = shown.prediction.flatten().tolist()
         axes.plot(truth, after, linestyle="none", marker="o", markersize=4, color=FIRST, label="after adaptation")
         axes.set(xlabel="true target", ylabel="predicted target")
-        made.legend(loc="outside upper left", ncols=2)
+        legend(made, axes, columns=2)
         return svg(made, name)
 
 
@@ -59,7 +59,7 @@ def plane_plot(shown: ExampleEpisode, name: str) -> str:
         x, y = query[~shown.right.cpu()].T.tolist()
         axes.scatter(x, y, s=60, color=INK, marker="x", linewidths=1.4, zorder=4, label="answered wrongly")
         axes.set(xticks=[], yticks=[])
-        made.legend(loc="outside upper left", ncols=3)
+        legend(made, axes, columns=3)
         return svg(made, name)
 
 

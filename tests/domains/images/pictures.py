@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from tests import needs
 from torch import Tensor
 
 from quickstudy.tasks import TaskFamily
@@ -13,7 +14,7 @@ from quickstudy.tasks import TaskFamily
 CLASSES = [f"class{number:02d}" for number in range(10)]
 SMALL = {"ways": 2, "shots": 1, "queries": 2, "size": 12}
 LEAST = {"ways": 2, "shots": 1, "queries": 2}
-SPLITS = Path(__file__).resolve().parents[4] / "shared" / "data" / "splits"
+SPLITS = needs.DATA / "splits"
 
 
 def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (16, 14), mode: str = "RGB") -> Path:

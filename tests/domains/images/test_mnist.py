@@ -12,13 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import needs
 
 from quickstudy.domains.images.mnist import digits, fetch, mnist, read_idx
 from quickstudy.errors import ArgumentError, DataError
 
 page = importlib.import_module("quickstudy.domains.images.mnist")  # as an attribute of the package the name is the function's
 
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "mnist"
+REAL = needs.DATA / "mnist"
 COUNTS = {"train": 30, "t10k": 12}
 
 
@@ -210,7 +211,7 @@ def test_the_embedded_digits():
         digits(1797)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="no MNIST at ../shared/data/mnist beside the repository")
+@pytest.mark.needs("MNIST")
 def test_the_real_files(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.undo()  # the true checksums
     data = mnist(REAL)

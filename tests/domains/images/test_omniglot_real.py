@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import needs
 from tests.tasks.rows import seeded
 
 from quickstudy.domains.images import omniglot
 from quickstudy.tasks import Omniglot, read_split
 
-SPLITS = Path(__file__).resolve().parents[4] / "shared" / "data" / "splits"
+SPLITS = needs.DATA / "splits"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_the_alphabet_split(load):
     assert not alphabets[0] & alphabets[1] | alphabets[0] & alphabets[2] | alphabets[1] & alphabets[2]
 
 
-@pytest.mark.skipif(not SPLITS.is_dir(), reason="no split lists at ../shared/data/splits beside the repository")
+@pytest.mark.needs("the published splits")
 def test_the_published_split_is_the_same_in_both_formats(load):
     lines, table = (load(split=SPLITS / folder) for folder in ("omniglot_vinyals", "torchmeta/omniglot"))
     assert sizes(lines) == sizes(table) == [4 * 1028, 172, 423]

@@ -17,6 +17,8 @@ from quickstudy.learners.read.in_context import InContext
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.wrap.tables import Tables
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 @pytest.fixture(autouse=True)
 def _double_on_one_thread(_global_state):

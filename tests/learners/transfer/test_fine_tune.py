@@ -18,6 +18,8 @@ from quickstudy.meta.estimators.pretraining import Supervised
 from quickstudy.recipes.linear_probe import LinearProbe
 from quickstudy.recipes.pretrain_fine_tune import PretrainFineTune
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 
 def by_hand(embed, support, x, steps, body=True):
     embed = copy.deepcopy(embed)

@@ -2,12 +2,15 @@
 
 import copy
 
+import pytest
 import torch
 import torch.nn.functional as F
 from tests.learners.transfer.classes import blobs, episode
 
 import quickstudy as qs
 from quickstudy.learners.transfer.from_scratch import FromScratch
+
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
 
 def by_hand(network, support, x, steps, optimizer=torch.optim.Adam):

@@ -9,6 +9,8 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.errors import ArgumentError
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=6)
 STEPS = {"steps": 12, "tasks_per_step": 4, "validate_every": 2, "validation_episodes": 20, "executor": "vmap", "progress": False}
 

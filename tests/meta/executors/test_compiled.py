@@ -5,7 +5,6 @@ One graph goes all the way to machine code, on the tiniest network; the others s
 """
 
 import functools
-import shutil
 
 import pytest
 import torch
@@ -24,7 +23,7 @@ from quickstudy.meta.problem import Problem
 
 pytestmark = [
     pytest.mark.compiled,
-    pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"),
+    pytest.mark.needs("a C++ compiler"),
     pytest.mark.filterwarnings("ignore"),  # torch's own, while it compiles
 ]
 

@@ -11,6 +11,8 @@ from quickstudy import errors
 from quickstudy.learners.descend import Adam
 from quickstudy.meta.executors import Threads
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 HYPERGRADIENTS = {"order 2": qs.Unrolled(), "order 1": qs.FirstOrder()}
 THREADS = Threads(2)
 OTHERS = [THREADS, "vmap"]

@@ -203,8 +203,10 @@ class Descent(Learner):
         def inputs() -> Inputs:
             return Inputs(dict(self.named_parameters()), support, torch.as_tensor(context.seed))
 
-        first = start or (lambda: self.start(support, context))
-        return InnerProblem(first, gradient, self.step, outer_loss or _no_outer_loss, self.first_rate, inputs, remade)
+        # `is None`, not `or`: a torch before 2.13 cannot trace whether a function is true
+        first = (lambda: self.start(support, context)) if start is None else start
+        last = _no_outer_loss if outer_loss is None else outer_loss
+        return InnerProblem(first, gradient, self.step, last, self.first_rate, inputs, remade)
 
     def start(self, support: Examples, context: Context) -> Iterate:
         """theta_0 = phi."""
