@@ -53,6 +53,12 @@ def no_gpu() -> bool | None:
     return None if torch.cuda.is_available() else True
 
 
+def openmp() -> bool | None:
+    import torch
+
+    return True if "OpenMP" in torch.__config__.parallel_info() else None
+
+
 NEEDS = {
     "a browser": Need(
         command("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"),
@@ -61,6 +67,7 @@ NEEDS = {
     "a C++ compiler": Need(command("c++", "g++", "clang++"), package="g++"),
     "make": Need(command("make"), package="make"),
     "os.fork": Need(lambda: getattr(os, "fork", None), may_lack="it is a part of the system: Windows has none"),
+    "OpenMP": Need(openmp, may_lack="a build of torch has it or not"),
     "no GPU": Need(no_gpu, may_lack="a machine with a GPU tests it by `make gpu`"),
     "Omniglot": data("omniglot"),
     "MNIST": data("mnist"),

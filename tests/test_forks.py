@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.forked import CONTROLS
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = pytest.mark.needs("os.fork")
 
 EACH = (
     "an operator of torch",
@@ -56,7 +55,7 @@ def test_a_forked_child_computes_what_its_parent_did(name, children):
     assert children[name] == "same"
 
 
-@pytest.mark.skipif("OpenMP" not in torch.__config__.parallel_info(), reason="this torch has other threads")
+@pytest.mark.needs("OpenMP")
 @pytest.mark.parametrize("name", CONTROLS)
 def test_the_control_hangs(name, children):
     """The parent had used its threads, so that a child that does not give them up waits for ever."""

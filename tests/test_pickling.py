@@ -15,6 +15,8 @@ from quickstudy import errors, testing
 from quickstudy.meta.executors import Compiled, Loop, Threads, Vmap
 from tests.checks.every import CASES, each
 
+pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
+
 TASKS = {
     "GaussianClasses": lambda: qs.tasks.GaussianClasses(ways=3, dim=4),
     "Sinusoid": lambda: qs.tasks.Sinusoid(),
@@ -147,7 +149,7 @@ def test_workers_of_a_data_loader(context):
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_scikit_learn_with_jobs(backend):
     """Each fold in a process of its own, after threads were used here."""
-    joblib = pytest.importorskip("joblib")
+    import joblib
     from sklearn.model_selection import cross_val_score
 
     generator = np.random.default_rng(0)
