@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,12 +71,6 @@ def from_groups(
         >>> tasks.train.sample(4).query.y.shape
         torch.Size([4, 10, 1])
     """
-    x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
-    moments = None if time is None else as_tensor(time, "time", dtype=torch.float64)
-    lengths = {"x": len(x), "y": len(y), "group": len(owner)} | ({} if moments is None else {"time": len(moments)})
-    if len(set(lengths.values())) > 1:
-        got = ", ".join(f"{name} of {length}" for name, length in lengths.items())
-        raise ShapeError("x, y, group", expected="one of each for every row", got=got, do="Give one group for every row.")
     in_time = time is not None or split == "time"
     _check_horizon(horizon, in_time)
     for one in augment:
@@ -84,20 +78,8 @@ def from_groups(
             raise UnsupportedError(
                 "augment", expected="what changes numbers", got=repr(one), do="FeatureNoise(std) and MixTasks(alpha) do."
             )
-    x = _column(x)
-    if target is None or isinstance(target, Values):
-        target, y = target or Values(), _column(y)
-    target.check("y", y)
-    missing = target.missing(y)
-    for name, part in (("x", x), ("y", y if missing is None else y.where(~missing, 0)), ("time", moments)):
-        if part is not None:
-            check_x(part, name)
-    if moments is not None:
-        order = moments.flatten().argsort(stable=True)
-        x, y, owner, moments = x[order], y[order], [owner[row] for row in order.tolist()], moments.flatten()[order]
-    elif in_time:
-        counted = {name: itertools.count() for name in owner}
-        moments = torch.tensor([next(counted[name]) for name in owner])  # the place of a row among those of its group
+    rows, target = _read(x, y, group, time, target)
+    x, y, owner, moments = _in_time(rows) if in_time else rows
     names = in_order(owner)
     if len(names) < 3:
         raise TaskError(
@@ -125,6 +107,44 @@ def from_groups(
         )
 
     return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+
+
+class _Rows(NamedTuple):
+    """One of each for every row; `time` None where it was not given."""
+
+    x: Tensor
+    y: Tensor
+    owner: list[str]
+    time: Tensor | None
+
+
+def _read(x: Any, y: Any, group: Any, time: Any, target: Target | None) -> tuple[_Rows, Target]:
+    """The rows as tensors, checked, and their kind of target."""
+    x, y, owner = as_tensor(x), as_tensor(y, "y"), as_names(group, "group")
+    moments = None if time is None else as_tensor(time, "time", dtype=torch.float64)
+    lengths = {"x": len(x), "y": len(y), "group": len(owner)} | ({} if moments is None else {"time": len(moments)})
+    if len(set(lengths.values())) > 1:
+        got = ", ".join(f"{name} of {length}" for name, length in lengths.items())
+        raise ShapeError("x, y, group", expected="one of each for every row", got=got, do="Give one group for every row.")
+    x = _column(x)
+    if target is None or isinstance(target, Values):
+        target, y = target or Values(), _column(y)
+    target.check("y", y)
+    missing = target.missing(y)
+    for name, part in (("x", x), ("y", y if missing is None else y.where(~missing, 0)), ("time", moments)):
+        if part is not None:
+            check_x(part, name)
+    return _Rows(x, y, owner, moments), target
+
+
+def _in_time(rows: _Rows) -> _Rows:
+    """The rows sorted by time; without times, each row's time is its place among the rows of its group."""
+    if rows.time is None:
+        counted = {name: itertools.count() for name in rows.owner}
+        return rows._replace(time=torch.tensor([next(counted[name]) for name in rows.owner]))
+    moments = rows.time.flatten()
+    order = moments.argsort(stable=True)
+    return _Rows(rows.x[order], rows.y[order], [rows.owner[row] for row in order.tolist()], moments[order])
 
 
 def _check_horizon(horizon: float | None, in_time: bool) -> None:
