@@ -180,7 +180,7 @@ def test_a_run_stopped_by_ctrl_c_says_how_to_go_on(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert "resume with `quickstudy resume run`" in err
     assert "Traceback" not in err
     row = json.loads(quickstudy("list", ".", "--json", cwd=tmp_path).stdout)
@@ -237,7 +237,7 @@ def test_completion_knows_commands_learners_and_options(tmp_path):
         ("learner: {name: maml}\ntasks: {name: omniglot, root: }", "expected a value of `tasks.root`, got none"),
         ("learner: {name: maml}\ntasks: {name: sinusoid}\ntrain: {seed: }", "expected a value of `train.seed`, got none"),
         ("learner: [maml", "expected a YAML file with the sections learner, tasks, network, train, got what does not parse"),
-        ("maml", "expected a YAML file with the sections learner, tasks, network, train, got maml"),
+        ("maml", "expected a YAML file with the sections learner, tasks, network, train, got 'maml'"),
         ("tasks: {name: sinusoid}", "`LEARNER`: expected one of prototypical"),
         (None, "got no such file"),
     ],
@@ -327,3 +327,20 @@ def test_predict_knows_real_characters_without_any_training(tmp_path, omniglot_r
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     right = sum(Path(row["file"]).parent.name == row["class"] for row in rows)
     assert (len(rows), right >= 16) == (20, True)
+
+
+def test_doctor_quick_checks_the_loop_and_compiles_nothing(capsys, monkeypatch):
+    from quickstudy.cli import doctor
+
+    honest = doctor.self_check
+    monkeypatch.setattr(doctor, "self_check", lambda executor: honest(executor) if executor == "loop" else pytest.fail(executor))
+    assert main(["doctor", "--quick"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(" right, ") == 1
+    assert "vmap      can work here, not checked" in shown
+    monkeypatch.setattr(doctor, "can_compile", lambda: False)
+    monkeypatch.setattr(doctor, "self_check", lambda executor: 0.01)
+    assert main(["doctor", "--quick"]) == 1
+    shown = capsys.readouterr().out
+    assert "compiled  cannot work here" in shown
+    assert "loop      WRONG" in shown

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ArgumentError
+from quickstudy.errors import ArgumentError, nearest
 from quickstudy.registry import named, sources
 
 SECTIONS = ("learner", "tasks", "network", "train")
@@ -43,9 +42,3 @@ def build_tasks(config: dict[str, Any]) -> Any:
     """
     arguments = dict(config.get("tasks", {}))
     return named("tasks", arguments.pop("name", None), sources())(**arguments)
-
-
-def nearest(word: str, known: Any) -> str:
-    """Advice on an unknown word: the closest known one, or all of them."""
-    close = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."

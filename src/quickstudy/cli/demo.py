@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 
 import quickstudy as qs
+from quickstudy.cli.options import command, read
 from quickstudy.evaluation import Evaluation
 from quickstudy.randomness import seeded
 from quickstudy.tasks import TaskFamily
@@ -21,13 +21,13 @@ ADAM = partial(torch.optim.Adam, lr=2e-3, fused=True)
 
 def demo(argv: list[str]) -> int:
     """The command."""
-    made = ArgumentParser(prog="quickstudy demo", description="Meta-train on drawn characters, and compare with the controls.")
+    made = command("demo", "Meta-train on drawn characters, and compare with the controls.")
     made.add_argument("--seconds", type=float, default=60.0, help="of meta-training, for each learner")
     made.add_argument("--episodes", type=int, default=300, help="meta-test tasks of each evaluation")
     made.add_argument("--characters", type=int, default=1000, help="drawn characters to meta-train on")
     made.add_argument("--out", type=str, default="runs/demo", help="where the learners are saved")
     made.add_argument("--seed", type=int, default=0)
-    options = made.parse_args(argv)
+    options = read(made, argv)
     with seeded(options.seed):  # initial weights
         return _compared(options)
 

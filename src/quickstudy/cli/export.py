@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
 from quickstudy.artifacts.export import SUFFIXES, export
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.cli.options import command, read
 from quickstudy.cli.predict import read_support
 from quickstudy.files import write_json
 
 
 def export_run(argv: list[str]) -> int:
     """The command `export`."""
-    made = ArgumentParser(prog="quickstudy export", description="Adapt to labelled images and write a file that runs alone.")
+    made = command("export", "Adapt to labelled images and write a file that runs alone.")
     made.add_argument("run", type=str, nargs="?", default="strokes", help="a run's folder, or the learner that comes along")
     made.add_argument("--support", type=str, required=True, help="a folder with a folder of images for each class")
     made.add_argument("--format", choices=list(SUFFIXES), default="torch.export", help="what to write")
     made.add_argument("--out", type=str, default=None, help="the file; predictor.pt2 or predictor.onnx where nothing is said")
-    options = made.parse_args(argv)
+    options = read(made, argv)
     learner, preprocessing, calibration = ready_to_predict(options.run)
     names, support = read_support(Path(options.support), preprocessing)
     out = Path(options.out or f"predictor{SUFFIXES[options.format]}")

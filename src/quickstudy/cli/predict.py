@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.domains.images.preprocessing import Preprocessing
@@ -24,13 +24,13 @@ UNKNOWN = "unknown"
 
 def predict(argv: list[str]) -> int:
     """The command."""
-    made = ArgumentParser(prog="quickstudy predict", description="Name images after a few labelled ones.")
+    made = command("predict", "Name images after a few labelled ones.")
     made.add_argument("run", type=str, nargs="?", default="strokes", help="a run's folder, or the learner that comes along")
     made.add_argument("--support", type=str, required=True, help="a folder with a folder of images for each class")
     made.add_argument("--query", type=str, required=True, help="a folder of images, or one image")
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
-    options = made.parse_args(argv)
+    options = read(made, argv)
     learner, preprocessing, calibration = ready_to_predict(options.run)
     names, support = read_support(Path(options.support), preprocessing)
     files = files_of(options.query, IMAGES)
