@@ -6,8 +6,8 @@ from pathlib import Path
 
 from quickstudy.artifacts.export import SUFFIXES, export
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.cli.image_folders import read_support
 from quickstudy.cli.options import command, read
-from quickstudy.cli.predict import read_support
 from quickstudy.files import write_json
 
 
