@@ -12,6 +12,7 @@ COMMANDS = {
     "export": ("export", "adapt to a folder of images a class, and write a file that runs without quickstudy"),
     "list": ("listing", "the runs of a folder, and how they stand"),
     "explain": ("explain", "what a learner does: equation, source, the paper's number, defaults"),
+    "pretrained": ("pretrained", "the learners that come along: what each was trained on, its scores beside its controls"),
     "doctor": ("doctor", "versions, devices, which executors work here, and a check of a meta-gradient"),
     "completion": ("completion", "a script for bash or zsh that completes commands, learners and options"),
     "demo": ("demo", "meta-train Prototypical and MAML on drawn characters and compare them with the controls"),

@@ -1,7 +1,7 @@
 _quickstudy() {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" command="${COMP_WORDS[1]}"
     case "$before" in
-        quickstudy) COMPREPLY=($(compgen -W "train resume evaluate compare predict report export list explain doctor completion demo" -- "$word")); return ;;
+        quickstudy) COMPREPLY=($(compgen -W "train resume evaluate compare predict report export list explain pretrained doctor completion demo" -- "$word")); return ;;
         train|explain) COMPREPLY=($(compgen -W "prototypical matching relation feat r2d2 lr_d2 metaoptnet maml anil boil metasgd meta_curvature maml_plus_plus proto_maml cavia fomaml imaml reptile meta_lstm leo neural_process neural_process_classifier hypernetwork mann snail in_context from_scratch nearest_centroid linear_probe baseline_plus_plus pretrain_fine_tune contrastive_pretrain joint_training" -- "$word")); return ;;
         --tasks) COMPREPLY=($(compgen -W "omniglot strokes sinusoid gaussian_process folder csv" -- "$word")); return ;;
         resume|evaluate|compare|predict|report|export|list) COMPREPLY=($(compgen -d -- "$word")); return ;;

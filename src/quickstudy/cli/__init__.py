@@ -15,7 +15,7 @@ from quickstudy_console import main as main
 from quickstudy_console.commands import COMMANDS as COMMANDS
 from quickstudy_console.commands import USAGE as USAGE
 
-FUNCTIONS = {"list": "list_runs", "export": "export_run"}  # the others are called as the command
+FUNCTIONS = {"list": "list_runs", "export": "export_run", "pretrained": "list_pretrained"}  # the others are called as the command
 
 
 def run(argv: list[str]) -> int:
