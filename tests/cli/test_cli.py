@@ -93,7 +93,48 @@ def test_demo_in_a_small_size(tmp_path):
     ):
         assert row in shown.stdout
     assert "95 % intervals" in shown.stdout
-    assert (tmp_path / "runs" / "demo" / "maml" / "config.json").is_file()
+    out = tmp_path / "runs" / "demo"
+    assert (out / "maml" / "config.json").is_file()
+    assert len(json.loads((out / "scores.json").read_text())) == 6
+    assert shown.stdout.splitlines()[-1] == "report: runs/demo/report.html"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "MAML, without its adaptation" in page
+
+
+def test_demo_saves_as_it_goes(tmp_path, monkeypatch):
+    from quickstudy.cli.demo import Demo
+
+    def stopped(self, learner, name, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Demo, "train", stopped)
+    shown = quickstudy("demo", "--seconds", "0.5", "--episodes", "2", "--characters", "30", "--out", "d", cwd=tmp_path)
+    assert (shown.returncode, "Traceback" in shown.stderr) == (130, False)
+    assert [row["name"][:4] for row in json.loads((tmp_path / "d" / "scores.json").read_text())] == ["near", "from"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "system", "variables", "opens"),
+    [
+        (True, "linux", {"DISPLAY": ":0"}, True),
+        (True, "linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        (True, "linux", {}, False),
+        (False, "linux", {"DISPLAY": ":0"}, False),
+        (True, "darwin", {}, True),
+        (True, "win32", {}, True),
+        (True, "darwin", {"SSH_CONNECTION": "a"}, False),
+    ],
+)
+def test_a_browser_opens_only_where_there_is_a_display(terminal, system, variables, opens, monkeypatch):
+    from quickstudy.cli.terminal import has_display
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    assert has_display() == opens
 
 
 @pytest.mark.parametrize(
