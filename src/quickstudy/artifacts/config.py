@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from quickstudy.artifacts.written import as_objects
 from quickstudy.errors import ArgumentError, nearest
 from quickstudy.registry import named, sources
 
@@ -38,7 +39,7 @@ def build_tasks(config: dict[str, Any]) -> Any:
     """The task family of a config.
 
     Raises:
-        ArgumentError: no domain has tasks of this name.
+        ArgumentError: no domain has tasks of this name; see `as_objects`.
     """
     arguments = dict(config.get("tasks", {}))
-    return named("tasks", arguments.pop("name", None), sources())(**arguments)
+    return named("tasks", arguments.pop("name", None), sources())(**as_objects(arguments))

@@ -28,6 +28,7 @@ from jsonargparse import ArgumentParser, Namespace
 import quickstudy as qs
 from quickstudy.arguments import types_of, union_parts
 from quickstudy.artifacts.config import SECTIONS, build_tasks, read_config
+from quickstudy.artifacts.written import WRITTEN
 from quickstudy.cli.ends import ENDS, add_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.cli.options import explained, flags
@@ -47,7 +48,12 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     description = (inspect.getdoc(learner) or "").split("\n")[0]
     made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
     made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
-    made.add_function_arguments(named("--tasks", tasks_name, TASKS), "tasks", skip=set())
+    tasks = named("--tasks", tasks_name, TASKS)
+    objects = sorted(WRITTEN.keys() & set(inspect.signature(tasks).parameters))
+    made.add_function_arguments(tasks, "tasks", skip=set(objects))
+    for key in objects:
+        text = f"such as '[{WRITTEN[key][0]}()]': a list of {', '.join(WRITTEN[key])}"
+        made.add_argument(f"--tasks.{key}", type=str | list[str], default="[]", help=text)
     made.add_function_arguments(network, "network", skip=FROM_TASKS & set(inspect.signature(network).parameters))
     made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():

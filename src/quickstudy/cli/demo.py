@@ -35,7 +35,7 @@ def demo(argv: list[str]) -> int:
     """The command."""
     made = command("demo", "Meta-train on drawn characters, and compare with the controls.")
     made.add_argument("--seconds", type=float, default=30.0, help="of meta-training, for each learner")
-    made.add_argument("--episodes", type=int, default=300, help="meta-test tasks of each evaluation")
+    made.add_argument("--episodes", type=int, default=200, help="meta-test tasks of each evaluation")
     made.add_argument("--characters", type=int, default=1000, help="drawn characters to meta-train on")
     made.add_argument("--out", type=str, default="runs/demo", help="where learners, scores and the report are saved")
     made.add_argument("--seed", type=int, default=0)
@@ -93,7 +93,7 @@ class Demo:
             history=history,
             evaluation=evaluation,
             controls=[one for one in self.scores if one is not evaluation],
-            episodes=min(50, self.options.episodes),
+            episodes=min(30, self.options.episodes),
         )
 
 
