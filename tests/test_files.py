@@ -82,13 +82,15 @@ def test_no_file_and_a_folder(tmp_path: Path):
 
 # ---- one place for each kind of reading ------------------------------------------------------------------------------------
 
+ALONE = "artifacts/alone/predict"  # the program beside an export, which runs without quickstudy
 READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
-    r"json\.loads?\(": {"files", "artifacts/run_folder", "artifacts/checkpoint", "cli/config"},
+    r"json\.loads?\(": {ALONE, "files", "artifacts/run_folder", "artifacts/checkpoint", "cli/config"},
     r"load_file|safe_open": {"files", "artifacts/checkpoint"},
     r"yaml\.(\w*load|Loader)": {"plain_yaml"},
     r"zipfile|tarfile|gzip": {"archives"},
-    r"Image\.open": {"domains/images/image_file"},
+    r"Image\.open": {ALONE, "domains/images/image_file"},
     r"\.open\(|\.read_text\(|\.read_bytes\(|\bopen\(\w*path": {
+        ALONE,
         "files",
         "archives",
         "artifacts/run_folder",  # its metrics, of which the last line may be cut

@@ -7,6 +7,8 @@ The argument is spelled as the user typed it. Each class also inherits from the 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -64,6 +66,13 @@ class UnsupportedError(QuickstudyError, TypeError):
 
 class MissingPackageError(QuickstudyError, ImportError):
     """An optional package that is not installed."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Advice on an unknown word: the closest known one, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, 1, 0.5)
+    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."
 
 
 def restored(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from quickstudy.errors import ArgumentError
+from quickstudy.errors import ArgumentError, nearest
 
 GROUP = "quickstudy.domains"
 LEARNERS: dict[str, type] = {}
@@ -120,9 +120,11 @@ def is_own(cls: type) -> bool:
 
 
 def named(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """The entry `name` of a table; without one, an ArgumentError about `kind` that lists the names."""
+    """The entry `name` of a table; without one, an ArgumentError about `kind` that lists the names, and says which is nearest."""
     if name not in table:
-        raise ArgumentError(kind, expected="one of " + ", ".join(table), got=str(name), do="Take one of these names.")
+        do = nearest(str(name), table)
+        do = do if do.startswith("Did") else "Take one of these names."  # they are listed already
+        raise ArgumentError(kind, expected="one of " + ", ".join(table), got=str(name), do=do)
     return table[name]
 
 

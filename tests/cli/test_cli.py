@@ -93,7 +93,48 @@ def test_demo_in_a_small_size(tmp_path):
     ):
         assert row in shown.stdout
     assert "95 % intervals" in shown.stdout
-    assert (tmp_path / "runs" / "demo" / "maml" / "config.json").is_file()
+    out = tmp_path / "runs" / "demo"
+    assert (out / "maml" / "config.json").is_file()
+    assert len(json.loads((out / "scores.json").read_text())) == 6
+    assert shown.stdout.splitlines()[-1] == "report: runs/demo/report.html"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "MAML, without its adaptation" in page
+
+
+def test_demo_saves_as_it_goes(tmp_path, monkeypatch):
+    from quickstudy.cli.demo import Demo
+
+    def stopped(self, learner, name, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Demo, "train", stopped)
+    shown = quickstudy("demo", "--seconds", "0.5", "--episodes", "2", "--characters", "30", "--out", "d", cwd=tmp_path)
+    assert (shown.returncode, "Traceback" in shown.stderr) == (130, False)
+    assert [row["name"][:4] for row in json.loads((tmp_path / "d" / "scores.json").read_text())] == ["near", "from"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "system", "variables", "opens"),
+    [
+        (True, "linux", {"DISPLAY": ":0"}, True),
+        (True, "linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        (True, "linux", {}, False),
+        (False, "linux", {"DISPLAY": ":0"}, False),
+        (True, "darwin", {}, True),
+        (True, "win32", {}, True),
+        (True, "darwin", {"SSH_CONNECTION": "a"}, False),
+    ],
+)
+def test_a_browser_opens_only_where_there_is_a_display(terminal, system, variables, opens, monkeypatch):
+    from quickstudy.cli.terminal import has_display
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    assert has_display() == opens
 
 
 @pytest.mark.parametrize(
@@ -180,7 +221,7 @@ def test_a_run_stopped_by_ctrl_c_says_how_to_go_on(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert "resume with `quickstudy resume run`" in err
     assert "Traceback" not in err
     row = json.loads(quickstudy("list", ".", "--json", cwd=tmp_path).stdout)
@@ -237,7 +278,7 @@ def test_completion_knows_commands_learners_and_options(tmp_path):
         ("learner: {name: maml}\ntasks: {name: omniglot, root: }", "expected a value of `tasks.root`, got none"),
         ("learner: {name: maml}\ntasks: {name: sinusoid}\ntrain: {seed: }", "expected a value of `train.seed`, got none"),
         ("learner: [maml", "expected a YAML file with the sections learner, tasks, network, train, got what does not parse"),
-        ("maml", "expected a YAML file with the sections learner, tasks, network, train, got maml"),
+        ("maml", "expected a YAML file with the sections learner, tasks, network, train, got 'maml'"),
         ("tasks: {name: sinusoid}", "`LEARNER`: expected one of prototypical"),
         (None, "got no such file"),
     ],
@@ -327,3 +368,20 @@ def test_predict_knows_real_characters_without_any_training(tmp_path, omniglot_r
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     right = sum(Path(row["file"]).parent.name == row["class"] for row in rows)
     assert (len(rows), right >= 16) == (20, True)
+
+
+def test_doctor_quick_checks_the_loop_and_compiles_nothing(capsys, monkeypatch):
+    from quickstudy.cli import doctor
+
+    honest = doctor.self_check
+    monkeypatch.setattr(doctor, "self_check", lambda executor: honest(executor) if executor == "loop" else pytest.fail(executor))
+    assert main(["doctor", "--quick"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(" right, ") == 1
+    assert "vmap      can work here, not checked" in shown
+    monkeypatch.setattr(doctor, "can_compile", lambda: False)
+    monkeypatch.setattr(doctor, "self_check", lambda executor: 0.01)
+    assert main(["doctor", "--quick"]) == 1
+    shown = capsys.readouterr().out
+    assert "compiled  cannot work here" in shown
+    assert "loop      WRONG" in shown

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
-from quickstudy.errors import ArgumentError
+from quickstudy.artifacts.written import as_objects
+from quickstudy.errors import ArgumentError, nearest
 from quickstudy.registry import named, sources
 
 SECTIONS = ("learner", "tasks", "network", "train")
@@ -39,13 +39,7 @@ def build_tasks(config: dict[str, Any]) -> Any:
     """The task family of a config.
 
     Raises:
-        ArgumentError: no domain has tasks of this name.
+        ArgumentError: no domain has tasks of this name; see `as_objects`.
     """
     arguments = dict(config.get("tasks", {}))
-    return named("tasks", arguments.pop("name", None), sources())(**arguments)
-
-
-def nearest(word: str, known: Any) -> str:
-    """Advice on an unknown word: the closest known one, or all of them."""
-    close = difflib.get_close_matches(word, list(known), 1, 0.5)
-    return f"Did you mean {close[0]!r}?" if close else "Known are " + ", ".join(known) + "."
+    return named("tasks", arguments.pop("name", None), sources())(**as_objects(arguments))

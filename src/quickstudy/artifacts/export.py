@@ -1,7 +1,7 @@
 """export: an adapted predictor as one file that runs without quickstudy, checked by running it.
 
 torch.export   a program of torch (.pt2):   torch.export.load(path).module()(x)
-onnx           a graph for ONNX Runtime (.onnx), the extra [onnx]
+onnx           a graph for ONNX Runtime (.onnx), the extra [onnx]:  session.run(["logits"], {"images": x})
 
 Both take any number of examples. The file holds the adapted state as constants.
 """
@@ -26,6 +26,7 @@ from quickstudy.errors import ArgumentError, ConvergenceError, MissingPackageErr
 from quickstudy.learners.predictor import Predictor
 
 TOLERANCE = 1e-3  # of the largest logit, in float32: another runtime adds in another order
+INPUT, OUTPUT = "images", "logits"  # of an ONNX graph
 SUFFIXES = {"torch.export": ".pt2", "onnx": ".onnx"}
 
 
@@ -92,10 +93,10 @@ def _write_program(module: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor
 def _write_onnx(module: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     with _refused("onnx"), torch.no_grad():
         shapes = ({0: torch.export.Dim.DYNAMIC},)
-        torch.onnx.export(module, (x,), path, dynamo=True, dynamic_shapes=shapes, verbose=False, external_data=False)
+        names: Any = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        torch.onnx.export(module, (x,), path, dynamo=True, dynamic_shapes=shapes, verbose=False, external_data=False, **names)
     session: Any = importlib.import_module("onnxruntime").InferenceSession(path)
-    name = session.get_inputs()[0].name
-    return lambda some: torch.from_numpy(session.run(None, {name: some.numpy()})[0])
+    return lambda some: torch.from_numpy(session.run([OUTPUT], {INPUT: some.numpy()})[0])
 
 
 @contextmanager

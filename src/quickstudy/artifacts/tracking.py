@@ -9,6 +9,7 @@ Every number of a record is logged under its name, at its meta-step. A resumed r
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,16 +88,22 @@ def _mlflow(folder: Path, config: dict[str, Any]) -> Iterator[Track]:
 TRACKERS = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}
 
 
+def check_library(name: str) -> None:
+    """Raise MissingPackageError where the library of a tracker is not installed, without importing it."""
+    if importlib.util.find_spec(name) is None:
+        raise _missing(name, f"no {name}")
+
+
 def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingPackageError(
-            f"--tracking {name}",
-            expected="the extra [tracking]",
-            got=f"no {name} ({error})",
-            do=f"pip install {name}, or 'quickstudy[tracking]' for all three.",
-        ) from error
+        raise _missing(name, f"no {name} ({error})") from error
+
+
+def _missing(name: str, got: str) -> MissingPackageError:
+    do = f"pip install {name}, or 'quickstudy[tracking]' for all three."
+    return MissingPackageError(f"--tracking {name}", expected="the extra [tracking]", got=got, do=do)
 
 
 def _numbers(record: Mapping[str, Any]) -> dict[str, float]:

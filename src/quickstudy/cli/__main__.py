@@ -2,6 +2,6 @@
 
 import sys
 
-from quickstudy.cli import main
+from quickstudy_console import main
 
 sys.exit(main())

@@ -27,18 +27,18 @@ from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
 from quickstudy.arguments import types_of, union_parts
-from quickstudy.artifacts.config import SECTIONS, build_tasks, nearest, read_config
-from quickstudy.artifacts.tracking import TRACKERS
+from quickstudy.artifacts.config import SECTIONS, build_tasks, read_config
+from quickstudy.artifacts.written import WRITTEN
+from quickstudy.cli.ends import ENDS, add_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
-from quickstudy.errors import ArgumentError
+from quickstudy.cli.options import explained, flags
+from quickstudy.errors import ArgumentError, nearest
 from quickstudy.randomness import seeded
 from quickstudy.tasks.distribution.size import largest
 
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks determine
-EASY = "easy"  # the controls that need no training
 SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # arguments of a learner that the tasks determine
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
-ENDS = ("out", "episodes", "tracking", "controls")  # options of the command itself
 NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
 
 
@@ -48,7 +48,12 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     description = (inspect.getdoc(learner) or "").split("\n")[0]
     made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
     made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
-    made.add_function_arguments(named("--tasks", tasks_name, TASKS), "tasks", skip=set())
+    tasks = named("--tasks", tasks_name, TASKS)
+    objects = sorted(WRITTEN.keys() & set(inspect.signature(tasks).parameters))
+    made.add_function_arguments(tasks, "tasks", skip=set(objects))
+    for key in objects:
+        text = f"such as '[{WRITTEN[key][0]}()]': a list of {', '.join(WRITTEN[key])}"
+        made.add_argument(f"--tasks.{key}", type=str | list[str], default="[]", help=text)
     made.add_function_arguments(network, "network", skip=FROM_TASKS & set(inspect.signature(network).parameters))
     made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():
@@ -56,24 +61,6 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     made.add_argument("--out", type=str, default=None, help="the run's folder")
     add_ends(made)
     return made
-
-
-def add_ends(made: ArgumentParser) -> None:
-    """Options of `train` and `resume` that are not part of the config: what to do beside and after the training."""
-    made.add_argument("--episodes", type=int, default=600, help="meta-test tasks of the evaluation at the end")
-    made.add_argument("--tracking", choices=list(TRACKERS), default=None, help="send the numbers of each step there as well")
-    add_controls(made)
-
-
-def add_controls(made: ArgumentParser) -> None:
-    """The option `--controls`."""
-    made.add_argument(
-        "--controls",
-        type=str,
-        default=EASY,
-        help="learners to beat, with commas between: from_scratch,pretrain_fine_tune,...; those that train do so with the run's "
-        "own settings. easy: the nearest centroid of the inputs, and the learner before it adapts; `none`",
-    )
 
 
 def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str, Any], Namespace]:
@@ -104,7 +91,9 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
             made.set_defaults({key: parsed[key] for key in known if key in parsed})
         options = made.parse_args(argv)
     except FlagError as error:
-        raise _explained(error, known, f"--config {file}" if file else "train") from error
+        raise explained(
+            error, flags(made), f"--config {file}" if file else "train", "`quickstudy train LEARNER --help`"
+        ) from error
     return resolved(name, tasks_name, network_name, options), options
 
 
@@ -124,13 +113,18 @@ def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) 
 def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
     """Tasks and learner from a resolved config, with initial weights drawn from its seed."""
     tasks = build_tasks(config)
+    return tasks, build_learner(config, tasks)
+
+
+def build_learner(config: dict[str, Any], tasks: Any) -> qs.Learner:
+    """The learner of a resolved config for these tasks, with initial weights drawn from its seed."""
     arguments, network_arguments = dict(config["learner"]), dict(config["network"])
     recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
     network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
     takes = inspect.signature(recipe).parameters
     with seeded(config["train"].get("seed", 0)):
         built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
-        return tasks, recipe(*built, **_objects(recipe, arguments), **_shape(tasks, takes, built))
+        return recipe(*built, **_objects(recipe, arguments), **_shape(tasks, takes, built))
 
 
 def _objects(recipe: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,18 +235,6 @@ def _takes_objects(kind: Any) -> bool:
     if get_origin(kind) in (Union, UnionType, Sequence, tuple, list):
         return any(_takes_objects(part) for part in get_args(kind))
     return not (kind is None or kind in (type(None), Path, Ellipsis) or _is_plain(kind))
-
-
-def _explained(error: FlagError, known: list[str], argument: str) -> ArgumentError:
-    """jsonargparse's error as one of ours, in four parts."""
-    text = " ".join(str(error).split())
-    unknown = re.search(r"nrecognized arguments: (\S+)", text)
-    if unknown is not None:
-        flag = unknown[1].split("=")[0]
-        return ArgumentError(flag, expected="a known flag", got="one that is not", do=nearest(flag.lstrip("-"), known))
-    key = re.search(r'(?:key|argument) "?(?:--)?([\w.]+)"?', text)
-    where = f"--{key[1]}" if key is not None else argument
-    return ArgumentError(where, expected="a value of its type", got=text[:300], do="See `quickstudy train LEARNER --help`.")
 
 
 def _skipped(learner: Callable) -> set[str | int]:

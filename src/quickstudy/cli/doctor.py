@@ -6,17 +6,19 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 import time
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 import quickstudy as qs
+from quickstudy.cli.options import command, read
 from quickstudy.errors import UnsupportedError
 from quickstudy.meta.executors import EXECUTORS
 from quickstudy.randomness import seeded
 
+QUICK = "loop"  # the executor that `--quick` checks
 EXTRAS = ("sklearn", "datasets", "onnx", "onnxruntime", "tensorboard", "wandb", "mlflow")
 STEP = 1e-6  # of the finite differences
 TOLERANCE = 1e-6  # relative, of a directional derivative in float64
@@ -24,24 +26,54 @@ TOLERANCE = 1e-6  # relative, of a directional derivative in float64
 
 def doctor(argv: list[str]) -> int:
     """The command; 1 if an executor gives a wrong gradient."""
-    made = ArgumentParser(prog="quickstudy doctor", description="Versions, devices, executors, and a check of a meta-gradient.")
-    made.parse_args(argv)
+    made = command("doctor", "Versions, devices, executors, and a check of a meta-gradient.")
+    made.add_argument("--quick", action="store_true", help="check the loop alone; say of the others whether they can work")
+    options = read(made, argv)
     for name, value in versions().items():
         print(f"{name:<14}{value}")
     print("\nsecond-order meta-gradient of MAML on sinusoids against finite differences, float64:")
     wrong = 0
     for executor in EXECUTORS:
-        began = time.perf_counter()
-        try:
-            gap = self_check(executor)
-        except UnsupportedError as error:
-            print(f"  {executor:<10}not here: {error.got}")
-            continue
-        right = gap < TOLERANCE
-        wrong += not right
-        print(f"  {executor:<10}{'right' if right else 'WRONG'}, {gap:.0e} apart, {time.perf_counter() - began:.1f} s")
-    print("\nall that work here are right" if not wrong else f"\n{wrong} WRONG: please report this, with the lines above")
+        if options.quick and executor != QUICK:
+            print(f"  {executor:<10}{capable(executor)}")
+        else:
+            wrong += not _checked(executor)
+    print(_verdict(wrong, options.quick))
     return 1 if wrong else 0
+
+
+def _checked(executor: str) -> bool:
+    """Check one executor and print its line; False for a wrong gradient."""
+    began = time.perf_counter()
+    try:
+        gap = self_check(executor)
+    except UnsupportedError as error:
+        print(f"  {executor:<10}not here: {error.got}")
+        return True
+    right = gap < TOLERANCE
+    print(f"  {executor:<10}{'right' if right else 'WRONG'}, {gap:.0e} apart, {time.perf_counter() - began:.1f} s")
+    return right
+
+
+def capable(executor: str) -> str:
+    """What `--quick` says of an executor that it does not run."""
+    if executor == "compiled" and not can_compile():
+        return "cannot work here: torch.compile finds no C++ compiler"
+    return "can work here, not checked"
+
+
+def can_compile() -> bool:
+    """Whether torch.compile has what it needs on this machine; nothing is compiled."""
+    if torch.cuda.is_available():
+        return importlib.util.find_spec("triton") is not None
+    compilers = (os.environ.get("CXX"), "g++", "clang++", "cl")
+    return any(shutil.which(one) is not None for one in compilers if one)
+
+
+def _verdict(wrong: int, quick: bool) -> str:
+    if wrong:
+        return f"\n{wrong} WRONG: please report this, with the lines above"
+    return "\nthe loop is right; `quickstudy doctor` checks the others too" if quick else "\nall that work here are right"
 
 
 def versions() -> dict[str, str]:

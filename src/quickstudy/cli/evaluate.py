@@ -9,7 +9,11 @@ from jsonargparse import ArgumentParser
 
 import quickstudy as qs
 from quickstudy.artifacts.run import Run
+from quickstudy.cli.names import named
+from quickstudy.cli.options import command, read, whole
 from quickstudy.errors import ArgumentError
+from quickstudy.evaluation.metrics import LOSS
+from quickstudy.evaluation.metrics import METRICS as KNOWN
 
 PROTOCOL = ("ways", "shots", "queries")
 METRICS = "names with commas between them, the score first: accuracy,nll or rmse,mae or loss; else those of the kind of target"
@@ -17,7 +21,7 @@ METRICS = "names with commas between them, the score first: accuracy,nll or rmse
 
 def evaluate(argv: list[str]) -> int:
     """The command `evaluate`; 1 if the score is below --at_least."""
-    made = ArgumentParser(prog="quickstudy evaluate", description="Score a run on its meta-test tasks.")
+    made = command("evaluate", "Score a run on its meta-test tasks.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
     made.add_argument("--seed", type=int, default=0, help="of the tasks")
@@ -28,12 +32,11 @@ def evaluate(argv: list[str]) -> int:
         "--at_least", type=float | None, default=None, help="exit with 1 where the score is not above this for sure"
     )
     made.add_argument("--json", action="store_true", help="print one JSON record")
-    options = made.parse_args(argv)
+    options = read(made, argv)
+    metrics = _metrics(options)
     run = Run(options.run)
     test = _under(run.tasks.test, options)
-    result = qs.evaluate(
-        run.learner, test, options.episodes, options.seed, options.steps, metrics=_metrics(options), progress=True
-    )
+    result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, metrics=metrics, progress=True)
     others = {name: {"mean": one.mean, "ci95": one.ci95} for name, one in result.others.items()}
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds, "others": others}
     print(json.dumps(record) if options.json else result)
@@ -45,14 +48,15 @@ def evaluate(argv: list[str]) -> int:
 
 def compare(argv: list[str]) -> int:
     """The command `compare`: all runs on the same episodes of the first run's meta-test tasks, with paired differences."""
-    made = ArgumentParser(prog="quickstudy compare", description="Score runs on the same tasks, with paired differences.")
+    made = command("compare", "Score runs on the same tasks, with paired differences.")
     made.add_argument("runs", type=str, nargs="+", help="two run folders or more; the tasks are those of the first")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
     made.add_argument("--seed", type=int, default=0, help="of the tasks")
     made.add_argument("--metrics", type=str | None, default=None, help=METRICS)
     _add_protocol(made)
     made.add_argument("--json", action="store_true", help="print one JSON record")
-    options = made.parse_args(argv)
+    options = read(made, argv)
+    metrics = _metrics(options)
     runs = [Run(path) for path in options.runs]
     if len(runs) < 2:
         raise ArgumentError(
@@ -63,9 +67,7 @@ def compare(argv: list[str]) -> int:
         print(f"warning: {len(shared)} of the test classes were meta-trained on by another of these runs", file=sys.stderr)
     test = _under(runs[0].tasks.test, options)
     names = [str(run.path) for run in runs]
-    result = qs.compare(
-        [run.learner for run in runs], test, options.episodes, options.seed, names=names, metrics=_metrics(options)
-    )
+    result = qs.compare([run.learner for run in runs], test, options.episodes, options.seed, names=names, metrics=metrics)
     if options.json:
         rows = [{"run": e.name, "mean": e.mean, "ci95": e.ci95, "protocol": e.protocol} for e in result.evaluations]
         print(json.dumps({"runs": rows, "differences": [vars(difference) for difference in result.differences]}))
@@ -75,8 +77,14 @@ def compare(argv: list[str]) -> int:
 
 
 def _metrics(options: object) -> list[str] | None:
-    given = options.metrics  # type: ignore[attr-defined]
-    return None if given is None else given.split(",")
+    """The names of `--metrics`; refused before any work, as is a number of episodes that gives no interval."""
+    whole("--episodes", options.episodes, least=2)  # type: ignore[attr-defined]
+    names = options.metrics  # type: ignore[attr-defined]
+    if names is None:
+        return None
+    for name in names.split(","):
+        named("--metrics", name, {LOSS: None, **KNOWN})
+    return names.split(",")
 
 
 def _add_protocol(made: ArgumentParser) -> None:

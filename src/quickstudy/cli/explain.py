@@ -5,16 +5,15 @@ from __future__ import annotations
 import inspect
 import sys
 
-from jsonargparse import ArgumentParser
-
 from quickstudy.cli.names import LEARNERS, named
+from quickstudy.cli.options import command, read
 
 
 def explain(argv: list[str]) -> int:
     """The command."""
-    made = ArgumentParser(prog="quickstudy explain", description="What a learner does: " + ", ".join(LEARNERS))
+    made = command("explain", "What a learner does: " + ", ".join(LEARNERS))
     made.add_argument("learner", type=str, help="its name")
-    options = made.parse_args(argv)
+    options = read(made, argv)
     learner = named("LEARNER", options.learner, LEARNERS)
     module = sys.modules[learner.__module__]
     print(inspect.cleandoc(module.__doc__ or ""))

@@ -6,19 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from quickstudy.artifacts.run import CONFIG, METRICS, Run
+from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.errors import ArgumentError, QuickstudyError
 
 
 def list_runs(argv: list[str]) -> int:
     """The command; 1 if there is no run."""
-    made = ArgumentParser(prog="quickstudy list", description="The runs of a folder.")
+    made = command("list", "The runs of a folder.")
     made.add_argument("folder", type=str, nargs="?", default="runs", help="where the run folders lie")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
-    options = made.parse_args(argv)
+    options = read(made, argv)
     folder = Path(options.folder)
     if not folder.is_dir():
         raise ArgumentError(
@@ -72,7 +71,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         last = "" if row["validation"] is None else _number(row["validation"])
         cells = (row["run"], row["learner"], row["tasks"], steps, last, row["test"], row["state"])
         table.add_row(*(Text(printable(str(cell or ""))) for cell in cells))
-    Console().print(table)
+    console = Console()
+    with console.capture() as drawn:  # rich would end the process where nobody reads
+        console.print(table)
+    print(drawn.get(), end="")
 
 
 def _number(value: float) -> str:

@@ -1,77 +1,107 @@
-"""quickstudy predict: learn from a folder of images a class, and name the images of another folder."""
+"""quickstudy predict: learn from a folder of images a class, and name the images of another folder.
+
+exit code   0 all images are answered, 1 some could not be read and the others are answered, 2 no answer
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
-import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.cli.image_folders import labels_of, read_files, read_support, together
+from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
-from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.tasks.sources.folders import class_folders, files_of
+from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
 
 
 def predict(argv: list[str]) -> int:
     """The command."""
-    made = ArgumentParser(prog="quickstudy predict", description="Name images after a few labelled ones.")
+    made = command("predict", "Name images after a few labelled ones.")
     made.add_argument("run", type=str, nargs="?", default="strokes", help="a run's folder, or the learner that comes along")
     made.add_argument("--support", type=str, required=True, help="a folder with a folder of images for each class")
-    made.add_argument("--query", type=str, required=True, help="a folder of images, or one image")
+    made.add_argument(
+        "--query",
+        type=str,
+        required=True,
+        help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
+    )
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
+    made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
-    options = made.parse_args(argv)
+    options = read(made, argv)
     learner, preprocessing, calibration = ready_to_predict(options.run)
-    names, support = read_support(Path(options.support), preprocessing)
-    files = files_of(options.query, IMAGES)
-    predictor = learner.adapt(support)
-    logits = predictor(preprocessing.apply(torch.stack([preprocessing.read(path) for path in files])))
     if options.unknown and calibration is None:
         raise UnsupportedError(
             "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
         )
-    rows = answers(files, names, logits, calibration, options.unknown)
-    if options.json:
-        for row in rows:
-            print(json.dumps(row))
-    else:
-        _print_table(rows)
-    return 0
-
-
-def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str], qs.Examples]:
-    """The class names and the examples of a folder of class folders."""
-    classes = class_folders(folder, IMAGES)
-    images = [preprocessing.read(path) for files in classes.values() for path in files]
-    y = torch.tensor([label for label, files in enumerate(classes.values()) for _ in files])
-    return list(classes), qs.Examples(preprocessing.apply(torch.stack(images)), y, ways=len(classes))
+    files = files_of(options.query, IMAGES)
+    names, support = read_support(Path(options.support), preprocessing)
+    images, broken = read_files(files, preprocessing)
+    if broken and (options.strict or not images):
+        raise together(broken, f"--query {options.query}")
+    logits = learner.adapt(support)(preprocessing.apply(torch.stack(list(images.values()))))
+    rows = answers(list(images), names, logits, calibration, options.unknown)
+    labels = labels_of(list(images), Path(options.query), names)
+    _print(rows, labels, options.json)
+    for error in broken:
+        print(printable(f"quickstudy predict: {error}"), file=sys.stderr)
+    if broken:
+        print(f"{len(broken)} of {len(files)} images could not be read; the others are answered", file=sys.stderr)
+    return 1 if broken else 0
 
 
 def answers(
     files: list[Path], names: list[str], logits: Tensor, calibration: Calibration | None, rejects: bool
 ) -> list[dict[str, Any]]:
-    """File, predicted class and its probability; with `rejects`, "unknown" for images that the calibration rejects."""
+    """File, predicted class, and the probability of the nearest; with `rejects` also the nearest class, since the predicted one
+    is "unknown" for images that the calibration rejects.
+    """
     probability = logits.softmax(-1) if calibration is None else calibration.probabilities(logits)
     unknown = calibration.is_unknown(logits) if calibration is not None and rejects else torch.zeros(len(files), dtype=torch.bool)
     rows = []
     for path, row, rejected in zip(files, probability, unknown.tolist(), strict=True):
         best = int(row.argmax())
-        name = UNKNOWN if rejected else names[best]
-        rows.append({"file": str(path), "class": name, "probability": round(float(row[best]), 4)})
+        found = {"file": str(path), "class": UNKNOWN if rejected else names[best], "probability": round(float(row[best]), 7)}
+        rows.append(found | ({"nearest": names[best]} if rejects else {}))
     return rows
 
 
+def accuracy(rows: list[dict[str, Any]], labels: list[str | None]) -> str | None:
+    """A line on how many of the labelled images are named right; None where none is labelled."""
+    told = [(row["class"], label) for row, label in zip(rows, labels, strict=True) if label is not None]
+    if not told:
+        return None
+    right, unknown = sum(found == label for found, label in told), sum(found == UNKNOWN for found, _ in told)
+    more = f"; {unknown} called {UNKNOWN}" if unknown else ""
+    return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} images in folders of a class{more}"
+
+
+def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool) -> None:
+    """The rows on stdout. The accuracy is the last line; beside JSON, which is to be read by a program, it is on stderr."""
+    if as_json:
+        for row, label in zip(rows, labels, strict=True):
+            print(json.dumps(row | ({} if label is None else {"label": label})))
+    else:
+        _print_table(rows)
+    if (line := accuracy(rows, labels)) is not None:
+        print(line, file=sys.stderr if as_json else sys.stdout)
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    width = max(len(row["file"]) for row in rows)
+    width = max(len(printable(row["file"])) for row in rows)
     for row in rows:
-        print(f"{printable(row['file']):<{width}}  {printable(row['class'])}  {row['probability']:.3f}")
+        name = printable(row["class"])
+        if row["class"] == UNKNOWN and "nearest" in row:
+            name += f" (nearest: {printable(row['nearest'])})"
+        print(f"{printable(row['file']):<{width}}  {name}  {row['probability']:.3f}")

@@ -8,14 +8,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 import quickstudy as qs
 from quickstudy.artifacts.run import Run, write_config, write_evaluation
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.artifacts.tracking import tracker
-from quickstudy.cli.config import add_ends, build, parse, parser, taken
+from quickstudy.cli.config import build, parse, parser, taken
+from quickstudy.cli.controls import check_controls
+from quickstudy.cli.ends import add_ends, check_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
+from quickstudy.cli.options import command, read
 from quickstudy.cli.report import reported
 from quickstudy.meta.loop.meta_train import EARLY
 from quickstudy.tasks.distribution.size import largest
@@ -40,34 +41,37 @@ def train(argv: list[str]) -> int:
     if asks:
         return _help(name or "maml", rest)
     config, options = parse(rest, name, file)
-    tasks, learner = build(config)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return finished(config, tasks, learner, out, options, resume=False)
+    return finished(config, out, options, resume=False)
 
 
 def resume(argv: list[str]) -> int:
     """The command `resume`."""
-    made = ArgumentParser(prog="quickstudy resume", description="Go on with a run that was stopped or killed.")
+    made = command("resume", "Go on with a run that was stopped or killed.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--steps", type=int | None, default=None, help="meta-steps in all, where more are wanted than planned")
     made.add_argument("--seconds", type=float | None, default=None, help="wall time in all, where the run stopped by it")
     add_ends(made)
-    options = made.parse_args(argv)
+    options = read(made, argv)
     run = Run(options.run)
     config = run.config
     if options.steps is not None:
         config["train"]["steps"] = options.steps
     if options.seconds is not None:
         config["train"]["seconds"] = options.seconds
-    tasks, learner = build(config)
-    return finished(config, tasks, learner, run.path, options, resume=True)
+    return finished(config, run.path, options, resume=True)
 
 
-def finished(config: dict[str, Any], tasks: Any, learner: qs.Learner, out: Path, options: Any, resume: bool) -> int:
-    """Train to the end, score and report. Returns the exit code."""
+def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> int:
+    """Check everything, train to the end, score and report. Returns the exit code."""
+    check_ends(options)
+    tasks: Any = None  # `describe` is called after they are made
     folder = RunFolder(out, resume, describe=lambda: write_config(out, config, tasks))
-    with folder, nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
-        training = qs.meta_train(learner, tasks, **config["train"], out=folder, resume=resume, track=track, progress=True)
+    with folder:
+        tasks, learner = build(config)
+        check_controls(options.controls, config, tasks)
+        with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
+            training = qs.meta_train(learner, tasks, **config["train"], out=folder, resume=resume, track=track, progress=True)
     for line in training.passed_over:
         print(f"passed over: {line}", file=sys.stderr)
     print(training, file=sys.stderr)
@@ -99,5 +103,5 @@ def _help(name: str, rest: list[str]) -> int:
     named("LEARNER", name, LEARNERS)
     rest, tasks_name = taken(rest, "--tasks", "omniglot")
     _, network_name = taken(rest, "--network", DEFAULT_NETWORK.get(tasks_name, "conv4"))
-    parser(name, tasks_name, network_name).print_help()
+    print(parser(name, tasks_name, network_name).format_help(), end="")
     return 0

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import checked
-from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError, nearest
 from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Target, TokenLabels, Values
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
@@ -88,7 +88,8 @@ def metric_named(name: str) -> Metric:
     if name == LOSS:
         return OWN_LOSS
     if name not in METRICS:
-        raise ArgumentError("metrics", expected=f"'loss' or names of {sorted(METRICS)}", got=repr(name), do="Or give a Metric.")
+        do = nearest(str(name), [LOSS, *METRICS])
+        raise ArgumentError("metrics", expected=f"'loss', names of {sorted(METRICS)}, or a Metric", got=repr(name), do=do)
     return METRICS[name]
 
 

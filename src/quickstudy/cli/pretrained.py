@@ -1,0 +1,53 @@
+"""quickstudy pretrained: the learners that come along, what each was trained on, and its scores beside its controls.
+
+The scores are those of the file scores.json beside each learner, which names the command that measured them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from quickstudy.artifacts.store import PRETRAINED, weights_hash
+from quickstudy.cli.options import command, read
+from quickstudy.files import read_json
+
+SCORES = "scores.json"
+
+
+def list_pretrained(argv: list[str]) -> int:
+    """The command."""
+    made = command("pretrained", "The learners that come along, with their scores beside those of their controls.")
+    made.add_argument("--json", action="store_true", help="print one JSON record a line")
+    options = read(made, argv)
+    for folder in sorted(path for path in PRETRAINED.iterdir() if (path / "learner").is_dir()):
+        record = {"name": folder.name, **scores_of(folder)}
+        print(json.dumps(record) if options.json else _text(record))
+    return 0
+
+
+def scores_of(folder: Path) -> dict[str, Any]:
+    """What a learner that comes along was trained on, and its scores; none where its weights are others than those scored."""
+    found = read_json(folder / SCORES, expected="measured scores", do="Install quickstudy again.")
+    return found if found.pop("of", None) == weights_hash(folder / "learner") else {**found, "scores": []}
+
+
+def _text(record: dict[str, Any]) -> str:
+    rows = record["scores"]
+    width = max((len(row["learner"]) for row in rows), default=0)
+    lines = [record["name"], f"  trained on  {record['trained_on']}"]
+    for tasks in dict.fromkeys(_tasks(row) for row in rows):
+        lines += ["", f"  {tasks}"]
+        lines += [
+            f"    {row['learner']:<{width}}  {100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f} %"
+            for row in rows
+            if _tasks(row) == tasks
+        ]
+    lines += ["", f"  measured on {record['date']} by `{record['command']}`; 95 % intervals"]
+    lines += [f"  `quickstudy predict {record['name']} --support FOLDER --query FOLDER` uses it"]
+    return "\n".join(lines)
+
+
+def _tasks(row: dict[str, Any]) -> str:
+    return f"{row['tasks']}, {row['ways']}-way {row['shots']}-shot, accuracy of {row['episodes']} tasks"

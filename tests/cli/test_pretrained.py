@@ -1,0 +1,48 @@
+"""pretrained: every learner that comes along has scores, of these weights, beside its control."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import quickstudy as qs
+from quickstudy.artifacts.store import PRETRAINED
+from quickstudy.cli import main
+from quickstudy.cli.pretrained import scores_of
+
+
+def test_every_learner_has_scores_beside_its_control(capsys):
+    assert main(["pretrained", "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["name"] for record in records] == sorted(path.name for path in PRETRAINED.iterdir() if path.is_dir())
+    for record in records:
+        assert record["scores"], "its weights are others than those scored: run the command anew that scores.json names"
+        told = {(row["tasks"], row["shots"], row["learner"] == record["name"]): row for row in record["scores"]}
+        for tasks, shots, own in told:
+            assert told[tasks, shots, True]["accuracy"] > told[tasks, shots, False]["accuracy"], (tasks, own)
+    assert main(["pretrained"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("strokes\n", "trained on  ", "nearest centroid of the pixels", "5-way 1-shot", "measured on 20"):
+        assert text in shown
+
+
+def test_scores_of_other_weights_are_not_shown(tmp_path):
+    import shutil
+
+    shutil.copytree(PRETRAINED / "strokes", tmp_path / "strokes")
+    assert scores_of(tmp_path / "strokes")["scores"]
+    qs.NearestCentroid().save(tmp_path / "strokes" / "learner")
+    assert scores_of(tmp_path / "strokes")["scores"] == []
+
+
+def test_the_scores_are_those_that_an_evaluation_gives(omniglot_root):
+    """The first 40 of the 600 tasks, within what so few can say."""
+    tasks = qs.tasks.Omniglot(omniglot_root, split="alphabet", rotations=False).test.with_(ways=5, shots=1)
+    (row,) = [
+        row
+        for row in scores_of(PRETRAINED / "strokes")["scores"]
+        if (row["tasks"], row["shots"], row["learner"]) == ("Omniglot", 1, "strokes")
+    ]
+    found = qs.evaluate(qs.load("strokes"), tasks, 40)
+    assert found.mean == pytest.approx(row["accuracy"], abs=2 * found.ci95)
