@@ -18,7 +18,9 @@ def images(channels):
 
 def classifier(channels, preprocessing=None):
     torch.manual_seed(0)
-    return FewShotClassifier(qs.Prototypical(qs.models.conv4(channels=8, in_channels=channels, size=16)), preprocessing=preprocessing)
+    return FewShotClassifier(
+        qs.Prototypical(qs.models.conv4(channels=8, in_channels=channels, size=16)), preprocessing=preprocessing
+    )
 
 
 def reading(channels):

@@ -31,6 +31,7 @@ from quickstudy.forward.blueprint import Blueprint, share
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context, Normalisation, check_normalisation, source
 from quickstudy.forward.mode import Forward, Statistics
+from quickstudy.learners.facts import facts
 from quickstudy.learners.outcome import Answered, Log, Outcome, Recorded, State, averages
 from quickstudy.registry import is_own, register
 from quickstudy.targets import Target, check_fit_of_own
@@ -267,6 +268,9 @@ class Learner(nn.Module):
             got=f"NaN or infinity in the state that {type(self).__name__} learned",
             do="Look at the scale of the inputs and at the learner's own parameters.",
         )
+
+    def __repr__(self) -> str:
+        return facts(self)
 
     def save(self, path: str | Path) -> None:
         """Save as a folder: config.json and weights.safetensors. `quickstudy.load(path)` reads it back."""

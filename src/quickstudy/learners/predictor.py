@@ -98,6 +98,9 @@ class Predictor:
 
         save_predictor(self, path)
 
+    def __repr__(self) -> str:
+        return f"Predictor({self.learner!r}, {self.target}, features of shape {_one(self.features)})"
+
     def _check_features(self, x: Any) -> None:
         features = features_of(x)
         if features != self.features and self.learner.query_like_support:
