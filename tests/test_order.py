@@ -12,6 +12,7 @@ ORDER = (
     *(
         "errors",
         "arguments",
+        "arrays",
         "files",
         "records",
         "archives",

@@ -329,7 +329,7 @@ WRONG = {
     "a label too large": ((Y, 2), LabelError, "expected labels from 0 to 1, of 2 classes, got the label 2"),
     "a label below 0": ((Y - 1, 3), LabelError, "expected labels from 0 to 2, of 3 classes, got the label -1"),
     "a column": ((Y[:, None], None), LabelError, r"Take the column, y\[:, 0\]"),
-    "other integers": ((Y.int(), None), LabelError, r"class labels are int64, y\.long\(\)"),
+    "other integers": ((Y.int(), None, Values()), LabelError, r"class labels are int64, y\.long\(\)"),
     "labels as numbers": ((Y.float(), 3), LabelError, "expected labels, int64 .examples,., or of a batch"),
     "both": ((Y, 3, Values()), ArgumentError, "`ways`: expected `ways` or `target`, got both"),
     "three as several labels": ((torch.full((N, 2), 3.0), None, MultiLabel()), LabelError, r"with the values \[3.0\]"),

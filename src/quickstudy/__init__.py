@@ -3,6 +3,8 @@
 phi*  =  argmin_phi  E_{task ~ p(tasks)} [ L( F_phi(support), query ) ]
 """
 
+import typing as _typing
+
 from quickstudy import evaluation as evaluation
 from quickstudy import learners as learners
 from quickstudy import linear_solvers as linear_solvers
@@ -32,6 +34,11 @@ from quickstudy.meta.estimators.evolution import Evolution as Evolution
 from quickstudy.meta.gradient import meta_gradient as meta_gradient
 from quickstudy.meta.loop.meta_train import meta_train as meta_train
 from quickstudy.meta.outer.outer import Gradient as Gradient
+
+if _typing.TYPE_CHECKING:
+    from quickstudy.domains.tables import select as select
+    from quickstudy.sklearn import FewShotClassifier as FewShotClassifier
+    from quickstudy.sklearn import FewShotRegressor as FewShotRegressor
 
 # isort: split
 # ---- from registry.METHODS: `UPDATE=1 pytest tests/test_methods.py` writes these lines ----
@@ -172,3 +179,8 @@ def __getattr__(name: str) -> object:
 
         return select
     raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Every name, those that are imported only when they are used too."""
+    return sorted({*globals(), *__all__})

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.arrays import as_inputs
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError
 from quickstudy.forward._torch import unreadable
 from quickstudy.targets import Labels, Target, Values
+from quickstudy.targets.encoded import encoded
 
 
 class Examples:
@@ -25,11 +27,13 @@ class Examples:
 
     Args:
         x: a tensor or a pytree of tensors, (examples, *feature), or (tasks, examples, *feature) for a batch. A mapping is passed
-            to the network as keyword arguments.
-        y: class labels 0..ways-1 as int64 (examples,), or (tasks, examples) for a batch; or targets (examples, *target).
+            to the network as keyword arguments. An array, a table or a list becomes a tensor of floats in torch's default dtype,
+            bytes divided by 255; a tensor stays as it is, float64 and integers that index an embedding too.
+        y: class labels 0..ways-1, integers (examples,), or (tasks, examples) for a batch; the names of classes as text
+            (examples,); or targets (examples, *target). Names are numbered in sorted order, and `target` keeps them.
         ways: number of classes: short for target=Labels(ways).
-        target: the kind of y: see `quickstudy.targets`. Without `ways` and `target`, int64 means labels, and every task must then
-            use every number from 0 up; floating-point numbers mean values.
+        target: the kind of y: see `quickstudy.targets`. Without `ways` and `target`, integers mean labels, and every task
+            must then use every number from 0 up; floating-point numbers mean values.
 
     Attributes:
         target: the kind of y.
@@ -38,23 +42,32 @@ class Examples:
         ShapeError: x and y differ in their number of examples.
         LabelError: y does not fit its kind: labels that are negative, too large, of another dtype or number of axes; labels that
             skip a number when neither `ways` nor `target` is given.
+        LabelError: text in x; names that `target` does not have.
         ArgumentError: both `ways` and `target` are given.
 
     Examples:
         >>> qs.Examples(torch.randn(4, 2), torch.tensor([0, 0, 1, 1]))
         Examples(x=(4, 2), y=(4,), Labels(count=2))
+        >>> support = qs.Examples([[0.0], [0.1], [0.9]], ["low", "low", "high"])
+        >>> support.y, support.target
+        (tensor([1, 1, 0]), Labels(count=2, names=('high', 'low')))
+        >>> qs.Examples([[0.7]], ["high"], target=support.target)
+        Examples(x=(1, 1), y=(1,), Labels(count=2, names=('high', 'low')))
         >>> qs.Examples(torch.randn(4, 2), torch.randn(4, 1)).target
         Values(distribution=None)
     """
 
     __slots__ = ("x", "y", "target")
 
-    def __init__(self, x: Any, y: Tensor, ways: int | None = None, *, target: Target | None = None):
-        self.x, self.y = x, y
-        self._check_lengths()
+    y: Tensor
+
+    def __init__(self, x: Any, y: Any, ways: int | None = None, *, target: Target | None = None):
         if ways is not None and target is not None:
             raise ArgumentError("ways", expected="`ways` or `target`", got="both", do="Leave out `ways`: the target has it.")
-        told = target or (None if ways is None else Labels(ways))
+        self.x = as_inputs(x)
+        y, told = encoded(y, target or (None if ways is None else Labels(ways)))
+        self.y = y
+        self._check_lengths()
         self.target = told or self._inferred()
         if isinstance(told, Labels) and y.ndim == 2 and not _is_batch(x, y):
             raise _no_labels(x, y)
@@ -66,9 +79,11 @@ class Examples:
         """The number of classes; None if y has none."""
         return self.target.ways
 
-    def like(self, x: Any, y: Tensor) -> Examples:
-        """New examples of the same kind, unchecked: learners make them inside transforms, where no value can be read."""
-        return _examples_from((x, y), self.target)
+    def like(self, x: Any, y: Tensor, *, target: Target | None = None) -> Examples:
+        """New examples of the same kind, or of `target`, unchecked: learners make them inside transforms, where no value can be
+        read.
+        """
+        return _examples_from((x, y), target or self.target)
 
     def _inferred(self) -> Target:
         if is_labels(self.y):
@@ -109,6 +124,7 @@ class Episode:
 
     Raises:
         ShapeError: support and query of one structure have different feature shapes, or they differ in their number of tasks.
+        LabelError: the classes of support and query are named, and not alike.
 
     Examples:
         >>> support = qs.Examples(torch.randn(3, 4), torch.tensor([0, 1, 2]))
@@ -137,6 +153,14 @@ class Episode:
                 expected="support and query of one task, or of the same tasks",
                 got=f"labels of shape {tuple(support.y.shape)} and {tuple(query.y.shape)}",
                 do="Give both (examples,), or both (tasks, examples) with one support and one query for every task.",
+            )
+        names, others = _names(support), _names(query)
+        if names is not None and others is not None and names != others:
+            raise LabelError(
+                "Episode(support, query)",
+                expected="the same names of classes in support and query",
+                got=f"{', '.join(names[:5])} and {', '.join(others[:5])}",
+                do="Read the query by the support's names: Examples(x, y, target=support.target).",
             )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Episode:
@@ -218,7 +242,8 @@ def _count_ways(y: Tensor) -> int:
             "y",
             expected=f"the labels 0..{len(present) - 1}, each at least once",
             got=f"the labels {present[:10]}",
-            do="Number the classes of the task from 0 without a gap (torch.unique(y, return_inverse=True)[1]), or pass `ways`.",
+            do="Number the classes of the task from 0 without a gap (torch.unique(y, return_inverse=True)[1]), give "
+            "them as text, which keeps their names, or pass `ways`.",
         )
     return len(present)
 
@@ -310,6 +335,10 @@ def _features(examples: Examples, leading: int) -> list[torch.Size]:
 
 def _shapes(shapes: list[torch.Size]) -> str:
     return str(tuple(shapes[0])) if len(shapes) == 1 else str([tuple(shape) for shape in shapes])
+
+
+def _names(examples: Examples) -> tuple[str, ...] | None:
+    return examples.target.names if isinstance(examples.target, Labels) else None
 
 
 def _register(cls: type, flatten: Callable, unflatten: Callable) -> None:

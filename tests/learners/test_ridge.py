@@ -116,4 +116,4 @@ def test_integer_targets_are_refused():
     with pytest.raises(LabelError, match=r"`y`: expected labels, int64 \(examples,\), .*numbers as y\.float\(\)"):
         qs.Examples(torch.randn(2, 3), torch.zeros(2, 1, dtype=torch.int64))
     with pytest.raises(LabelError, match=r"`y`: expected targets, floating-point numbers"):
-        Ridge().adapt(qs.Examples(torch.randn(2, 3), torch.zeros(2, 1, dtype=torch.int32)))
+        qs.Examples(torch.randn(2, 3), torch.zeros(2, 1, dtype=torch.int32), target=qs.targets.Values())

@@ -25,7 +25,7 @@ from quickstudy.artifacts.config import build_tasks, read_config
 from quickstudy.artifacts.identity import IDENTITY, check_tasks, identity
 from quickstudy.artifacts.run_folder import RESULT, read_metrics
 from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
-from quickstudy.errors import CheckpointError, UnsupportedError
+from quickstudy.errors import CheckpointError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.files import read_json, read_sealed, write_json, write_sealed, write_text
 from quickstudy.learners.learner import Learner
@@ -67,6 +67,13 @@ class Run:
             self.tasks = tasks
         if not any((self.path / name).exists() for name in (CONFIG, METRICS, "learner")):
             raise _no_run(self.path, "a run folder, with config.yaml and learner/")
+
+    def __repr__(self) -> str:
+        try:
+            (learner, tasks), state = self.names, self.state
+        except QuickstudyError:
+            return f"Run({str(self.path)!r}, not readable)"
+        return f"Run({str(self.path)!r}: {learner or 'no learner yet'}{f' on {tasks}' if tasks else ''}, {state})"
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

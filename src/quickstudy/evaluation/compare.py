@@ -37,6 +37,9 @@ class Comparison:
     evaluations: list[Evaluation]
     differences: list[Difference]
 
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(map(repr, self.evaluations))})"
+
     def __str__(self) -> str:
         rows = [str(evaluation) for evaluation in self.evaluations]
         rows += [f"{d.first} - {d.other}: {d.mean:+.4f} +- {d.ci95:.4f} (paired)" for d in self.differences]

@@ -55,6 +55,9 @@ class Score:
     ci95: float
     per_episode: list[float]
 
+    def __repr__(self) -> str:
+        return f"Score({self.metric}={self.mean:.4f} +- {self.ci95:.4f} over {len(self.per_episode)} tasks)"
+
     @property
     def undefined(self) -> int:
         """The number of episodes in which the metric is undefined."""
@@ -110,6 +113,16 @@ class Evaluation:
     def score(self) -> Score:
         """The score: the first metric."""
         return Score(self.metric.name, self.mean, self.ci95, self.per_episode)
+
+    def __repr__(self) -> str:
+        others = "".join(f", {name}={one.mean:.4f} +- {one.ci95:.4f}" for name, one in self.others.items())
+        score = f"{self.protocol['metric']}={self.mean:.4f} +- {self.ci95:.4f}"
+        return f"Evaluation({self.name}: {score}{others} over {len(self.per_episode)} tasks)"
+
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_evaluation
+
+        return of_evaluation(self)
 
     def __str__(self) -> str:
         p = self.protocol

@@ -24,12 +24,14 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import check_arguments
+from quickstudy.arrays import as_inputs
 from quickstudy.episode import Episode, Examples, absent_class, check_finite
-from quickstudy.errors import LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
+from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint, share
 from quickstudy.forward.call import Parameters
 from quickstudy.forward.context import Context, Normalisation, check_normalisation, source
 from quickstudy.forward.mode import Forward, Statistics
+from quickstudy.learners.facts import facts
 from quickstudy.learners.outcome import Answered, Log, Outcome, Recorded, State, averages
 from quickstudy.registry import is_own, register
 from quickstudy.targets import Target, check_fit_of_own
@@ -142,6 +144,7 @@ class Learner(nn.Module):
             TaskError: an empty support, for a learner that needs one.
             LabelError: a class without an example, for a learner that needs one of each.
             ShapeError: examples of a shape that its networks do not take.
+            ArgumentError: examples of a dtype that its networks do not take.
             NotFiniteError: NaN or infinity in the support, or an inner loop that diverges.
         """
         from quickstudy.learners.predictor import Predictor, features_of
@@ -155,7 +158,11 @@ class Learner(nn.Module):
         return Predictor(self, state, support.target, features_of(support.x), seed)
 
     def forward(self, support: Examples, x: Any, *, steps: int | None = None) -> Tensor:
-        """predict(learn(support), x), differentiable in phi; after `steps` inner steps if the learner takes inner steps."""
+        """predict(learn(support), x), differentiable in phi; after `steps` inner steps if the learner takes inner steps.
+
+        Arrays, tables and lists in x are brought to the learner's dtype; tensors stay as they are.
+        """
+        x = inputs_of(x, "x", self)
         learner, context = self.copied(), Context()
         return learner.answer(learner.state(support, context, steps), x, context).prediction
 
@@ -262,6 +269,9 @@ class Learner(nn.Module):
             do="Look at the scale of the inputs and at the learner's own parameters.",
         )
 
+    def __repr__(self) -> str:
+        return facts(self)
+
     def save(self, path: str | Path) -> None:
         """Save as a folder: config.json and weights.safetensors. `quickstudy.load(path)` reads it back."""
         from quickstudy.artifacts.store import save
@@ -322,17 +332,33 @@ def check_support(learner: Learner, support: Examples) -> None:
     check_finite("support", support)
 
 
+def inputs_of(x: Any, argument: str, learner: Learner, state: Any = None) -> Any:
+    """x as the learner takes it: tensors as they are, anything else as tensors in the dtype of the learner, or of its state."""
+    if isinstance(x, Tensor):
+        return x
+    own = (*learner.parameters(), *learner.buffers(), *(leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, Tensor)))
+    return as_inputs(x, argument, dtype=next((one.dtype for one in own if one.is_floating_point()), None))
+
+
+DTYPE_TROUBLE = ("same dtype", "should be the same", "expected scalar type", "common dtype", "Expected tensor for argument")
 SHAPE_TROUBLE = ("shapes cannot be multiplied", "Expected 3D", "to have", "must match", "size mismatch", "to match target")
 
 
 @contextmanager
 def shapes_explained(argument: str, x: Any) -> Iterator[None]:
-    """Turn torch's error about shapes within a network into a ShapeError about the input `x`."""
+    """Turn torch's error about shapes or dtypes within a network into one about the input `x`.
+
+    Raises:
+        ShapeError: x has a shape that the network does not take.
+        ArgumentError: x has a dtype that it does not take.
+    """
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, QuickstudyError) or not any(words in str(error) for words in SHAPE_TROUBLE):
+        if isinstance(error, QuickstudyError) or not any(words in str(error) for words in DTYPE_TROUBLE + SHAPE_TROUBLE):
             raise
+        if any(words in str(error) for words in DTYPE_TROUBLE):
+            raise _of_other_dtype(argument, x, error) from error
         shapes = [tuple(leaf.shape) for leaf in pytree.tree_leaves(x)]
         raise ShapeError(
             argument,
@@ -340,6 +366,16 @@ def shapes_explained(argument: str, x: Any) -> Iterator[None]:
             got=f"{shapes[0] if len(shapes) == 1 else shapes!s}, of which torch says: {' '.join(str(error).split())[:160]}",
             do="Bring them to the size and channels that it was trained on: a run's preprocessing.json says which.",
         ) from error
+
+
+def _of_other_dtype(argument: str, x: Any, error: Exception) -> ArgumentError:
+    dtypes = ", ".join(dict.fromkeys(str(leaf.dtype) for leaf in pytree.tree_leaves(x)))
+    return ArgumentError(
+        argument,
+        expected="tensors of the dtype that the learner computes in",
+        got=f"{dtypes}, of which torch says: {' '.join(str(error).split())[:160]}",
+        do="Convert the tensor, as in x.float(), or the learner, as in learner.double().",
+    )
 
 
 def check_ways(argument: str, support: Examples) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -38,6 +39,9 @@ class Predictor:
         (torch.Size([30, 3]), torch.Size([30]))
         >>> torch.allclose(predictor.predict_proba(task.query.x).sum(1), torch.ones(30))
         True
+        >>> named = qs.Prototypical(qs.models.mlp(1, 8)).adapt(qs.Examples([[0.0], [1.0]], ["low", "high"]))
+        >>> named.predict([[0.1], [0.9]]).tolist()
+        ['low', 'high']
     """
 
     def __init__(self, learner: Learner, state: State, target: Target, features: list[tuple[int, ...]], seed: int = 0):
@@ -46,12 +50,20 @@ class Predictor:
     def __call__(self, x: Any) -> Tensor:
         """Logits (examples, ways), or targets (examples, *target).
 
+        Args:
+            x: as for `Examples`: tensors, or arrays, tables and lists, which are brought to the learner's dtype.
+
         Raises:
             ShapeError: x has other features than the support had.
+            LabelError: text in x.
+            ArgumentError: a tensor of a dtype that the learner's networks do not take.
         """
+        from quickstudy.learners.learner import inputs_of, shapes_explained
+
+        x = inputs_of(x, "x", self.learner, self.state)
         self._check_features(x)
         device = self.learner.device
-        with torch.no_grad():
+        with torch.no_grad(), shapes_explained("predictor(x)", x):
             x = pytree.tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, x)
             return self.learner.copied().answer(self.state, x, Context(False, self.seed)).prediction
 
@@ -60,9 +72,12 @@ class Predictor:
         """The number of classes; None where the task has none."""
         return self.target.ways
 
-    def predict(self, x: Any) -> Tensor:
-        """The answer in the form of the support's y: class labels (examples,) int64, values, or zeros and ones."""
-        return self.target.read(self(x))
+    def predict(self, x: Any) -> Tensor | np.ndarray:
+        """The answer in the form of the support's y: class labels (examples,) int64, values, or zeros and ones.
+
+        Where the classes have names, a NumPy array (examples,) of them.
+        """
+        return self.target.named(self.target.read(self(x)))
 
     def predict_proba(self, x: Any) -> Tensor:
         """Probabilities: of the classes (examples, ways), of each label of several, or of yes.
@@ -82,6 +97,9 @@ class Predictor:
         from quickstudy.artifacts.store import save_predictor
 
         save_predictor(self, path)
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.learner!r}, {self.target}, features of shape {_one(self.features)})"
 
     def _check_features(self, x: Any) -> None:
         features = features_of(x)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from quickstudy.episode import Examples
 from quickstudy.report.example_episodes import ExampleEpisode
 
 SUPPORT_EACH = 5  # support images of a class that are shown
@@ -32,21 +33,24 @@ def class_name(label: int) -> str:
 def pictures(shown: ExampleEpisode) -> str:
     """The episode as HTML."""
     lowest, highest = float(shown.support.x.min()), float(shown.support.x.max())
-    ways = min(int(shown.support.ways or 0), CLASSES)
-    classes = []
-    for label in range(ways):
-        rows = (shown.support.y == label).nonzero().flatten()[:SUPPORT_EACH].tolist()
-        images = "".join(
-            _image(shown.support.x[row], lowest, highest, f"support image of class {class_name(label)}") for row in rows
-        )
-        classes.append(f'<div class="class"><span class="letter">{class_name(label)}</span>{images}</div>')
     asked = "".join(_query(shown, row, lowest, highest) for row in chosen(shown))
     right = int(shown.right.sum())
     return (
-        f'<div class="part"><h4>Learned from</h4><div class="support">{"".join(classes)}</div></div>'
+        f'<div class="part"><h4>Learned from</h4><div class="support">{support_pictures(shown.support)}</div></div>'
         f'<div class="part"><h4>Asked <small>{right} of all {len(shown.query)} queries right</small></h4>'
         f'<div class="queries">{asked}</div></div>'
     )
+
+
+def support_pictures(support: Examples) -> str:
+    """The support of images as HTML: a line for each class."""
+    lowest, highest = float(support.x.min()), float(support.x.max())
+    classes = []
+    for label in range(min(int(support.ways or 0), CLASSES)):
+        rows = (support.y == label).nonzero().flatten()[:SUPPORT_EACH].tolist()
+        images = "".join(_image(support.x[row], lowest, highest, f"support image of class {class_name(label)}") for row in rows)
+        classes.append(f'<div class="class"><span class="letter">{class_name(label)}</span>{images}</div>')
+    return "".join(classes)
 
 
 def chosen(shown: ExampleEpisode) -> list[int]:

@@ -27,8 +27,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         state  =  learn(X, y)                              fit
         p(y = k | x)  =  softmax_k( predict(state, x) / T )        T = calibration.temperature, or 1
 
-    X is (examples, *feature): an array, a tensor or a list; uint8 images are read as numbers in [0, 1]. Labels may be of
-    any kind that scikit-learn accepts.
+    X is (examples, *feature): an array, a tensor or a list; uint8 images are read as numbers in [0, 1]. Images may
+    have their channels, 1 or 3, first or last. Labels may be of any kind that scikit-learn accepts.
 
     Args:
         learner: any quickstudy learner for classification; None: ridge regression on standardised features.

@@ -16,6 +16,7 @@ from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
+from quickstudy.sklearn.channels import channels_first
 from quickstudy.sklearn.inputs import are_tokens, as_array, as_input, check_features
 
 BATCH = 1024  # queries of one forward pass, unless the learner is transductive
@@ -75,6 +76,7 @@ class FewShotEstimator(BaseEstimator):
     def _read(self, X: Any, y: Any, **checks: Any) -> tuple[Tensor, np.ndarray]:
         """X and y of fit, checked: X as the learner's input (examples, *feature), y as an array."""
         X, tokens = as_array(X), are_tokens(X)
+        X = channels_first(X, self._learner(), self.preprocessing)
         x, y = validate_data(self, X, as_array(y), allow_nd=True, **checks)
         self.feature_shape_ = tuple(x.shape[1:])
         return as_input(x, self._learner(), tokens, self.preprocessing), y
@@ -82,6 +84,7 @@ class FewShotEstimator(BaseEstimator):
     def _read_queries(self, X: Any) -> Tensor:
         check_is_fitted(self)
         X, tokens = as_array(X), are_tokens(X)
+        X = channels_first(X, self.predictor_.learner, self.preprocessing)
         if not isinstance(X, str):
             check_features(type(self).__name__, X, self.feature_shape_)
         x = validate_data(self, X, reset=False, allow_nd=True)

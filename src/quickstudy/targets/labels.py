@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,7 +46,7 @@ class Classes(Target):
         return self.logits(prediction).softmax(-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Labels(Classes):
     """One of `count` classes: y int64 (n,) of 0..count-1, logits (n, count).
 
@@ -53,9 +54,10 @@ class Labels(Classes):
 
     Args:
         count: number of classes.
+        names: names of the classes, in which a predictor then answers; None: they are numbers.
 
     Raises:
-        ArgumentError: `count` is negative.
+        ArgumentError: `count` is negative; the number of names is not `count`, or one is there twice.
 
     Examples:
         >>> target, logits = qs.targets.Labels(3), torch.zeros(2, 3)
@@ -63,7 +65,11 @@ class Labels(Classes):
         1.0986
         >>> target.read(torch.tensor([[0.0, 2.0, 1.0, 9.0]])).tolist()
         [1]
+        >>> qs.targets.Labels(2, names=("cat", "dog")).named(torch.tensor([1, 0]))
+        array(['dog', 'cat'], dtype='<U3')
     """
+
+    names: tuple[str, ...] | None = None
 
     scores = ("accuracy",)
     each_of = "example"
@@ -71,6 +77,16 @@ class Labels(Classes):
     def __post_init__(self) -> None:
         if self.count < 0:
             raise ArgumentError("ways", expected="0 or more", got=str(self.count), do="Give the number of classes.")
+        if self.names is not None:
+            object.__setattr__(self, "names", tuple(self.names))
+            _check_names(self.names, self.count)
+
+    def __repr__(self) -> str:
+        names = "" if self.names is None else f", names={self.names}"
+        return f"Labels(count={self.count}{names})"
+
+    def named(self, y: Tensor) -> Tensor | np.ndarray:
+        return y if self.names is None else np.array(self.names)[y.cpu().numpy()]
 
     def check(self, argument: str, y: Tensor) -> None:
         check_integers(argument, y, self.count, axes=(1, 2), shape="(examples,), or of a batch (tasks, examples)")
@@ -110,9 +126,7 @@ class TokenLabels(Classes):
         if self.count < 1:
             raise ArgumentError("TokenLabels(count)", expected="1 or more", got=str(self.count), do="Give the number of classes.")
         if self.names is not None and len(self.names) != self.count:
-            raise ArgumentError(
-                "names", expected=f"{self.count} names, one for each class", got=str(len(self.names)), do="Name every class."
-            )
+            raise _unnamed(self.names, self.count)
 
     def check(self, argument: str, y: Tensor) -> None:
         check_integers(
@@ -126,6 +140,18 @@ class TokenLabels(Classes):
     def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
         loss = F.cross_entropy(self.logits(prediction).movedim(-1, 1), y, reduction="sum", ignore_index=NONE)
         return loss / (y != NONE).sum().clamp(min=1)
+
+
+def _check_names(names: tuple[str, ...], count: int) -> None:
+    if len(names) != count:
+        raise _unnamed(names, count)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ArgumentError("names", expected="a name of its own for every class", got=f"{twice!r} twice", do="Tell them apart.")
+
+
+def _unnamed(names: tuple[str, ...], count: int) -> ArgumentError:
+    return ArgumentError("names", expected=f"{count} names, one for each class", got=str(len(names)), do="Name every class.")
 
 
 def check_integers(argument: str, y: Tensor, count: int, axes: tuple[int, ...], shape: str, none: bool = False) -> None:

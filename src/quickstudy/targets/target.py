@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 from torch import Tensor
 
 from quickstudy.errors import ShapeError, UnsupportedError
@@ -79,7 +80,11 @@ class Target(ABC):
 
     @abstractmethod
     def read(self, prediction: Tensor) -> Tensor:
-        """The prediction in the format of y."""
+        """The prediction in the format of y, as a tensor."""
+
+    def named(self, y: Tensor) -> Tensor | np.ndarray:
+        """Such an answer as the user wrote y: the names of classes, for a kind that has them."""
+        return y
 
     def probabilities(self, prediction: Tensor) -> Tensor:
         """The predicted probabilities.

@@ -54,6 +54,16 @@ class TrainingResult:
             "protocol": self.protocol,
         }
 
+    def __repr__(self) -> str:
+        last = f", last loss {self.history[-1]['loss']:.4g}" if self.history else ""
+        best = "" if self.best is None else f", best {self.best['metric']} {self.best['score']:.4g} at step {self.best['step']}"
+        return f"TrainingResult({len(self.history)} steps{last}{best}, stopped by {self.stopped!r} after {self.seconds:.1f} s)"
+
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_result
+
+        return of_result(self)
+
     def __str__(self) -> str:
         last = self.history[-1]["loss"] if self.history else float("nan")
         best = "" if self.best is None else f", best validation {self.best['score']:.4f} at step {self.best['step']}"

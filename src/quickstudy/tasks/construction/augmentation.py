@@ -16,6 +16,7 @@ from torch import Tensor
 from quickstudy.arguments import NonNegativeFloat, Probability, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.targets import Labels, Target
 
 EpisodeAugmentation = Callable[[Episode, torch.Generator], Episode]
 TURN = r"/rot(000|090|180|270)$"  # suffix of a rotated class's name
@@ -74,7 +75,9 @@ class PermuteLabels:
         if ways is None:
             raise _no_classes("PermuteLabels()")
         order = torch.rand(len(episode), ways, generator=generator).argsort(1).to(episode.support.y.device)
-        support, query = (part.like(part.x, order.gather(1, part.y)) for part in (episode.support, episode.query))
+        support, query = (
+            part.like(part.x, order.gather(1, part.y), target=unnamed(part)) for part in (episode.support, episode.query)
+        )
         return Episode(support, query)
 
 
@@ -178,7 +181,12 @@ def _mixed(part: Examples, partner: Tensor, classes: Tensor, weight: Tensor) -> 
         share = weight.to(value).view(-1, *(1,) * (value.ndim - 1))
         return share * value + (1 - share) * value[partner[:, None], rows]
 
-    return part.like(mix(part.x), part.y if part.ways is not None else mix(part.y))
+    return part.like(mix(part.x), part.y if part.ways is not None else mix(part.y), target=unnamed(part))
+
+
+def unnamed(part: Examples) -> Target:
+    """Its kind of target without the names of classes, which hold no longer."""
+    return Labels(part.target.count) if isinstance(part.target, Labels) else part.target
 
 
 def _no_classes(name: str) -> UnsupportedError:

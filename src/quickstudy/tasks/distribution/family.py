@@ -58,6 +58,10 @@ class TaskFamily(Generic[Tasks]):
     def _parts(self) -> tuple[Tasks, Tasks, Tasks]:
         return self.train, self.validation, self.test
 
+    def _repr_html_(self) -> str | None:
+        shown = [getattr(part, "_repr_html_", str)() for part in self._parts()]
+        return "".join(shown) if all(shown) else None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(\n  train={self.train},\n  validation={self.validation},\n  test={self.test})"
 

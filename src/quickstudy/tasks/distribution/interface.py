@@ -100,6 +100,11 @@ class TaskDistribution(ABC):
         """ways, shots and queries, which are reported beside every score."""
         return {"ways": self.ways, "shots": self.shots, "queries": self.queries}
 
+    def _repr_html_(self) -> str | None:
+        from quickstudy.report.notebook import of_tasks
+
+        return of_tasks(self)
+
 
 def check_count(n: int) -> None:
     """Raise ArgumentError for a batch of less than one episode."""

@@ -6,10 +6,10 @@ from typing import Any, Unpack
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from quickstudy.arguments import checked
-from quickstudy.errors import LabelError, ShapeError
+from quickstudy.arrays import as_tensor
+from quickstudy.errors import ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -65,47 +65,6 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
         return family_of(names, Items(lambda rows, part: gathered(values, torch.tensor(rows))), protocol)
     check_options(reads, given)
     return family_of(names, reads.of_values(values, **given), protocol)
-
-
-def as_tensor(x: Any, argument: str = "x", *, dtype: torch.dtype | None = None) -> Tensor:
-    """Numbers as one tensor: floats in `dtype`, or in torch's default one, bytes as they are, other integers as int64.
-
-    Raises:
-        ShapeError: examples of different shapes.
-        LabelError: text where numbers are expected.
-    """
-    if not isinstance(x, Tensor):
-        try:
-            array = np.stack([np.asarray(one) for one in x]) if isinstance(x, list | tuple) else np.asarray(x)
-        except ValueError as error:
-            shapes = list(dict.fromkeys(np.shape(one) for one in x))
-            raise ShapeError(
-                argument,
-                expected="examples of one shape",
-                got=" and ".join(map(str, shapes[:3])) if shapes else "none",
-                do="Resize or pad them to one size; images are with `size=`." if shapes else "Bring some.",
-            ) from error
-        if array.dtype == object:
-            array = _numbers(array)
-        if array.dtype.kind not in "biuf":
-            raise LabelError(
-                argument,
-                expected="numbers",
-                got=f"dtype {array.dtype}, such as {str(array.flat[0])[:40]!r}" if array.size else f"dtype {array.dtype}",
-                do="Turn text into features first.",
-            )
-        x = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    if x.dtype in (torch.uint8, torch.uint16):
-        return x
-    return x.to((dtype or torch.get_default_dtype()) if x.is_floating_point() or x.dtype == torch.bool else torch.int64)
-
-
-def _numbers(array: np.ndarray) -> np.ndarray:
-    """An array of objects, such as a table's values, as floats; unchanged if one of them is not a number."""
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        return array
 
 
 def _length(x: Any) -> int:

@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from quickstudy.arguments import checked
+from quickstudy.arrays import as_tensor
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.progress import reading
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.sources.dataset_labels import Labels, class_names_of
-from quickstudy.tasks.sources.from_arrays import as_tensor
 from quickstudy.tasks.sources.kind import Items, check_options, kind_of_value
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted

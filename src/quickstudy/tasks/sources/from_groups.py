@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import NonNegativeFloat, checked
+from quickstudy.arrays import as_tensor
 from quickstudy.errors import ArgumentError, ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
@@ -19,7 +20,6 @@ from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
-from quickstudy.tasks.sources.from_arrays import as_tensor
 from quickstudy.tasks.sources.labels import check_x
 
 
