@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -49,6 +50,17 @@ def test_a_tensor_stays_the_very_tensor(dtype):
     examples = qs.Examples(x, y)
     assert examples.x is x
     assert examples.y is y
+
+
+class Parts(NamedTuple):
+    picture: object
+    age: object
+
+
+def test_a_named_tuple_keeps_its_names():
+    found = as_inputs(Parts(torch.ones(2, 3), [40, 50]))
+    assert isinstance(found, Parts)
+    assert found.age.tolist() == [40.0, 50.0]
 
 
 def test_parts_that_are_tensors_stay_as_they_are():

@@ -96,7 +96,8 @@ def as_inputs(x: Any, argument: str = "x", *, dtype: torch.dtype | None = None) 
         if leaves and all(isinstance(leaf, Tensor) for leaf in leaves):
             return x
         if any(isinstance(leaf, Tensor) for leaf in leaves) or any(isinstance(one, Mapping) for one in x):
-            return type(x)(as_inputs(one, f"{argument}[{index}]", dtype=dtype) for index, one in enumerate(x))
+            parts = [as_inputs(one, f"{argument}[{index}]", dtype=dtype) for index, one in enumerate(x)]
+            return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     elif type(x) in pytree.SUPPORTED_NODES:  # a node of the user's own
         return x
     return _floats(as_tensor(x, argument), argument, dtype or torch.get_default_dtype())
