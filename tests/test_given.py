@@ -82,7 +82,8 @@ def test_an_array_is_read_whatever_its_layout():
 
 
 def test_tables_of_pandas():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     table = pandas.DataFrame({"a": [0, 1, 0, 1], "b": [0.5, 0.25, 0.75, 1.0], "kind": NAMES})
     examples = qs.Examples(table[["a", "b"]], table["kind"])
     assert torch.equal(examples.x, torch.tensor(X))
