@@ -1,6 +1,7 @@
 """What holds for every test: warnings are errors, types are checked, numbers repeat, nothing leaks to the next test."""
 
 import os
+import signal
 
 from tests import needs, repeatable
 
@@ -47,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): needs these of the machine (tests/needs.py)")
     logging.getLogger("torch.__trace").propagate = False  # torch's structured trace, empty lines in every failure's log
     torch.set_num_threads(THREADS)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun behind a shell's `&`, which its programs would inherit
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

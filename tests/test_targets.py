@@ -459,7 +459,7 @@ def test_metrics_are_chosen_by_name_or_made():
     assert counted.mean == pytest.approx(15 * (1 - found.others["accuracy"].mean))
     assert "errors" in str(counted)
     for metrics, error, text in (
-        (["acuracy"], ArgumentError, "`metrics`: expected 'loss' or names of"),
+        (["acuracy"], ArgumentError, "`metrics`: expected 'loss', names of .* Did you mean 'accuracy'"),
         (
             ["rmse"],
             UnsupportedError,

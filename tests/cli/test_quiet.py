@@ -32,7 +32,7 @@ def test_a_reader_that_has_gone(words, tmp_path):
     assert (running.returncode, err) == (141, "")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.needs("os.fork")  # as the signals of POSIX
 def test_ctrl_c_while_torch_is_imported():
     running = started("doctor")
     maps = Path(f"/proc/{running.pid}/maps")
