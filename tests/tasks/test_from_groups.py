@@ -173,6 +173,11 @@ def test_a_horizon_is_asked_for_and_fits():
         from_groups(x, y, owner, time=x[:, 0], horizon=-1)
     with pytest.raises(TaskError, match=r"expected at least 5 rows of every group, 2 of them behind the horizon, got 9 of group"):
         from_groups(x, y, owner, time=x[:, 0], horizon=8, shots=3, queries=2)
+    rows = (*torch.zeros(2, 4, 1), torch.zeros(4).long(), ["a"])
+    with pytest.raises(ArgumentError, match=r"`horizon`: expected how far beyond its row's time a target reaches.*got none"):
+        qs.tasks.GroupTasks(*rows, shots=1, queries=1, time=torch.arange(4))
+    with pytest.raises(ArgumentError, match=r"`horizon`: expected rows in order of time, got no `time`"):
+        qs.tasks.GroupTasks(*rows, shots=1, queries=1, horizon=1)
     with pytest.raises(ArgumentError, match=r"`time`: expected the rows of each group in order of time"):
         qs.tasks.GroupTasks(
             torch.zeros(4, 1),
@@ -182,6 +187,7 @@ def test_a_horizon_is_asked_for_and_fits():
             shots=1,
             queries=1,
             time=torch.tensor([1, 3, 2, 4]),
+            horizon=0,
         )
 
 

@@ -38,14 +38,14 @@ class GroupTasks(TaskDistribution):
         shots, queries: rows of an episode, numbers or ranges.
         time: (N,), when each row was measured, not decreasing within a group; then a task's support precedes its query. None:
             the rows of a group have no order.
-        horizon: how far beyond its row's time a target reaches, in the units of `time`.
+        horizon: needed with `time`, in its units: how far beyond its row's time a target reaches.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
         target: the kind of y, see `quickstudy.targets`; None: values.
 
     Raises:
         TaskError: a group with fewer than shots + queries rows, or too few behind the horizon.
-        ArgumentError: rows that are not in order of time; queries below 1, shots below 0, or one that is neither an int nor a
-            (low, high) range.
+        ArgumentError: `time` without `horizon`, or the contrary; rows that are not in order of time; queries below 1, shots
+            below 0, or one that is neither an int nor a (low, high) range.
 
     Examples:
         >>> x, y, patient = torch.randn(60, 3), torch.randn(60, 1), torch.arange(60) // 20
@@ -67,15 +67,16 @@ class GroupTasks(TaskDistribution):
         shots: Size = 5,
         queries: Size = 10,
         time: Tensor | None = None,
-        horizon: NonNegativeFloat = 0.0,
+        horizon: NonNegativeFloat | None = None,
         augment: Sequence[EpisodeAugmentation] = (),
         target: Target | None = None,
     ):
         self.target = target or Values()
         self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
         self.shots, self.queries, self.augment = shots, queries, tuple(augment)
+        check_horizon(horizon, time is not None)
         self.time, self.horizon = time, horizon
-        self._known = None if time is None else self._first_known(time)
+        self._known = None if time is None or horizon is None else self._first_known(time, horizon)
         self.check_protocol()
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Episode:
@@ -123,7 +124,7 @@ class GroupTasks(TaskDistribution):
         parts = ((gathered(self.x, part), gathered(self.y, part)) for part in (support, query))
         return Episode(*(Examples(x, y, target=self.target) for x, y in parts))
 
-    def _first_known(self, time: Tensor) -> Tensor:
+    def _first_known(self, time: Tensor, horizon: float) -> Tensor:
         """For each row, in the order of `index.rows`, the first later one of its group at or after time + horizon; or the end."""
         moments = time.flatten().double()[self.index.rows]
         known = torch.empty_like(self.index.rows)
@@ -134,7 +135,7 @@ class GroupTasks(TaskDistribution):
                     "time", expected="the rows of each group in order of time", got="others", do="Sort them, or use from_groups."
                 )
             later = torch.arange(1, count + 1)
-            known[start : start + count] = start + torch.searchsorted(own, own + self.horizon).maximum(later)
+            known[start : start + count] = start + torch.searchsorted(own, own + horizon).maximum(later)
         return known
 
     def _windows(self, shots: int, queries: int) -> Tensor:
@@ -151,3 +152,16 @@ class GroupTasks(TaskDistribution):
         rows = f"{len(self.class_names)} groups, {len(self.y)} rows of shape {tuple(self.x.shape[1:])}"
         order = "" if self.time is None else f", in time, horizon={self.horizon:g}"
         return f"{type(self).__name__}({rows}, shots={self.shots}, queries={self.queries}{order})"
+
+
+def check_horizon(horizon: float | None, in_time: bool) -> None:
+    """Raise ArgumentError for an order of time without a horizon, or for a horizon without one."""
+    if in_time and horizon is None:
+        raise ArgumentError(
+            "horizon",
+            expected="how far beyond its row's time a target reaches, in the units of `time`, or in rows with split='time'",
+            got="none",
+            do="horizon=0 if each target was measured with its row; else a support's last targets would hold those of the query.",
+        )
+    if horizon is not None and not in_time:
+        raise ArgumentError("horizon", expected="rows in order of time", got="no `time`", do="Give `time`, or split='time'.")

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from quickstudy.arguments import NonNegativeFloat, checked
 from quickstudy.arrays import as_tensor
-from quickstudy.errors import ArgumentError, ShapeError, TaskError, UnsupportedError
+from quickstudy.errors import ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import as_names, in_order
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks as GroupTasks
+from quickstudy.tasks.distribution.group_tasks import check_horizon
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
 from quickstudy.tasks.sources.labels import check_x
@@ -72,7 +73,7 @@ def from_groups(
         torch.Size([4, 10, 1])
     """
     in_time = time is not None or split == "time"
-    _check_horizon(horizon, in_time)
+    check_horizon(horizon, in_time)
     for one in augment:
         if isinstance(one, Rotations | PermuteLabels):
             raise UnsupportedError(
@@ -101,7 +102,7 @@ def from_groups(
             shots=shots,
             queries=queries,
             time=None if moments is None else moments[chosen],
-            horizon=horizon or 0.0,
+            horizon=horizon,
             augment=changes,
             target=target,
         )
@@ -145,19 +146,6 @@ def _in_time(rows: _Rows) -> _Rows:
     moments = rows.time.flatten()
     order = moments.argsort(stable=True)
     return _Rows(rows.x[order], rows.y[order], [rows.owner[row] for row in order.tolist()], moments[order])
-
-
-def _check_horizon(horizon: float | None, in_time: bool) -> None:
-    """Raise ArgumentError for an order of time without a horizon, or for a horizon without one."""
-    if in_time and horizon is None:
-        raise ArgumentError(
-            "horizon",
-            expected="how far beyond its row's time a target reaches, in the units of `time`, or in rows with split='time'",
-            got="none",
-            do="horizon=0 if each target was measured with its row; else a support's last targets would hold those of the query.",
-        )
-    if horizon is not None and not in_time:
-        raise ArgumentError("horizon", expected="rows in order of time", got="no `time`", do="Give `time`, or split='time'.")
 
 
 def _column(part: Tensor) -> Tensor:
