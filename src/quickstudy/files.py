@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from quickstudy.errors import CheckpointError, DataError, QuickstudyError
@@ -84,6 +84,13 @@ def sealed(value: Mapping[str, Any], *beside: Path) -> dict[str, Any]:
 def write_sealed(path: str | Path, value: Mapping[str, Any], indent: int | None = None) -> None:
     """JSON with its seal, by `writing`."""
     write_json(path, sealed(value), indent)
+
+
+def write_with_tensors(path: Path, value: Mapping[str, Any], beside: Path, tensors: dict[str, Tensor], indent: int = 2) -> None:
+    """Tensors as safetensors, and JSON sealed with them: both whole before either is in its place, by `writing`."""
+    with writing(path) as text, writing(beside) as part:
+        save_file(tensors, part)
+        text.write_text(json.dumps(sealed(value, part), indent=indent) + "\n", encoding="utf-8")
 
 
 def read_sealed(path: str | Path, beside: Sequence[Path] = (), *, expected: str, do: str, limit: int = LIMIT) -> dict[str, Any]:

@@ -12,13 +12,11 @@ method (`outer`) with such a part is left out, since a loaded learner adapts wit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from quickstudy.arguments import NonNegativeInt, checked
@@ -27,7 +25,7 @@ from quickstudy.artifacts.building import built, check_foreign, refused
 from quickstudy.artifacts.description import description
 from quickstudy.artifacts.structure import flattened, rebuilt
 from quickstudy.errors import CheckpointError
-from quickstudy.files import SEAL, read_json, read_tensors, sealed, writing
+from quickstudy.files import SEAL, read_json, read_tensors, write_with_tensors
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.outcome import State
 from quickstudy.learners.predictor import Predictor
@@ -145,9 +143,7 @@ def _write(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> No
 
     config = {"format": FORMAT, "library": __version__, **config, "strides": strides_of(tensors)}
     tensors = {name: laid_out(tensor.detach(), None) for name, tensor in tensors.items()}  # tied weights once for each name
-    with writing(path / CONFIG) as text, writing(path / WEIGHTS) as part:  # both whole, before either is in its place
-        save_file(tensors, part)
-        text.write_text(json.dumps(sealed(config, part), indent=2) + "\n", encoding="utf-8")
+    write_with_tensors(path / CONFIG, config, path / WEIGHTS, tensors)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------

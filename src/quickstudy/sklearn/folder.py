@@ -6,7 +6,6 @@ As in any folder of quickstudy, nothing in it can run code. Loading adapts the l
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from quickstudy.artifacts.store import load as load_learner
@@ -22,7 +20,7 @@ from quickstudy.artifacts.store import run_folder
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import CheckpointError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
-from quickstudy.files import read_json, read_tensors, sealed, writing
+from quickstudy.files import read_json, read_tensors, write_with_tensors
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
 from quickstudy.records import read_record
@@ -69,9 +67,7 @@ def save(estimator: FewShotEstimator, path: Path) -> None:
         estimator.preprocessing.save(path)
     if estimator.learner is not None:
         estimator.learner.save(path / LEARNER)
-    with writing(path / ESTIMATOR) as text, writing(path / SUPPORT) as part:  # both whole, before either is in its place
-        save_file({"x": x.contiguous(), "y": y.contiguous()}, part)
-        text.write_text(json.dumps(sealed(config, part), indent=2) + "\n", encoding="utf-8")
+    write_with_tensors(path / ESTIMATOR, config, path / SUPPORT, {"x": x.contiguous(), "y": y.contiguous()})
 
 
 def load(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estimator:

@@ -18,21 +18,20 @@ algorithms", Machine Learning 2003 (nearest tables, where this has a kernel).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from safetensors.numpy import save_file
+import torch
 
 from quickstudy.arguments import NonNegativeFloat, PositiveFloat
 from quickstudy.domains.tables.select.candidates import Candidate
 from quickstudy.domains.tables.select.meta_features import groups_of, meta_features
 from quickstudy.domains.tables.select.results import Results
 from quickstudy.errors import ArgumentError, CheckpointError
-from quickstudy.files import read_tensors, sealed, writing
+from quickstudy.files import read_tensors, write_with_tensors
 from quickstudy.records import read_record
 
 FORMAT = 2
@@ -197,9 +196,8 @@ class Recommender:
             "features": list(self.features),
             **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
         }
-        with writing(path / CONFIG) as text, writing(path / ARRAYS) as part:  # both whole, before either is in its place
-            save_file(arrays, part)
-            text.write_text(json.dumps(sealed(config, part), indent=1) + "\n", encoding="utf-8")
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()}
+        write_with_tensors(path / CONFIG, config, path / ARRAYS, tensors, indent=1)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
