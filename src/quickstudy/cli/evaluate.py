@@ -14,6 +14,7 @@ from quickstudy.cli.options import command, read, whole
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.metrics import LOSS
 from quickstudy.evaluation.metrics import METRICS as KNOWN
+from quickstudy.tasks.distribution.family import check_columns
 
 PROTOCOL = ("ways", "shots", "queries")
 METRICS = "names with commas between them, the score first: accuracy,nll or rmse,mae or loss; else those of the kind of target"
@@ -90,10 +91,14 @@ def _metrics(options: object) -> list[str] | None:
 def _add_protocol(made: ArgumentParser) -> None:
     for option in PROTOCOL:
         made.add_argument(f"--{option}", type=int | None, default=None, help=f"other {option} than the run's")
+    made.add_argument("--within", type=str | None, default=None, help="a column: classes of an episode are of one of its groups")
 
 
 def _under(test: qs.tasks.TaskDistribution, options: object) -> qs.tasks.TaskDistribution:
     given = {name: getattr(options, name) for name in PROTOCOL if getattr(options, name) is not None}
+    if (within := options.within) is not None:  # type: ignore[attr-defined]
+        check_columns(within, [test])
+        given["within"] = within
     return test.with_(**given) if given else test
 
 

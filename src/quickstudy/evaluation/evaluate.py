@@ -80,7 +80,8 @@ class Evaluation:
         mean: mean of the first metric, the score: accuracy in [0, 1], mean squared error, ...
         ci95: half the width of its 95 % interval over tasks.
         per_episode: the score of every episode.
-        protocol: metric, ways, shots, queries, episodes, seed, normalisation, transductive, inner steps, executor.
+        protocol: metric, ways, shots, queries, within and groups_left_out where classes are drawn within a group, episodes,
+            seed, normalisation, transductive, inner steps, executor.
         seconds: seconds per episode, adaptation and prediction together.
         peak_mb: growth of the peak memory during the evaluation, in MB: allocated on the GPU with CUDA, else resident; None if
             the system does not report it.
@@ -129,6 +130,7 @@ class Evaluation:
         further = {metric.name: metric for metric in self._metrics[1:]}
         scores = [self.score.text(self.metric), *(one.text(further.get(name)) for name, one in self.others.items())]
         shape = f"{p['ways']}-way {p['shots']}-shot" if p.get("ways") else f"{p['shots']}-shot"
+        shape += f" within one {p['within']}" if p.get("within") else ""
         transductive = "transductive" if p["transductive"] else "not transductive"
         return (
             f"{self.name}: {', '.join(scores)} (95 % interval over {p['episodes']} tasks, {shape}, {p['queries']} queries, "

@@ -95,10 +95,11 @@ def _whisker(one: Evaluation, low: float, high: float) -> str:
 
 
 def shape(evaluation: Evaluation) -> str:
-    """5-way 1-shot, or 10-shot for tasks without classes."""
+    """5-way 1-shot, 20-way 1-shot within one alphabet, or 10-shot for tasks without classes."""
     p = evaluation.protocol
     ways = f"{_size(p['ways'])}-way " if p.get("ways") else ""
-    return f"{ways}{_size(p['shots'])}-shot"
+    within = f" within one {p['within']}" if p.get("within") else ""
+    return f"{ways}{_size(p['shots'])}-shot{within}"
 
 
 def _size(size: object) -> str:

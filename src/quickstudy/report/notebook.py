@@ -19,7 +19,7 @@ from quickstudy.report.pictures import is_images, support_pictures
 from quickstudy.report.style import variables
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
-FACTS = ("ways", "shots", "queries", "episodes", "seed", "normalisation", "steps", "executor")
+FACTS = ("ways", "shots", "queries", "within", "episodes", "seed", "normalisation", "steps", "executor")
 
 
 def of_evaluation(evaluation: Evaluation) -> str:

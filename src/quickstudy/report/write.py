@@ -132,5 +132,7 @@ def _plain(value: Any) -> Any:
 def _under(test: TaskDistribution, evaluation: Evaluation) -> TaskDistribution:
     """The tasks with the protocol of the evaluation."""
     sizes = {name: evaluation.protocol.get(name) for name in ("ways", "shots", "queries")}
-    given = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    given: dict[str, Any] = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    if hasattr(test, "columns"):
+        given["within"] = evaluation.protocol.get("within", False)
     return test.with_(**given)

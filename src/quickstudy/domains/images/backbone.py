@@ -140,6 +140,8 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
         queries=tasks.queries,
         class_names=tasks.class_names,
         augment=tasks.augment,
+        columns=tasks.columns,
+        within=None if tasks.within is None else tasks.within.column,
     )
 
 

@@ -16,12 +16,14 @@ from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_lists import split_classes
+from quickstudy.tasks.distribution.columns import check_known
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
 
 RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
+ALPHABET = "alphabet"
 VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
 
 
@@ -42,12 +44,16 @@ class Omniglot(TaskFamily[LabelledTasks]):
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes, in meta-training only. (Snell et al.
             2017 rotate those of meta-test too, which changes the score.)
         size: pixels per side, averaged down from 105.
+        within: "alphabet": all classes of an episode are of one alphabet, drawn uniformly among those with `ways` characters or
+            more in that part; the others are left out and named in `protocol`. It asks for whole alphabets, as split="alphabet"
+            has them; a rotated alphabet is one of its own. None: from all alphabets.
         seed: of the random split.
         download: fetch the official zips, verified by checksum, if root lacks them.
 
     Raises:
         DataError: no data in root, a broken zip, a wrong checksum, counts other than Omniglot's; a split without a class.
-        TaskError: a class in two splits; more ways, shots or queries than the data can give.
+        TaskError: a class in two splits; more ways, shots or queries than the data can give, or ways than any alphabet has.
+        ArgumentError: `within` of another name.
         LabelError: a class twice in one split.
 
     Examples:
@@ -67,9 +73,12 @@ class Omniglot(TaskFamily[LabelledTasks]):
         split: str | Path | Mapping[str, Sequence[str]] = "random",
         rotations: bool = True,
         size: int = 28,
+        within: str | None = None,
         seed: int = 0,
         download: bool = False,
     ):
+        if within is not None:
+            check_known(within, {ALPHABET: None})
         if download:
             fetch(Path(root))
         images = read_images(Path(root), size)
@@ -81,8 +90,17 @@ class Omniglot(TaskFamily[LabelledTasks]):
             y, x = torch.arange(len(x)).repeat_interleave(x.shape[1]), x.flatten(0, 1)
             if rotations and part == "train":
                 x, y, names = Rotations().classes(x, y, names)
-            reads = Preprocessing(size, channels=1, invert=True)
-            return LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=names, preprocessing=reads)
+            return LabelledTasks(
+                x,
+                y,
+                ways=ways,
+                shots=shots,
+                queries=queries,
+                class_names=names,
+                preprocessing=Preprocessing(size, channels=1, invert=True),
+                columns={ALPHABET: {name: name.partition("/")[0] for name in names}},
+                within=within,
+            )
 
         super().__init__(tasks("train"), tasks("validation"), tasks("test"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
 from quickstudy.arguments import checked
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
@@ -47,9 +48,25 @@ class TaskFamily(Generic[Tasks]):
         """How an image file becomes a learner's input; None for tasks that are not made from image files."""
         return getattr(self.test, "preprocessing", None)
 
-    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> TaskFamily[Tasks]:
-        """All three under another protocol."""
-        return TaskFamily(*(part.with_(ways=ways, shots=shots, queries=queries) for part in self._parts()))
+    def with_(
+        self,
+        *,
+        ways: Size | None = None,
+        shots: Size | None = None,
+        queries: Size | None = None,
+        within: str | Literal[False] | None = None,
+    ) -> TaskFamily[Tasks]:
+        """All three under another protocol.
+
+        Raises:
+            ArgumentError: `within` for tasks without labelled data.
+            ArgumentError, TaskError: see `LabelledTasks.with_`.
+        """
+        given: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries}
+        if within is not None:
+            check_columns(within, self._parts())
+            given["within"] = within
+        return TaskFamily(*(part.with_(**given) for part in self._parts()))
 
     def to(self, device: str | torch.device) -> TaskFamily[Tasks]:
         """All three with their episodes on `device`."""
@@ -64,6 +81,17 @@ class TaskFamily(Generic[Tasks]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(\n  train={self.train},\n  validation={self.validation},\n  test={self.test})"
+
+
+def check_columns(within: str | bool, parts: Sequence[TaskDistribution]) -> None:
+    """Raise ArgumentError for tasks that have no columns."""
+    if without := next((part for part in parts if not hasattr(part, "columns")), None):
+        raise ArgumentError(
+            "within",
+            expected=f"nothing: {type(without).__name__} have no classes in groups",
+            got=repr(within),
+            do="Leave it out, or take tasks of labelled data.",
+        )
 
 
 def check_one(tasks: Any) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from quickstudy.tasks.distribution.family import TaskFamily
 
-NOT_CONTENT = ("ways", "shots", "queries", "index")  # the protocol; an index is made of the labels
+NOT_CONTENT = ("ways", "shots", "queries", "index", "columns")  # the protocol; an index is made of the labels; `within` holds
+# the groups of the one column that decides what is drawn
 PARTS = ("train", "validation", "test")
 
 

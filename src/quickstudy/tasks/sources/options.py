@@ -26,6 +26,10 @@ class ProtocolOptions(TypedDict, total=False):
         split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or their names as
             {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of class lists, see
             `quickstudy.tasks.distribution.class_lists`. None: as the files are laid out, else (0.64, 0.16, 0.2).
+        within: the column within one group of which all classes of an episode are drawn, such as "alphabet": first a group,
+            uniformly among those of the part with `ways` classes or more, then its classes, uniformly. A smaller group is left
+            out and named in `protocol`. Fractions and numbers of `split` then count groups, so that no group is in two parts.
+            None: the classes of an episode are drawn from all.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
@@ -35,6 +39,7 @@ class ProtocolOptions(TypedDict, total=False):
     shots: Size
     queries: Size
     split: Split | None
+    within: str | None
     seed: int
     augment: Augment
     transform: Sequence[Transform]
@@ -65,6 +70,7 @@ class Protocol:
     shots: Size = 1
     queries: Size = 15
     split: Split | None = None
+    within: str | None = None
     seed: int = 0
     augment: Augment = ()
     transform: Sequence[Transform] = ()

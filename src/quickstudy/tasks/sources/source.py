@@ -5,24 +5,36 @@ A source gives the items and the class name of each; all checks that need no ite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from quickstudy.errors import LabelError
 from quickstudy.tasks.construction.augmentation import Rotations
-from quickstudy.tasks.distribution.class_lists import FRACTIONS, split_classes
+from quickstudy.tasks.distribution.class_index import ClassIndex
+from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
+from quickstudy.tasks.distribution.columns import Column, check_known, read_columns
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart
+from quickstudy.tasks.distribution.within import Within
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
 from quickstudy.tasks.sources.options import Protocol
 
+TURNS = 4  # of `Rotations`
+
 
 def family_of(
-    names: Sequence[str], items: Items, protocol: Protocol, *, parts: Splits | None = None
+    names: Sequence[str],
+    items: Items,
+    protocol: Protocol,
+    *,
+    parts: Splits | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> TaskFamily[LabelledTasks]:
     """The task family of labelled items.
 
@@ -30,10 +42,12 @@ def family_of(
         names: the class of each item.
         items: reads them; called once for each part.
         parts: the split by files or folders, used if `protocol.split` is None.
+        columns: what else is known of the items, as `LabelledTasks` takes them.
 
     Raises:
-        LabelError: fewer than three classes.
-        TaskError: a class in two parts; more ways, shots or queries than a part can give.
+        LabelError: fewer than three classes; a missing group.
+        ArgumentError: `protocol.within` is none of the columns.
+        TaskError: a class in two parts, or in several groups; more ways, shots or queries than a part can give.
     """
     protocol.check()
     classes = in_order(names)
@@ -44,8 +58,10 @@ def family_of(
             got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
             do="Bring more classes, or adapt a learner that is meta-trained already (quickstudy predict).",
         )
+    known = read_columns(columns or {}, names)
+    groups = _groups(names, classes, known, protocol.within)
     if protocol.split is not None or parts is None:
-        parts = split_classes(classes, FRACTIONS if protocol.split is None else protocol.split, protocol.seed)
+        parts = _split(groups, FRACTIONS if protocol.split is None else protocol.split, protocol)
     check_apart(parts)
     rows: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
@@ -55,7 +71,9 @@ def family_of(
     tasks, preprocessing = {}, items.preprocessing
     for part, part_classes in parts.items():
         training = part == "train"
-        x = items.take([row for name in part_classes for row in rows[name]], part)
+        chosen = [row for name in part_classes for row in rows[name]]
+        x = items.take(chosen, part)
+        part_columns = {name: column.rows(torch.tensor(chosen)) for name, column in known.items()}
         y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
             preprocessing = preprocessing.fitted(x)
@@ -63,6 +81,7 @@ def family_of(
         for one in protocol.augment if training else ():
             if isinstance(one, Rotations):
                 x, y, part_names = one.classes(x, y, part_names)
+                part_columns = {name: column.repeated(TURNS) for name, column in part_columns.items()}
         tasks[part] = LabelledTasks(
             x,
             y,
@@ -73,12 +92,33 @@ def family_of(
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
             augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
+            columns=part_columns,
+            within=protocol.within,
         )
     return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
 
 
+def _groups(names: Sequence[str], classes: Sequence[str], columns: Mapping[str, Column], within: str | None) -> dict[str, str]:
+    """The group of each class; without `within` each class is one of its own."""
+    if within is None:
+        return {name: name for name in classes}
+    check_known(within, columns)
+    number = {name: place for place, name in enumerate(classes)}
+    index = ClassIndex(torch.tensor([number[name] for name in names]))
+    found = Within.read(within, columns[within], index, classes)
+    return {name: found.groups[group] for name, group in zip(classes, found.of.tolist(), strict=True)}
+
+
+def _split(groups: Mapping[str, str], split: Split, protocol: Protocol) -> Splits:
+    """The classes of each part: a split by names or lists names classes, one by sizes divides groups."""
+    if protocol.within is None or isinstance(split, str | Path | Mapping):
+        return split_classes(list(groups), split, protocol.seed)
+    parts = split_classes(in_order(list(groups.values())), split, protocol.seed)
+    return {part: [name for group in chosen for name, own in groups.items() if own == group] for part, chosen in parts.items()}
+
+
 def _check_part(part: str, names: Sequence[str], counts: list[int], protocol: Protocol) -> None:
-    turns = 4 if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
+    turns = TURNS if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
     where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
     all_names, all_counts = [*names] * turns, torch.tensor(counts * turns)
     check_enough(all_names, all_counts, protocol.ways, protocol.shots, protocol.queries, where)
