@@ -120,6 +120,8 @@ class Method:
         ways, shots = PROTOCOLS[name][:2]
         train = dict(self.train)
         tasks_per_step = train.pop("tasks_per_step", 8)
+        if PROTOCOLS[name].within:
+            train.pop("ways", None)  # more of them would leave out most alphabets
         if ways > 5 and "ways" not in train:  # four times the images in a task
             tasks_per_step = max(tasks_per_step // 4, 1)
         tasks = omniglot(PROTOCOLS[name], {"shots": shots, **train})

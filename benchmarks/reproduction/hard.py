@@ -92,7 +92,9 @@ def train(name: str, seconds: float, device: str, out: Path, seed: int) -> None:
 
 def score(device: str, out: Path) -> None:
     """The candidate with the best validation, all its seeds, on meta-test tasks."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*_*.json"))]
+    records = [
+        json.loads(path.read_text(encoding="utf-8")) for name in CANDIDATES for path in sorted(out.glob(f"{name}_[0-9]*.json"))
+    ]
     best = max(records, key=lambda one: one["validation"])["name"]
     for record in (one for one in records if one["name"] == best):
         learner = qs.load(out / f"{best}_{record['seed']}").to(device)
