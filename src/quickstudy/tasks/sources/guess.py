@@ -33,7 +33,7 @@ def call_for(header: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -
         named = repr(features) if len(features) <= SHOWN or texts else "'*'"
         return (
             f"For its numbers call from_csv({str(path)!r}, features={named}{said}); to learn from its rows and classify "
-            "others, without meta-training, fit a FewShotClassifier; for targets that are numbers, in many groups, use from_groups."
+            "others, without meta-training, fit a FewShotClassifier; for targets that are numbers, in groups, call from_groups."
         )
     if texts:
         longest = max(texts, key=lambda name: sum(map(len, columns[name])))
