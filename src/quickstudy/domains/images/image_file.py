@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def _formats(file: str | Path | io.BytesIO) -> tuple[str, ...]:
     if isinstance(file, io.BytesIO) or Path(file).suffix.lower() not in HEIC:
         return FORMATS
     try:
-        heif = import_module("pillow_heif")
+        import pillow_heif
     except ImportError as error:
         raise DataError(
             str(file),
@@ -84,7 +83,7 @@ def _formats(file: str | Path | io.BytesIO) -> tuple[str, ...]:
             got="HEIC without pillow-heif",
             do='HEIC needs it: pip install "quickstudy[heic]". Or save the image as PNG or JPEG.',
         ) from error
-    heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
     return (*FORMATS, "HEIF")
 
 
