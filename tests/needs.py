@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -70,6 +71,9 @@ NEEDS = {
     "OpenMP": Need(openmp, may_lack="a build of torch has it or not"),
     "no GPU": Need(no_gpu, may_lack="a machine with a GPU tests it by `make gpu`"),
     "Omniglot": data("omniglot"),
+    "pillow-heif": Need(
+        lambda: find_spec("pillow_heif"), may_lack="the extra heic is not among those of the tests: its wheels lack some systems"
+    ),
     "MNIST": data("mnist"),
     "the published splits": data("splits"),
 }

@@ -20,6 +20,7 @@ from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.splits import STEMS, Splits
+from quickstudy.tasks.sources.guess import call_for
 from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_file
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
@@ -142,6 +143,13 @@ def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str
         wanted = next((pair for pair in COLUMNS if set(pair) & set(table.header)), COLUMNS[0])
         other = "{} and {}".format(*COLUMNS[wanted == COLUMNS[0]])
         missing = next(name for name in wanted if name not in table.header)
+        if missing == wanted[0] and (call := call_for(table.header, [row for _, row in table.rows], table.path)):
+            raise DataError(
+                str(table.path),
+                expected=f"the columns {wanted[0]} and {wanted[1]} (or {other})",
+                got=f"{', '.join(table.header)[:100]}: {missing!r} is missing",
+                do=call,
+            )
         raise table.missing(missing, f"the columns {wanted[0]} and {wanted[1]} (or {other})", others=wanted)
     return known
 

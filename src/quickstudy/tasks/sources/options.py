@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from quickstudy.arguments import checked
 from quickstudy.errors import UnsupportedError
@@ -31,6 +31,8 @@ class ProtocolOptions(TypedDict, total=False):
             out and named in `protocol`. Fractions and numbers of `split` then count groups, so that no group is in two parts.
             None: the classes of an episode are drawn from all.
         seed: of a split by fractions.
+        broken: "refuse": files that cannot be read are an error, which names all of them; "leave out": they are named in a
+            `DataWarning`, and the others make the tasks.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
     """
@@ -41,6 +43,7 @@ class ProtocolOptions(TypedDict, total=False):
     split: Split | None
     within: str | None
     seed: int
+    broken: Literal["refuse", "leave out"]
     augment: Augment
     transform: Sequence[Transform]
 
@@ -72,6 +75,7 @@ class Protocol:
     split: Split | None = None
     within: str | None = None
     seed: int = 0
+    broken: Literal["refuse", "leave out"] = "refuse"
     augment: Augment = ()
     transform: Sequence[Transform] = ()
 

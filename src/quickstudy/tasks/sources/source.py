@@ -5,13 +5,15 @@ A source gives the items and the class name of each; all checks that need no ite
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from quickstudy.errors import LabelError
+from quickstudy.errors import DataError, DataWarning, LabelError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
@@ -21,10 +23,12 @@ from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.distribution.within import Within
+from quickstudy.tasks.sources.broken import BrokenItems, named, together
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
 from quickstudy.tasks.sources.options import Protocol
 
+Rows = Mapping[str, Sequence[int]]  # of each class
 TURNS = 4  # of `Rotations`
 
 
@@ -63,16 +67,18 @@ def family_of(
     if protocol.split is not None or parts is None:
         parts = _split(groups, FRACTIONS if protocol.split is None else protocol.split, protocol)
     check_apart(parts)
-    rows: dict[str, list[int]] = {name: [] for name in classes}
+    every: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
-        rows[name].append(row)
+        every[name].append(row)
     for part, part_classes in parts.items():
-        _check_part(part, part_classes, [len(rows[name]) for name in part_classes], protocol)
+        _check_part(part, part_classes, [len(every[name]) for name in part_classes], protocol)
+    rows: Rows = {name: every[name] for part_classes in parts.values() for name in part_classes}
+    read, rows = _read(items, parts, rows, protocol)
     tasks, preprocessing = {}, items.preprocessing
     for part, part_classes in parts.items():
         training = part == "train"
         chosen = [row for name in part_classes for row in rows[name]]
-        x = items.take(chosen, part)
+        x = read.pop(part)
         part_columns = {name: column.rows(torch.tensor(chosen)) for name, column in known.items()}
         y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
@@ -96,6 +102,35 @@ def family_of(
             within=protocol.within,
         )
     return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
+
+
+def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor], Rows]:
+    """The items of each part, and the rows of each class without those that are left out.
+
+    Raises:
+        DataError: items that cannot be read, of all parts together, unless they are left out.
+        TaskError: without them a part cannot give its episodes.
+    """
+    read: dict[str, Tensor] = {}
+    broken: dict[int, DataError] = {}
+    for part, names in parts.items():
+        asked = [row for name in names for row in rows[name]]
+        try:
+            read[part] = items.take(asked, part)
+        except BrokenItems as error:
+            broken |= {asked[place]: one for place, one in error.errors.items()}
+            read[part] = error.x
+    if not broken:
+        return read, rows
+    errors = list(broken.values())
+    if protocol.broken == "refuse":
+        one = together(errors, f"{len(errors)} of {sum(map(len, rows.values()))} items")
+        raise DataError(one.argument, expected=one.expected, got=one.got, do=f'{one.do} broken="leave out" goes on without.')
+    rows = {name: [row for row in own if row not in broken] for name, own in rows.items()}
+    for part, names in parts.items():
+        _check_part(part, names, [len(rows[name]) for name in names], protocol)
+    warnings.warn(f"{len(errors)} items cannot be read and are left out: {named(errors)}", DataWarning, stacklevel=2)
+    return read, rows
 
 
 def _groups(names: Sequence[str], classes: Sequence[str], columns: Mapping[str, Column], within: str | None) -> dict[str, str]:
