@@ -5,7 +5,9 @@ A source gives the items and the class name of each; all checks that need no ite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,12 +15,13 @@ from quickstudy.errors import LabelError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
-from quickstudy.tasks.sources.options import Protocol
+from quickstudy.tasks.sources.options import QUERIES, Protocol
+from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
 
 
 def family_of(
@@ -37,21 +40,13 @@ def family_of(
     """
     protocol.check()
     classes = in_order(names)
-    if len(classes) < 3:
-        raise LabelError(
-            "y",
-            expected="three classes or more: some to train, to validate and to test",
-            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
-            do="Bring more classes, or adapt a learner that is meta-trained already (quickstudy predict).",
-        )
-    if protocol.split is not None or parts is None:
-        parts = split_classes(classes, FRACTIONS if protocol.split is None else protocol.split, protocol.seed)
-    check_apart(parts)
+    counts = Counter(names)
+    if protocol.queries is None:
+        protocol = replace(protocol, queries=queries_for(counts, protocol.shots, QUERIES))
+    parts = _parts(classes, counts, protocol, parts)
     rows: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
         rows[name].append(row)
-    for part, part_classes in parts.items():
-        _check_part(part, part_classes, [len(rows[name]) for name in part_classes], protocol)
     tasks, preprocessing = {}, items.preprocessing
     for part, part_classes in parts.items():
         training = part == "train"
@@ -74,11 +69,35 @@ def family_of(
             transform=protocol.transform if training else (),
             augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
         )
-    return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
+    return TaskFamily(*map(tasks.get, SPLITS))
 
 
-def _check_part(part: str, names: Sequence[str], counts: list[int], protocol: Protocol) -> None:
-    turns = 4 if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
-    where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
-    all_names, all_counts = [*names] * turns, torch.tensor(counts * turns)
-    check_enough(all_names, all_counts, protocol.ways, protocol.shots, protocol.queries, where)
+def _parts(classes: list[str], counts: Mapping[str, int], protocol: Protocol, parts: Splits | None) -> Splits:
+    """The classes of each part, of which there are enough, each with enough examples.
+
+    Raises:
+        LabelError, TaskError, ArgumentError: see `family_of`.
+    """
+    assert protocol.queries is not None
+    sizes = (protocol.ways, protocol.shots, protocol.queries)
+    if protocol.part is not None and classes:
+        check_enough(classes, torch.tensor([counts[name] for name in classes]), *sizes)
+        return {protocol.part: classes}
+    if len(classes) < 3:
+        raise LabelError(
+            "y",
+            expected="three classes or more: some to train, to validate and to test",
+            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
+            do=TOO_FEW,
+        )
+    every = list(counts.values())
+    if protocol.split is not None or parts is None:
+        split = FRACTIONS if protocol.split is None else protocol.split
+        parts = split_classes(classes, split, protocol.seed, do=proposal(every, (), *sizes))
+    check_apart(parts)
+    do = proposal(every, [len(names) for names in parts.values()], *sizes)
+    for part, names in parts.items():
+        turns = 4 if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
+        where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
+        check_enough([*names] * turns, torch.tensor([counts[name] for name in names] * turns), *sizes, where, do)
+    return parts
