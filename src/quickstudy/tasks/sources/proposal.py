@@ -1,4 +1,4 @@
-"""What to ask for instead, with the numbers filled in, where the data are too few for the split and the sizes that were asked for."""
+"""What to ask for instead, with the numbers filled in, where the data are too few for the split and the sizes asked for."""
 
 from __future__ import annotations
 

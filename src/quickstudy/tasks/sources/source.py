@@ -81,7 +81,8 @@ def _parts(classes: list[str], counts: Mapping[str, int], protocol: Protocol, pa
     assert protocol.queries is not None
     sizes = (protocol.ways, protocol.shots, protocol.queries)
     if protocol.part is not None and classes:
-        check_enough(classes, torch.tensor([counts[name] for name in classes]), *sizes)
+        do = proposal(list(counts.values()), [len(classes)], *sizes)
+        check_enough(classes, torch.tensor([counts[name] for name in classes]), *sizes, do=do)
         return {protocol.part: classes}
     if len(classes) < 3:
         raise LabelError(
