@@ -53,7 +53,7 @@ def test_results_are_a_line(tmp_path, monkeypatch):
         "score": (evaluation.score, "Score(accuracy="),
         "comparison": (qs.compare([learner, learner], TASKS.test, episodes=5), "Comparison(Evaluation(Prototypical: accuracy="),
         "predictor": (learner.adapt(TASKS.test.sample(1)[0].support), "Predictor(Prototypical(embed=MLP("),
-        "run": (qs.Run.open("run"), "Run('run': Prototypical, finished)"),
+        "run": (qs.Run.open("run"), "Run('run': prototypical on GaussianClasses, finished)"),
         "tasks": (TASKS.test, "GaussianTasks('test', ways=3, shots=1, queries=15)"),
     }
     for one, begins in lines.values():

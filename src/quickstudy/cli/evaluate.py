@@ -1,33 +1,43 @@
-"""quickstudy evaluate RUN: score a run on its meta-test tasks. quickstudy compare RUN RUN ...: several on the same tasks."""
+"""quickstudy evaluate RUN: score a run on its meta-test tasks, or on other data. quickstudy compare RUN RUN ...: several runs."""
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
 from quickstudy.artifacts.run import Run
+from quickstudy.cli.config import add_tasks, taken
 from quickstudy.cli.names import named
 from quickstudy.cli.options import command, read, whole
+from quickstudy.cli.other_tasks import as_the_run, other_tasks
 from quickstudy.errors import ArgumentError
+from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import LOSS
 from quickstudy.evaluation.metrics import METRICS as KNOWN
 from quickstudy.tasks.distribution.family import check_columns
 
+OTHER = "score it on other data: folder, csv, omniglot, ..., with the options that `train` has for them; all of their classes"
 PROTOCOL = ("ways", "shots", "queries")
 METRICS = "names with commas between them, the score first: accuracy,nll or rmse,mae or loss; else those of the kind of target"
 
 
 def evaluate(argv: list[str]) -> int:
     """The command `evaluate`; 1 if the score is below --at_least."""
-    made = command("evaluate", "Score a run on its meta-test tasks.")
+    argv, name = taken(argv, "--tasks", None)
+    made = command("evaluate", "Score a run on its meta-test tasks, or on other data.")
     made.add_argument("run", type=str, help="the run's folder")
     made.add_argument("--episodes", type=int, default=600, help="meta-test tasks")
     made.add_argument("--seed", type=int, default=0, help="of the tasks")
     made.add_argument("--steps", type=int | None, default=None, help="inner steps at test")
     _add_protocol(made)
+    if name is None:
+        made.add_argument("--tasks", type=str | None, default=None, help=OTHER)
+    else:
+        add_tasks(made, name)
     made.add_argument("--metrics", type=str | None, default=None, help=METRICS)
     made.add_argument(
         "--at_least", type=float | None, default=None, help="exit with 1 where the score is not above this for sure"
@@ -36,8 +46,10 @@ def evaluate(argv: list[str]) -> int:
     options = read(made, argv)
     metrics = _metrics(options)
     run = Run(options.run)
-    test = _under(run.tasks.test, options)
-    result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, metrics=metrics, progress=True)
+    if name is not None:
+        as_the_run(made, run, name)
+        options = read(made, argv)
+    result = _scored(run, name, options, metrics)
     others = {name: {"mean": one.mean, "ci95": one.ci95} for name, one in result.others.items()}
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds, "others": others}
     print(json.dumps(record) if options.json else result)
@@ -45,6 +57,15 @@ def evaluate(argv: list[str]) -> int:
         return 0
     print(f"the lower end of the interval, {result.mean - result.ci95:.4f}, is below {options.at_least}", file=sys.stderr)
     return 1
+
+
+def _scored(run: Run, name: str | None, options: Any, metrics: list[str] | None) -> Evaluation:
+    """The score that the options ask for; that of the run's own tasks as they are is kept in its folder."""
+    as_it_is = all(getattr(options, option) is None for option in (*PROTOCOL, "steps")) and metrics is None
+    if name is None and as_it_is:
+        return run.score(options.episodes, options.seed, progress=True)
+    test = _under(run.tasks.test if name is None else other_tasks(run, name, options), options)
+    return qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, metrics=metrics, progress=True)
 
 
 def compare(argv: list[str]) -> int:

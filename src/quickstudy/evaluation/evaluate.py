@@ -176,7 +176,7 @@ def evaluate(
     from quickstudy.progress import bar
 
     generator = torch.Generator().manual_seed(seed)
-    before, scorer = _peak_mb(), None
+    before, scorer = peak_mb(), None
     started = time.perf_counter()
     done = 0
     with bar(episodes, "evaluating", progress) as advance:
@@ -187,7 +187,7 @@ def evaluate(
             done += len(batch)
             advance(len(batch))
     assert scorer is not None
-    seconds, after = (time.perf_counter() - started) / episodes, _peak_mb()
+    seconds, after = (time.perf_counter() - started) / episodes, peak_mb()
     first, *further = scorer.results()
     protocol = {
         "metric": first.metric,
@@ -341,7 +341,8 @@ def display_name(learner: Learner) -> str:
     return getattr(learner, "name", type(learner).__name__)
 
 
-def _peak_mb() -> float | None:
+def peak_mb() -> float | None:
+    """The peak memory of this process in MB: allocated on the GPU with CUDA, else resident; None if the system reports none."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     try:

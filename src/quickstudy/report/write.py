@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from quickstudy.arguments import checked
+from quickstudy.artifacts.environment import environment
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.files import write_text
@@ -17,7 +18,6 @@ from quickstudy.learners.learner import Learner
 from quickstudy.report import leaderboard, sections
 from quickstudy.report.conclusion import against
 from quickstudy.report.curves import learning_curves
-from quickstudy.report.environment import environment
 from quickstudy.report.measures import Measures, measure
 from quickstudy.report.page import page
 from quickstudy.tasks.distribution.family import TaskFamily

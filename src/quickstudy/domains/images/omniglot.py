@@ -17,10 +17,11 @@ from quickstudy.errors import DataError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_lists import split_classes
 from quickstudy.tasks.distribution.columns import check_known
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
+from quickstudy.tasks.sources.options import Part, check_part
 
 RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
 ALPHABET = "alphabet"
@@ -41,6 +42,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
             "alphabet", as published: test on the 20 evaluation alphabets, validate on the last 5 (by name) of 30 background ones;
             a folder of split files (see `tasks.read_split`), such as Vinyals et al.'s 1028, 172 and 423;
             or the names as {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them.
+        part: "test": all 1623 characters are meta-test ones, to score a trained learner on. None: split.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes, in meta-training only. (Snell et al.
             2017 rotate those of meta-test too, which changes the score.)
         size: pixels per side, averaged down from 105.
@@ -71,6 +73,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
         queries: Size = 15,
         *,
         split: str | Path | Mapping[str, Sequence[str]] = "random",
+        part: Part = None,
         rotations: bool = True,
         size: int = 28,
         within: str | None = None,
@@ -82,7 +85,8 @@ class Omniglot(TaskFamily[LabelledTasks]):
         if download:
             fetch(Path(root))
         images = read_images(Path(root), size)
-        chosen = _split(list(images), split, seed)
+        check_part(part, split=None if split == "random" else split)
+        chosen: Splits = _split(list(images), split, seed) if part is None else {part: list(images)}
 
         def tasks(part: str) -> LabelledTasks:
             names = [name.partition("/")[2] for name in chosen[part]]
@@ -102,7 +106,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
                 within=within,
             )
 
-        super().__init__(tasks("train"), tasks("validation"), tasks("test"))
+        super().__init__(*(tasks(name) if name in chosen else None for name in SPLITS))
 
 
 def _split(classes: list[str], split: str | Path | Mapping[str, Sequence[str]], seed: int) -> Splits:

@@ -10,6 +10,7 @@ import torch
 
 from quickstudy.arguments import checked
 from quickstudy.arrays import as_tensor
+from quickstudy.calls import remembered
 from quickstudy.errors import ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
@@ -21,6 +22,7 @@ from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, p
 from quickstudy.tasks.sources.source import family_of
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_arrays(

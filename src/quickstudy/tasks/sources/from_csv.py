@@ -15,6 +15,7 @@ from typing import Any, Unpack
 import torch
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -29,6 +30,7 @@ from quickstudy.tasks.sources.source import family_of
 COLUMNS = (("filename", "label"), ("image_name", "class_name"))  # the columns of files and labels, when none is named
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_csv(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.arrays import as_tensor
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.progress import reading
@@ -24,6 +25,7 @@ from quickstudy.tasks.sources.source import family_of
 KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_dataset(

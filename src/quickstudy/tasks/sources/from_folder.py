@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
@@ -18,6 +19,7 @@ from quickstudy.tasks.sources.source import family_of
 SUPERCLASS = "superclass"
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:

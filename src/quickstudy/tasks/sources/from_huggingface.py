@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Unpack
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.errors import DataError, UnsupportedError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.columns import check_known
@@ -16,6 +17,7 @@ from quickstudy.tasks.sources.from_dataset import from_dataset
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_huggingface(

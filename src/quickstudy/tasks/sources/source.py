@@ -6,7 +6,9 @@ A source gives the items and the class name of each; all checks that need no ite
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,15 @@ from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.columns import Column, check_known, read_columns
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.distribution.within import Within
 from quickstudy.tasks.sources.broken import BrokenItems, named, together
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
-from quickstudy.tasks.sources.options import Protocol
+from quickstudy.tasks.sources.options import QUERIES, Protocol
+from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
 
 Rows = Mapping[str, Sequence[int]]  # of each class
 TURNS = 4  # of `Rotations`
@@ -55,25 +58,15 @@ def family_of(
     """
     protocol.check()
     classes = in_order(names)
-    if len(classes) < 3:
-        raise LabelError(
-            "y",
-            expected="three classes or more: some to train, to validate and to test",
-            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
-            do="Bring more classes, or adapt a learner that is meta-trained already (quickstudy predict).",
-        )
+    counts = Counter(names)
+    if protocol.queries is None:
+        protocol = replace(protocol, queries=queries_for(counts, protocol.shots, QUERIES))
     known = read_columns(columns or {}, names)
-    groups = _groups(names, classes, known, protocol.within)
-    if protocol.split is not None or parts is None:
-        parts = _split(groups, FRACTIONS if protocol.split is None else protocol.split, protocol)
-    check_apart(parts)
+    parts = _parts(_groups(names, classes, known, protocol.within), counts, protocol, parts)
     every: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
         every[name].append(row)
-    for part, part_classes in parts.items():
-        _check_part(part, part_classes, [len(every[name]) for name in part_classes], protocol)
-    rows: Rows = {name: every[name] for part_classes in parts.values() for name in part_classes}
-    read, rows = _read(items, parts, rows, protocol)
+    read, rows = _read(items, parts, {name: every[name] for own in parts.values() for name in own}, protocol)
     tasks, preprocessing = {}, items.preprocessing
     for part, part_classes in parts.items():
         training = part == "train"
@@ -93,7 +86,7 @@ def family_of(
             y,
             ways=protocol.ways,
             shots=protocol.shots,
-            queries=protocol.queries,
+            queries=protocol.queries or QUERIES,
             class_names=part_names,
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
@@ -101,7 +94,7 @@ def family_of(
             columns=part_columns,
             within=protocol.within,
         )
-    return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
+    return TaskFamily(*map(tasks.get, SPLITS))
 
 
 def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor], Rows]:
@@ -127,8 +120,7 @@ def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[
         one = together(errors, f"{len(errors)} of {sum(map(len, rows.values()))} items")
         raise DataError(one.argument, expected=one.expected, got=one.got, do=f'{one.do} broken="leave out" goes on without.')
     rows = {name: [row for row in own if row not in broken] for name, own in rows.items()}
-    for part, names in parts.items():
-        _check_part(part, names, [len(rows[name]) for name in names], protocol)
+    check_parts(parts, {name: len(own) for name, own in rows.items()}, protocol)
     warnings.warn(f"{len(errors)} items cannot be read and are left out: {named(errors)}", DataWarning, stacklevel=2)
     return read, rows
 
@@ -144,16 +136,47 @@ def _groups(names: Sequence[str], classes: Sequence[str], columns: Mapping[str, 
     return {name: found.groups[group] for name, group in zip(classes, found.of.tolist(), strict=True)}
 
 
-def _split(groups: Mapping[str, str], split: Split, protocol: Protocol) -> Splits:
+def _split(groups: Mapping[str, str], split: Split, protocol: Protocol, do: str | None) -> Splits:
     """The classes of each part: a split by names or lists names classes, one by sizes divides groups."""
     if protocol.within is None or isinstance(split, str | Path | Mapping):
-        return split_classes(list(groups), split, protocol.seed)
-    parts = split_classes(in_order(list(groups.values())), split, protocol.seed)
+        return split_classes(list(groups), split, protocol.seed, do)
+    parts = split_classes(in_order(list(groups.values())), split, protocol.seed, do)
     return {part: [name for group in chosen for name, own in groups.items() if own == group] for part, chosen in parts.items()}
 
 
-def _check_part(part: str, names: Sequence[str], counts: list[int], protocol: Protocol) -> None:
-    turns = TURNS if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
-    where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
-    all_names, all_counts = [*names] * turns, torch.tensor(counts * turns)
-    check_enough(all_names, all_counts, protocol.ways, protocol.shots, protocol.queries, where)
+def _parts(groups: Mapping[str, str], counts: Mapping[str, int], protocol: Protocol, parts: Splits | None) -> Splits:
+    """The classes of each part, of which there are enough, each with enough examples. `groups`: that of each class.
+
+    Raises:
+        LabelError, TaskError, ArgumentError: see `family_of`.
+    """
+    assert protocol.queries is not None
+    sizes, classes, every = (protocol.ways, protocol.shots, protocol.queries), list(groups), list(counts.values())
+
+    def do(found: Sequence[int]) -> str | None:
+        return proposal(every, found, *sizes) if protocol.within is None else None  # there a split divides groups
+
+    if protocol.part is not None and classes:
+        parts = {protocol.part: classes}
+    elif len(classes) < 3:
+        raise LabelError(
+            "y",
+            expected="three classes or more: some to train, to validate and to test",
+            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
+            do=TOO_FEW,
+        )
+    elif protocol.split is not None or parts is None:
+        parts = _split(groups, FRACTIONS if protocol.split is None else protocol.split, protocol, do(()))
+    check_apart(parts)
+    check_parts(parts, counts, protocol, do([len(names) for names in parts.values()]))
+    return parts
+
+
+def check_parts(parts: Splits, counts: Mapping[str, int], protocol: Protocol, do: str | None = None) -> None:
+    """Raise TaskError where a part cannot give its episodes."""
+    for part, names in parts.items():
+        turns = TURNS if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
+        where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
+        where = "there are" if protocol.part is not None else where
+        have = torch.tensor([counts[name] for name in names] * turns)
+        check_enough([*names] * turns, have, protocol.ways, protocol.shots, protocol.queries or 1, where, do)
