@@ -77,7 +77,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
             fetch(Path(root))
         images = read_images(Path(root), size)
         check_part(part, split=None if split == "random" else split)
-        chosen = _split(list(images), split, seed) if part is None else {part: list(images)}
+        chosen: Splits = _split(list(images), split, seed) if part is None else {part: list(images)}
 
         def tasks(part: str) -> LabelledTasks:
             names = [name.partition("/")[2] for name in chosen[part]]

@@ -89,7 +89,7 @@ def from_groups(
             )
     rows, target = _read(x, y, group, time, target)
     x, y, owner, moments = _in_time(rows) if in_time else rows
-    parts = {part: in_order(owner)} if part is not None else _parts(owner, split, seed, shots, queries)
+    parts: Splits = {part: in_order(owner)} if part is not None else _parts(owner, split, seed, shots, queries)
 
     def tasks(part: str) -> GroupTasks:
         place = {name: number for number, name in enumerate(parts[part])}

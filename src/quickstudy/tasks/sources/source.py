@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
@@ -17,6 +16,7 @@ from quickstudy.tasks.distribution.class_lists import FRACTIONS, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
@@ -41,9 +41,8 @@ def family_of(
     protocol.check()
     classes = in_order(names)
     counts = Counter(names)
-    if protocol.queries is None:
-        protocol = replace(protocol, queries=queries_for(counts, protocol.shots, QUERIES))
-    parts = _parts(classes, counts, protocol, parts)
+    queries = queries_for(counts, protocol.shots, QUERIES) if protocol.queries is None else protocol.queries
+    parts = _parts(classes, counts, protocol, queries, parts)
     rows: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
         rows[name].append(row)
@@ -63,7 +62,7 @@ def family_of(
             y,
             ways=protocol.ways,
             shots=protocol.shots,
-            queries=protocol.queries,
+            queries=queries,
             class_names=part_names,
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
@@ -72,14 +71,13 @@ def family_of(
     return TaskFamily(*map(tasks.get, SPLITS))
 
 
-def _parts(classes: list[str], counts: Mapping[str, int], protocol: Protocol, parts: Splits | None) -> Splits:
+def _parts(classes: list[str], counts: Mapping[str, int], protocol: Protocol, queries: Size, parts: Splits | None) -> Splits:
     """The classes of each part, of which there are enough, each with enough examples.
 
     Raises:
         LabelError, TaskError, ArgumentError: see `family_of`.
     """
-    assert protocol.queries is not None
-    sizes = (protocol.ways, protocol.shots, protocol.queries)
+    sizes = (protocol.ways, protocol.shots, queries)
     if protocol.part is not None and classes:
         do = proposal(list(counts.values()), [len(classes)], *sizes)
         check_enough(classes, torch.tensor([counts[name] for name in classes]), *sizes, do=do)
