@@ -62,8 +62,8 @@ def description(value: Any) -> Any:
 def whole_description(learner: Learner) -> dict[str, Any]:
     """The description of a learner with the arguments that it was not given, by their defaults."""
     parameters = inspect.signature(type(learner).__init__).parameters.values()
-    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
-    return _of_learner(learner, {**defaults, **learner.arguments})
+    known = {one.name: one.default for one in parameters if one.default is not one.empty or one.name in learner.arguments}
+    return _of_learner(learner, {**known, **learner.arguments})
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:

@@ -99,7 +99,7 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
 
 def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) -> dict[str, Any]:
     """The options as plain data, the content of config.yaml."""
-    plain = json.loads(json.dumps(options.as_dict(), default=str))
+    plain = plain_options(options)
     learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", *ENDS)}
     return {
         "quickstudy": qs.__version__,
@@ -108,6 +108,11 @@ def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) 
         "network": {"name": network_name, **plain["network"]},
         "train": plain["train"],
     }
+
+
+def plain_options(options: Namespace) -> dict[str, Any]:
+    """Options as plain data."""
+    return json.loads(json.dumps(options.as_dict(), default=str))
 
 
 def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from quickstudy.artifacts.fitting import READING, fitted
 from quickstudy.artifacts.identity import EXAMPLES, identity
 from quickstudy.artifacts.rebuilding import build_tasks
 from quickstudy.artifacts.run import Run
+from quickstudy.cli.config import plain_options
 from quickstudy.cli.names import TASKS
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
@@ -33,7 +33,7 @@ def other_tasks(run: Run, name: str, options: Any) -> TaskDistribution:
     Raises:
         UnsupportedError: what does not fit the run, by name.
     """
-    given = {"name": name, **json.loads(json.dumps(options.tasks.as_dict(), default=str))}
+    given = {"name": name, **plain_options(options.tasks)}
     takes = inspect.signature(TASKS[name]).parameters
     if "part" in takes and given["split"] == takes["split"].default:
         given["part"] = "test"
