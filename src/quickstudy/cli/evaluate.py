@@ -8,7 +8,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
-from quickstudy.artifacts.run import Run
+from quickstudy.artifacts.run import EVALUATION, Run, by_class, write_evaluation
 from quickstudy.cli.names import named
 from quickstudy.cli.options import command, read, whole
 from quickstudy.errors import ArgumentError
@@ -39,7 +39,12 @@ def evaluate(argv: list[str]) -> int:
     result = qs.evaluate(run.learner, test, options.episodes, options.seed, options.steps, metrics=metrics, progress=True)
     others = {name: {"mean": one.mean, "ci95": one.ci95} for name, one in result.others.items()}
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds, "others": others}
-    print(json.dumps(record) if options.json else result)
+    print(json.dumps(record | by_class(result)) if options.json else result)
+    if result._by_class is not None and not options.json:
+        print(result._by_class)
+    if _belongs(run, result):
+        write_evaluation(run.path, result)
+        print(f"saved: {run.path / EVALUATION}", file=sys.stderr)
     if options.at_least is None or result.mean - result.ci95 >= options.at_least:
         return 0
     print(f"the lower end of the interval, {result.mean - result.ci95:.4f}, is below {options.at_least}", file=sys.stderr)
@@ -74,6 +79,18 @@ def compare(argv: list[str]) -> int:
     else:
         print(result)
     return 0
+
+
+def _belongs(run: Run, result: qs.evaluation.Evaluation) -> bool:
+    """Whether the score belongs into the run's record: the run is finished and has none, or one of the same protocol."""
+    own = run.tasks.test.protocol | {"steps": getattr(run.learner, "inner_steps", None)}
+    if any(result.protocol[key] != value for key, value in own.items()):
+        return False
+    held = run.evaluation
+    if held is None:
+        return run.state == "finished"
+    same = all(result.protocol[key] == held["protocol"].get(key) for key in ("metric", "episodes", "seed", "steps"))
+    return same and set(held.get("others", {})) == set(result.others)
 
 
 def _metrics(options: object) -> list[str] | None:

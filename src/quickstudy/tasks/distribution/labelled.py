@@ -18,6 +18,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
@@ -109,7 +110,8 @@ class LabelledTasks(TaskDistribution):
         classes = self.index.choose_classes(n, ways, generator)
         rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
         support, query = rows.split((shots, queries), dim=2)
-        return Episode(self._gathered(support, generator), self._gathered(query, generator))
+        known = KnownClasses(classes, self.class_names)
+        return Episode(self._gathered(support, generator), self._gathered(query, generator), classes=known)
 
     def examples(self, rows: Tensor | None = None) -> Examples:
         """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
