@@ -81,7 +81,7 @@ def _query(shown: ExampleEpisode, row: int, lowest: float, highest: float) -> st
     mark, was = ("&#10003;", "") if right else ("&#10007;", f'<span class="truth">is {wrapped(truth)}</span>')
     return (
         f'<div class="query {"right" if right else "wrong"}">{image}'
-        f'<span class="answer"><b class="mark">{mark}</b> <b>{wrapped(answer)}</b></span><span>{probability}</span>{was}</div>'
+        f'<span><b class="mark">{mark}</b> {probability}</span><b>{wrapped(answer)}</b>{was}</div>'
     )
 
 
