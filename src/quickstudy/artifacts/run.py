@@ -33,6 +33,7 @@ from quickstudy.tasks import Preprocessing
 from quickstudy.tasks.distribution.interface import PREPROCESSING, TaskDistribution
 
 METRICS, EVALUATION = "metrics.jsonl", "evaluation.json"
+CONFUSIONS = 50  # that a record keeps
 AGAIN = "Run the command again that wrote it."
 
 
@@ -192,13 +193,22 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
 
 
 def write_evaluation(folder: Path, result: Evaluation) -> None:
-    """evaluation.json: the scores and their protocol; null for an episode that leaves a metric undefined."""
+    """evaluation.json: the scores, also by class, and their protocol; null for an episode that leaves a metric undefined."""
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": _defined(result.per_episode)}
     others = {
         name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
         for name, one in result.others.items()
     }
-    write_sealed(folder / EVALUATION, record | ({"others": others} if others else {}) | {"of": _scored(folder)})
+    more = ({"others": others} if others else {}) | by_class(result)
+    write_sealed(folder / EVALUATION, record | more | {"of": _scored(folder)})
+
+
+def by_class(result: Evaluation) -> dict[str, Any]:
+    """The entry "by_class" of a record: all classes and the 50 most frequent confusions; none for tasks without classes."""
+    if result._by_class is None:
+        return {}
+    found = result._by_class.to_dict()
+    return {"by_class": {**found, "confusions": found["confusions"][:CONFUSIONS]}}
 
 
 def _scored(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import quickstudy as qs
-from quickstudy.artifacts.run import Run
+from quickstudy.artifacts.run import EVALUATION, Run, by_class
 from quickstudy.cli.config import add_tasks, taken
 from quickstudy.cli.names import named
 from quickstudy.cli.options import command, read, whole
@@ -49,10 +49,15 @@ def evaluate(argv: list[str]) -> int:
     if name is not None:
         as_the_run(made, run, name)
         options = read(made, argv)
+    scored = run.evaluation is not None
     result = _scored(run, name, options, metrics)
     others = {name: {"mean": one.mean, "ci95": one.ci95} for name, one in result.others.items()}
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "seconds": result.seconds, "others": others}
-    print(json.dumps(record) if options.json else result)
+    print(json.dumps(record | by_class(result)) if options.json else result)
+    if result._by_class is not None and not options.json:
+        print(result._by_class)
+    if not scored and run.evaluation is not None:
+        print(f"saved: {run.path / EVALUATION}", file=sys.stderr)
     if options.at_least is None or result.mean - result.ci95 >= options.at_least:
         return 0
     print(f"the lower end of the interval, {result.mean - result.ci95:.4f}, is below {options.at_least}", file=sys.stderr)

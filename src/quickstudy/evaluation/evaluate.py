@@ -19,12 +19,13 @@ from torch import Tensor
 from quickstudy.arguments import NonNegativeInt, Several, checked
 from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
+from quickstudy.evaluation.by_class import ByClass, ClassCounts
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
-from quickstudy.targets import check_fit, check_fit_of_own
+from quickstudy.targets import Labels, check_fit, check_fit_of_own
 from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Evaluation:
             the system does not report it.
         name: the learner's name in tables.
         others: the scores of the other metrics, by name.
+        by_class: the accuracy of each class and the confusions between classes, by name.
 
     Examples:
         >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
@@ -104,6 +106,23 @@ class Evaluation:
     name: str = field(default="")
     others: dict[str, Score] = field(default_factory=dict)
     _metrics: list[Metric] = field(default_factory=list, repr=False)
+    _by_class: ByClass | None = field(default=None, repr=False)
+
+    @property
+    def by_class(self) -> ByClass:
+        """The accuracy of each class and the confusions between classes, by name.
+
+        Raises:
+            UnsupportedError: the tasks have no classes that come again in other tasks, or only the learner's loss was evaluated.
+        """
+        if self._by_class is None:
+            raise UnsupportedError(
+                "evaluation.by_class",
+                expected="answers to queries of classes that have names",
+                got=_without_classes(self.protocol),
+                do="Evaluate on tasks of a labelled source, such as tasks.LabelledTasks, by a metric of the answers.",
+            )
+        return self._by_class
 
     @property
     def metric(self) -> Metric:
@@ -202,7 +221,8 @@ def evaluate(
     grown = None if before is None or after is None else after - before
     others = {one.metric: one for one in further}
     name = display_name(learner)
-    return Evaluation(first.mean, first.ci95, first.per_episode, protocol, seconds, grown, name, others, scorer.metrics)
+    by_class = scorer.counts.result()
+    return Evaluation(first.mean, first.ci95, first.per_episode, protocol, seconds, grown, name, others, scorer.metrics, by_class)
 
 
 class Scorer:
@@ -224,6 +244,7 @@ class Scorer:
         self.loss = partial(_loss, criterion=loss)
         self.mapper = mapper_for(executor, self.answer if self.answers else self.loss, learner, batch)
         self.found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics}
+        self.counts = ClassCounts()
 
     def score(self, batch: Episode, before: int = 0) -> None:
         """Score the episodes of a batch; `before` others were scored before it."""
@@ -238,6 +259,8 @@ class Scorer:
             read = [metric for metric in self.metrics if metric.name != LOSS]
             for name, scores in of_tasks(read, predictions, y, query.target).items():
                 self.found[name] += scores
+            if isinstance(query.target, Labels) and query.target.fits(predictions[0], y[0]):
+                self.counts.add(batch, query.target.read(predictions), y)
         if self.losses:
             self.found[LOSS] += self.mapper.map(self.loss, self.learner, batch).tolist()
 
@@ -293,6 +316,13 @@ def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0
         got=f"NaN or infinity in {len(bad)} episodes of a batch, the first of them {where}, whose inputs and state are finite",
         do="Look at the scale of that episode's queries, and at the learner's networks in eval mode.",
     )
+
+
+def _without_classes(protocol: dict[str, Any]) -> str:
+    """Why an evaluation has no scores by class."""
+    if protocol.get("ways") is None:
+        return "tasks with targets"
+    return "the learner's loss alone" if protocol["metric"] == LOSS else "tasks that do not say which classes they have"
 
 
 def interval(scores: list[float]) -> tuple[float, float]:

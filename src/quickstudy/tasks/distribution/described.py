@@ -11,6 +11,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError
+from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.distribution.interface import Preprocessing
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.size import Size
@@ -85,7 +86,7 @@ class DescribedTasks(LabelledTasks):
         rows = self.index.choose_rows(classes, queries, generator)
         y = torch.arange(ways, device=self.y.device).repeat(n, 1)
         support = Examples({"description": gathered(self.descriptions, classes)}, y, ways=ways)
-        return Episode(support, self._gathered(rows, generator))
+        return Episode(support, self._gathered(rows, generator), classes=KnownClasses(classes, self.class_names))
 
     def only(self, classes: Iterable[int]) -> DescribedTasks:
         """Only these classes, given by their global labels, with their descriptions."""

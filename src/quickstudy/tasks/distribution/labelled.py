@@ -19,6 +19,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import check_known, read_columns
@@ -125,7 +126,8 @@ class LabelledTasks(TaskDistribution):
         classes = self._classes(n, ways, generator)
         rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
         support, query = rows.split((shots, queries), dim=2)
-        return Episode(self._gathered(support, generator), self._gathered(query, generator))
+        known = KnownClasses(classes, self.class_names)
+        return Episode(self._gathered(support, generator), self._gathered(query, generator), classes=known)
 
     def _classes(self, n: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of n episodes: (tasks, ways)."""
