@@ -82,7 +82,6 @@ def test_the_notebook_is_made_from_its_page(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_its_claim_holds(name, tmp_path, monkeypatch):
-    pytest.importorskip("sklearn")
     mpl.use("Agg")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(123)  # a notebook draws the same numbers wherever its reader's generator was
