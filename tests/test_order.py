@@ -29,6 +29,7 @@ ORDER = (
         "weights",
         "targets",
         "episode",
+        "buckets",
         "models",
     ),
     *("linear_solvers", "tasks", "learners", "meta", "meta.estimators", "meta.executors", "meta.outer", "meta.searches"),

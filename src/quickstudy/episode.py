@@ -37,9 +37,11 @@ class Examples:
         ways: number of classes: short for target=Labels(ways).
         target: the kind of y: see `quickstudy.targets`. Without `ways` and `target`, integers mean labels, and every task
             must then use every number from 0 up; floating-point numbers mean values.
+        family: which family of a `Mixture` the task is of; None: of no mixture. Static, as the target is.
 
     Attributes:
         target: the kind of y.
+        family: the name of its family, or None.
 
     Raises:
         ShapeError: x and y differ in their number of examples.
@@ -60,14 +62,14 @@ class Examples:
         Values(distribution=None)
     """
 
-    __slots__ = ("x", "y", "target")
+    __slots__ = ("x", "y", "target", "family")
 
     y: Tensor
 
-    def __init__(self, x: Any, y: Any, ways: int | None = None, *, target: Target | None = None):
+    def __init__(self, x: Any, y: Any, ways: int | None = None, *, target: Target | None = None, family: str | None = None):
         if ways is not None and target is not None:
             raise ArgumentError("ways", expected="`ways` or `target`", got="both", do="Leave out `ways`: the target has it.")
-        self.x = as_inputs(x)
+        self.x, self.family = as_inputs(x), family
         y, told = encoded(y, target or (None if ways is None else Labels(ways)))
         self.y = y
         self._check_lengths()
@@ -86,7 +88,11 @@ class Examples:
         """New examples of the same kind, or of `target`, unchecked: learners make them inside transforms, where no value can be
         read.
         """
-        return _examples_from((x, y), target or self.target)
+        return _examples_from((x, y), (target or self.target, self.family))
+
+    def of(self, family: str | None) -> Examples:
+        """The same examples, as those of a family."""
+        return _examples_from((self.x, self.y), (self.target, family))
 
     def _inferred(self) -> Target:
         if is_labels(self.y):
@@ -114,7 +120,8 @@ class Examples:
 
     def __repr__(self) -> str:
         shapes = pytree.tree_map(lambda leaf: tuple(leaf.shape), self.x)
-        return f"Examples(x={shapes}, y={tuple(self.y.shape)}, {self.target})"
+        family = "" if self.family is None else f", family={self.family!r}"
+        return f"Examples(x={shapes}, y={tuple(self.y.shape)}, {self.target}{family})"
 
 
 class Episode:
@@ -183,6 +190,17 @@ class Episode:
         """The task at `index` of a batch, or the tasks of a slice."""
         episode = pytree.tree_map(lambda leaf: leaf[index], self)
         episode.classes = None if self.classes is None else self.classes[index]
+        return episode
+
+    @property
+    def family(self) -> str | None:
+        """Which family of a `Mixture` it is of; None: of no mixture."""
+        return self.support.family
+
+    def of(self, family: str | None) -> Episode:
+        """The same episode, as one of a family."""
+        episode = _episode_from((self.support.of(family), self.query.of(family)), None)
+        episode.classes = self.classes
         return episode
 
     def __len__(self) -> int:
@@ -373,10 +391,10 @@ def _register(cls: type, flatten: Callable, unflatten: Callable) -> None:
     pytree.register_pytree_node(cls, flatten, unflatten, serialized_type_name=f"quickstudy.{cls.__name__}")
 
 
-def _examples_from(leaves: Any, target: Target) -> Examples:
+def _examples_from(leaves: Any, static: tuple[Target, str | None]) -> Examples:
     examples = object.__new__(Examples)  # no checks: leaves may be vmapped tensors, shapes, or None
     examples.x, examples.y = leaves
-    examples.target = target
+    examples.target, examples.family = static
     return examples
 
 
@@ -387,5 +405,5 @@ def _episode_from(leaves: Any, _: None) -> Episode:
     return episode
 
 
-_register(Examples, lambda examples: ([examples.x, examples.y], examples.target), _examples_from)
+_register(Examples, lambda examples: ([examples.x, examples.y], (examples.target, examples.family)), _examples_from)
 _register(Episode, lambda episode: ([episode.support, episode.query], None), _episode_from)

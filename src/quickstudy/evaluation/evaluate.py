@@ -26,6 +26,7 @@ from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threa
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
 from quickstudy.targets import Labels, check_fit, check_fit_of_own
+from quickstudy.tasks.construction.mixture import MixedTasks
 from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a learner on `episodes` tasks drawn from `tasks` with `seed`: the same tasks for every learner.
 
+    Of a mixture each family is scored on so many tasks: see `MixtureEvaluation`.
+
     Args:
         steps: inner steps at test; None: the learner's own number.
         metrics: names from `quickstudy.evaluation.metrics`, or Metrics, the main score first; "loss" is the learner's own loss of
@@ -192,6 +195,11 @@ def evaluate(
         raise UnsupportedError(
             "steps", expected="a learner that takes inner steps", got=type(learner).__name__, do="Leave `steps` out."
         )
+    if isinstance(tasks, MixedTasks):
+        from quickstudy.evaluation.families import evaluate_families
+
+        options: dict[str, Any] = {"metrics": metrics, "loss": loss, "executor": executor, "progress": progress}
+        return evaluate_families(learner, tasks, episodes, seed, steps, **options)
     from quickstudy.progress import bar
 
     generator = torch.Generator().manual_seed(seed)

@@ -38,8 +38,17 @@ def unreadable(tensor: Tensor) -> bool:
 
 
 def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:
-    """Replace the module's tensors by name, as `functional_call` does, but so that compile can trace it."""
-    return _reparametrize_module(module, dict(tensors), tie_weights=True)
+    """Replace the module's tensors by name, as `functional_call` does, but so that compile can trace it.
+
+    A tensor that two modules hold is replaced in both. A module with two names is replaced once: torch's own `tie_weights`
+    replaces it under each name, and then restores what it had itself put there.
+    """
+    held = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    owners = {name: (id(module.get_submodule(name.rpartition(".")[0])), name.rpartition(".")[2]) for name in held}
+    first = {owner: name for name, owner in reversed(owners.items())}
+    given = {id(held[name]): tensor for name, tensor in tensors.items()}
+    everywhere = {name: given[id(held[name])] for name in first.values() if id(held[name]) in given}
+    return _reparametrize_module(module, everywhere, tie_weights=False)
 
 
 def entered(function: Any) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveInt, checked
+from quickstudy.buckets import pieces
 from quickstudy.episode import stack
 from quickstudy.errors import ArgumentError, NotFiniteError
 from quickstudy.forward.call import Parameters
@@ -40,7 +42,7 @@ def meta_gradient(
 
     Args:
         learner: F_phi.
-        episodes: a batch with a leading axis `tasks`, or a list of episodes of one structure.
+        episodes: a batch with a leading axis `tasks`, a list of episodes of one structure, or `Buckets` of several.
         loss: the outer criterion; None: the learner's own.
         estimator: how the gradient is estimated; None: `Backprop()`.
         executor: "loop" (the reference), "threads", "vmap" or "compiled"; "auto": the loop, unless that takes half a second or
@@ -75,26 +77,48 @@ def meta_gradient(
 
 
 def in_chunks(executor: Executor, problem: Problem, episodes: Any, seeds: Tensor, chunk: int | None) -> Answer:
-    """The gradient over all tasks, `chunk` of them at a time with a backward each: memory holds one chunk's graph."""
-    if not problem.estimator.differentiates:
-        return problem.estimator.estimate(executor, problem, episodes, seeds)
+    """The gradient over all tasks: family by family where they have several structures, and within one `chunk` tasks at a time
+    with a backward each, so that memory holds one chunk's graph.
+    """
     n = tasks_of(episodes)
-    if chunk is None or chunk >= n:
-        return executor.gradient(problem, episodes, seeds)
-    pieces = [slice(start, min(start + chunk, n)) for start in range(0, n, chunk)]
     total: Answer | None = None
-    for piece in pieces:
-        part = executor.gradient(problem, task(episodes, piece), seeds[piece])
-        weight = (piece.stop - piece.start) / n
-        scaled = {name: gradient * weight for name, gradient in part.gradient.items()}
-        if total is None:
-            total = part._replace(gradient=scaled)
-            continue
-        torch._foreach_add_(list(total.gradient.values()), list(scaled.values()))
-        rest = [one._replace(gradient={}) for one in (total, part)]
-        total = pytree.tree_map(lambda a, b: torch.cat([a, b]), *rest)._replace(gradient=total.gradient)
+    for batch, own in pieces(episodes, n):
+        for part, where in _chunks(batch, own, None if not problem.estimator.differentiates else chunk):
+            if problem.estimator.differentiates:
+                answer = executor.gradient(problem, part, seeds[where])
+            else:
+                answer = problem.estimator.estimate(executor, problem, part, seeds[where])
+            if where.stop - where.start == n:
+                return answer
+            total = _with(total, answer, (where.stop - where.start) / n)
     assert total is not None
     return total
+
+
+def _chunks(batch: Any, own: slice, chunk: int | None) -> Iterator[tuple[Any, slice]]:
+    """`chunk` tasks of a batch at a time, each with the slice of all tasks that they are; `own` is that of the batch."""
+    length = own.stop - own.start
+    if chunk is None or chunk >= length:
+        yield batch, own
+        return
+    for start in range(0, length, chunk):
+        stop = min(start + chunk, length)
+        yield task(batch, slice(start, stop)), slice(own.start + start, own.start + stop)
+
+
+def _with(total: Answer | None, part: Answer, weight: float) -> Answer:
+    """The sum of the parts so far and another, whose gradient counts by its share of the tasks.
+
+    What only some families log, and norms that only some pass through, hold the values of those tasks.
+    """
+    scaled = {name: gradient * weight for name, gradient in part.gradient.items()}
+    if total is None:
+        return part._replace(gradient=scaled)
+    torch._foreach_add_(list(total.gradient.values()), list(scaled.values()))
+    cat = lambda a, b: pytree.tree_map(lambda one, other: torch.cat([one, other]), a, b)  # noqa: E731
+    both = lambda a, b: {**a, **{name: cat(a[name], one) if name in a else one for name, one in b.items()}}  # noqa: E731
+    losses, carry = torch.cat([total.losses, part.losses]), cat(total.carry, part.carry)
+    return Answer(losses, both(total.log, part.log), total.gradient, both(total.statistics, part.statistics), carry)
 
 
 def episode_seeds(n: int, generator: torch.Generator, problem: Problem) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from quickstudy.buckets import Buckets
 from quickstudy.forward._torch import swapped
 from quickstudy.forward.blueprint import Blueprint
 from quickstudy.forward.call import Parameters
@@ -120,10 +121,14 @@ def gradient(loss: Tensor, phi: Parameters) -> Parameters:
 
 
 def tasks_of(episodes: Any) -> int:
-    """The length of the leading axis `tasks`."""
+    """The length of the leading axis `tasks`; of `Buckets` the tasks of all families."""
+    if isinstance(episodes, Buckets):
+        return len(episodes)
     return pytree.tree_leaves(episodes)[0].shape[0]
 
 
 def task(episodes: Any, t: int | slice) -> Any:
     """The task t of a batch, or a slice of tasks."""
+    if isinstance(episodes, Buckets):
+        return episodes[t]
     return pytree.tree_map(lambda leaf: leaf[t], episodes)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from quickstudy.buckets import pieces
 from quickstudy.meta.executors.compiled import Compiled
 from quickstudy.meta.executors.executor import Executor
 from quickstudy.meta.executors.loop import Loop
@@ -174,13 +175,21 @@ def _seconds(function: Callable[[], Any], patience: float, most: int = 7) -> flo
 
 
 def difference_from_loop(problem: Problem, candidate: Executor, episodes: Any, seeds: Tensor | None = None) -> str | None:
-    """How the candidate's gradient of two tasks differs from the loop's in float64, or why it fails; None if they are equal.
+    """How the candidate's gradient of two tasks of each family differs from the loop's in float64, or why it fails; None if
+    they are equal.
 
     A learner that cannot run in float64 (one that writes `.float()`) is compared in its own precision, to 1e-3.
     """
-    n = min(2, tasks_of(episodes))
-    seeds = torch.zeros(n, dtype=torch.int64) if seeds is None else seeds[:n]
-    few = task(episodes, slice(0, n))
+    seeds = torch.zeros(tasks_of(episodes), dtype=torch.int64) if seeds is None else seeds
+    for part, where in pieces(episodes, tasks_of(episodes)):
+        few = task(part, slice(0, min(2, tasks_of(part))))
+        if (found := _difference(problem, candidate, few, seeds[where][: tasks_of(few)])) is not None:
+            return found
+    return None
+
+
+def _difference(problem: Problem, candidate: Executor, few: Any, seeds: Tensor) -> str | None:
+    """The same of a few tasks of one structure."""
     double = Problem(copy.deepcopy(problem.learner).double(), problem.estimator, problem.criterion)
     wide = pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, few)
     tolerance, wanted = TOLERANCE, "in float64"

@@ -13,11 +13,13 @@ from torch import Tensor
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
-from quickstudy.evaluation.metrics import LOSS, Metric, chosen
+from quickstudy.evaluation.families import score_of
+from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.wrap.ensemble import Ensemble
 from quickstudy.targets import Values
 from quickstudy.tasks import TaskDistribution
+from quickstudy.tasks.construction.mixture import MixedTasks
 
 VALIDATION_SEED = 20_000_003  # the same validation tasks each time, none of them an evaluation's
 
@@ -80,6 +82,10 @@ class CheckpointSelector:
                     do="Leave it out, or give meta_train a family.",
                 )
             return None
+        if isinstance(self.validation, MixedTasks):
+            if select_by is None:
+                return score_of(self.validation)
+            return select_by if isinstance(select_by, Metric) else metric_named(select_by)
         query = self.validation.sample(1, generator=torch.Generator().manual_seed(VALIDATION_SEED)).query
         if select_by is None and isinstance(query.target, Values) and (self.loss or self.learner.criterion):
             select_by = LOSS

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveFloat
 from quickstudy.artifacts.description import description, first_difference, whole_description
@@ -19,7 +18,7 @@ from quickstudy.meta.executors.auto import choose, choose_by_values
 from quickstudy.meta.gradient import check_dependence, check_gradient, episode_seeds, in_chunks
 from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.outer.outer import Outer, RunningSearch, check_outer, clip_by_global_norm
-from quickstudy.meta.problem import Answer, Problem
+from quickstudy.meta.problem import Answer, Problem, tasks_of
 from quickstudy.tasks import TaskDistribution
 
 
@@ -54,7 +53,7 @@ class MetaTraining:
         if executor == "auto":
             generator = torch.Generator().manual_seed(self.seed)
             episodes = self._draw(generator)
-            seeds = episode_seeds(_length(episodes), generator, self.problem)
+            seeds = episode_seeds(tasks_of(episodes), generator, self.problem)
             choosing = choose if self.estimator.differentiates else choose_by_values
             choice = choosing(self.problem, episodes, seeds, steps, seconds, self._send)
             self.executor, self.result.why = choice.executor, choice.why
@@ -68,7 +67,7 @@ class MetaTraining:
         if self.learner.at(step):  # a new problem, so that no copy or graph of the old one is used again
             self.problem = Problem(self.learner, self.estimator, self.problem.criterion, self.problem.precision)
         episodes = self._draw(self.generator)
-        seeds = episode_seeds(_length(episodes), self.generator, self.problem)
+        seeds = episode_seeds(tasks_of(episodes), self.generator, self.problem)
         if not self.result.history:
             check_dependence(self.problem, episodes, seeds)
         drawn = torch.get_rng_state()  # for draws of the user's own network: each evaluation of a step draws the same
@@ -184,10 +183,6 @@ class MetaTraining:
                 for average, values in zip((norm.running_mean, norm.running_var), statistics, strict=True):
                     if average is not None:
                         average.lerp_(values.mean(0).to(average.dtype), momentum)
-
-
-def _length(episodes: Any) -> int:
-    return pytree.tree_leaves(episodes)[0].shape[0]
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,242 @@
+"""Mixture: one stream of tasks from several families, of whatever ways, shots, targets and shapes.
+
+    family i  ~  p,     task  ~  p(tasks | family i)
+
+    p_i  proportional to  n_i^(1 / T)          `BySize(temperature=T)`: n_i the classes, or else the groups, of family i
+    p_i  =  w_i / sum_j w_j                     given weights
+
+T = 1 draws a task as its family is large, T -> infinity draws all families alike; T = 5 is common across languages.
+
+Source: Triantafillou et al., "Meta-Dataset", ICLR 2020, whose mixture draws the data sets alike; Arivazhagan et al., "Massively
+Multilingual Neural Machine Translation in the Wild", 2019, section 4, for the temperature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from quickstudy.arguments import PositiveFloat, checked
+from quickstudy.buckets import Buckets
+from quickstudy.episode import Episode, Examples
+from quickstudy.errors import ArgumentError, TaskError, UnsupportedError
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.generator import fresh_generator
+from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
+from quickstudy.tasks.distribution.size import Size
+
+
+@checked
+@dataclass(frozen=True)
+class BySize:
+    """Families weighted by the size of their data to the power 1 / temperature.
+
+    Examples:
+        >>> [round(one, 3) for one in qs.tasks.BySize(temperature=2.0).probabilities({"a": 400, "b": 100})]
+        [0.667, 0.333]
+    """
+
+    temperature: PositiveFloat = 1.0
+
+    def probabilities(self, sizes: Mapping[str, int]) -> list[float]:
+        """p, in the order of the families."""
+        logs = torch.tensor([math.log(size) for size in sizes.values()], dtype=torch.float64) / self.temperature
+        return logs.softmax(0).tolist()
+
+
+Weights = BySize | Sequence[float] | Mapping[str, float] | None
+
+
+class MixedTasks(TaskDistribution):
+    """One part of a `Mixture`: its `sample` returns `Buckets`, a batch for each family that was drawn.
+
+    Args:
+        parts: the tasks of each family by its name.
+        weights: see `Mixture`.
+
+    Raises:
+        ArgumentError: no families; weights of another number or of other names, below 0, or with the sum 0.
+
+    Examples:
+        >>> waves, classes = qs.tasks.Sinusoid().train, qs.tasks.GaussianClasses(ways=3, dim=4).train
+        >>> tasks = qs.tasks.MixedTasks({"waves": waves, "classes": classes}, weights=(1, 3))
+        >>> tasks.probabilities
+        {'waves': 0.25, 'classes': 0.75}
+        >>> tasks.sample(8, generator=torch.Generator().manual_seed(0))
+        Buckets(waves=3, classes=5)
+        >>> tasks["waves"].sample(1).family is None
+        True
+    """
+
+    ways: Size | None = None
+    shots: Size = 0
+    queries: Size = 0
+
+    def __init__(self, parts: Mapping[str, TaskDistribution], weights: Weights = None):
+        if not parts:
+            raise ArgumentError("families", expected="one family or more", got="none", do="Name some: {'a': tasks, 'b': others}.")
+        self.parts, self.weights = dict(parts), weights
+        self.probabilities = probabilities(self.parts, weights)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Buckets:  # type: ignore[override]
+        """n tasks, the number of each family drawn by its probability.
+
+        Raises:
+            ArgumentError: n below 1.
+        """
+        check_count(n)
+        generator = generator or fresh_generator()
+        p = torch.tensor(list(self.probabilities.values()), dtype=torch.float64)
+        counts = torch.multinomial(p, n, replacement=True, generator=generator).bincount(minlength=len(p)).tolist()
+        drawn = zip(self.parts.items(), counts, strict=True)
+        return Buckets({name: part.sample(count, generator=generator) for (name, part), count in drawn if count})
+
+    def __getitem__(self, family: str) -> TaskDistribution:
+        """The tasks of one family."""
+        if family not in self.parts:
+            raise ArgumentError("family", expected=f"one of {list(self.parts)}", got=repr(family), do="Name one of them.")
+        return self.parts[family]
+
+    def examples(self) -> Examples:
+        raise UnsupportedError(
+            "tasks",
+            expected="tasks of one family, whose examples can be pooled",
+            got=f"a mixture of {', '.join(self.parts)}",
+            do="Pre-train on one of them: mixture.train['NAME'].",
+        )
+
+    def to(self, device: str | torch.device) -> Self:
+        return self._changed({name: part.to(device) for name, part in self.parts.items()})
+
+    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
+        """All families under another protocol; `ways` for those that have classes."""
+        sizes: dict[str, Any] = {"shots": shots, "queries": queries}
+        return self._changed(
+            {name: part.with_(**sizes, ways=None if part.ways is None else ways) for name, part in self.parts.items()}
+        )
+
+    def check_protocol(self) -> None:
+        for part in self.parts.values():
+            part.check_protocol()
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The protocol and the probability of each family."""
+        found = self.probabilities.items()
+        return {"families": {name: {**self.parts[name].protocol, "probability": p} for name, p in found}}
+
+    def _changed(self, parts: Mapping[str, TaskDistribution]) -> Self:
+        return type(self)(parts, self.weights)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}: {p:.3g}" for name, p in self.probabilities.items())
+        return f"{type(self).__name__}({shown})"
+
+
+class Mixture(TaskFamily[MixedTasks]):
+    """Tasks of several families, drawn family by family: cross-problem and cross-domain meta-training.
+
+    A learner of one structure serves families whose tasks all fit it. Where they differ (pictures and numbers, 5 classes and 20),
+    `ByFamily` has a part for each and shares the rest. `evaluate` scores each family by itself.
+
+    Args:
+        families: task families by name.
+        weights: how often each is drawn in meta-training: one number each, in order or by name; `BySize(temperature=)`; None: all
+            alike. Validation and test take all alike.
+
+    Raises:
+        ArgumentError: no families; weights of another number or of other names, below 0, or with the sum 0.
+        TaskError: a class of the same name in meta-training of one family and in another part of another.
+
+    Examples:
+        >>> tasks = qs.tasks.Mixture({"waves": qs.tasks.Sinusoid(), "classes": qs.tasks.GaussianClasses(ways=3, dim=4)})
+        >>> tasks.train.sample(6, generator=torch.Generator().manual_seed(0))
+        Buckets(waves=3, classes=3)
+        >>> tasks.test["waves"].protocol
+        {'ways': None, 'shots': 10, 'queries': 10}
+    """
+
+    def __init__(self, families: Mapping[str, TaskFamily[Any]], weights: Weights = None):
+        parts: list[MixedTasks | None] = []
+        for split in SPLITS:
+            held = {name: family.parts[split] for name, family in families.items() if split in family.parts}
+            whole = len(held) == len(families)
+            if held and not whole:
+                absent = next(name for name in families if name not in held)
+                raise TaskError(
+                    "families",
+                    expected=f"families that all have a part for {split}",
+                    got=f"{absent!r} without one",
+                    do="Give each the same parts; a source made with part='test' has one alone.",
+                )
+            parts.append(MixedTasks(held, weights if split == "train" else None) if held or split == "train" else None)
+        super().__init__(*parts)
+
+
+class OfFamily(TaskDistribution):
+    """The tasks of one family, whose episodes say which that is."""
+
+    def __init__(self, tasks: TaskDistribution, family: str):
+        self.tasks, self.family = tasks, family
+        self.ways, self.shots, self.queries = tasks.ways, tasks.shots, tasks.queries
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Episode:
+        return self.tasks.sample(n, generator=generator).of(self.family)
+
+    def examples(self) -> Examples:
+        return self.tasks.examples().of(self.family)
+
+    def to(self, device: str | torch.device) -> Self:
+        return type(self)(self.tasks.to(device), self.family)
+
+    def check_protocol(self) -> None:
+        self.tasks.check_protocol()
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return self.tasks.protocol
+
+
+def probabilities(parts: Mapping[str, TaskDistribution], weights: Weights) -> dict[str, float]:
+    """p by family.
+
+    Raises:
+        ArgumentError: see `Mixture`.
+    """
+    names = list(parts)
+    if weights is None:
+        return dict.fromkeys(names, 1 / len(names))
+    if isinstance(weights, BySize):
+        return dict(zip(names, weights.probabilities({name: _size(name, part) for name, part in parts.items()}), strict=True))
+    if isinstance(weights, Mapping):
+        if set(weights) != set(names):
+            raise _weights(f"one for each of {names}", f"names {list(weights)}")
+        weights = [weights[name] for name in names]
+    if len(weights) != len(names):
+        raise _weights(f"{len(names)}, one for each of {names}", str(len(weights)))
+    if any(not math.isfinite(one) or one < 0 for one in weights):
+        raise _weights("numbers of 0 or more", str(list(weights)))
+    total = sum(weights)
+    if total == 0:
+        raise _weights("a sum above 0", f"{list(weights)}, whose sum is 0")
+    return {name: one / total for name, one in zip(names, weights, strict=True)}
+
+
+def _size(name: str, part: TaskDistribution) -> int:
+    found = getattr(part, "class_names", None) or getattr(part, "names", None)
+    if not found:
+        raise ArgumentError(
+            "weights=BySize()",
+            expected="families of classes or groups, which can be counted",
+            got=f"{name!r}, whose tasks are drawn from no list",
+            do="Give a number for each family: weights={'a': 1, 'b': 2}.",
+        )
+    return len(found)
+
+
+def _weights(expected: str, got: str) -> ArgumentError:
+    return ArgumentError("weights", expected=expected, got=got, do="Give for example weights=(1, 2), or BySize(temperature=2).")
