@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
-from quickstudy.cli.image_folders import labels_of, read_files, read_support
+from quickstudy.cli.image_folders import labels_of, read_files, read_support, warn_of_ground
 from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
@@ -24,6 +26,7 @@ from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
+INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 
 
 def predict(argv: list[str]) -> int:
@@ -38,6 +41,9 @@ def predict(argv: list[str]) -> int:
         help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
     )
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
+    made.add_argument(
+        "--invert", action="store_true", help="invert the pictures: white on black where the run's are black on white"
+    )
     made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
     options = read(made, argv)
@@ -46,12 +52,17 @@ def predict(argv: list[str]) -> int:
         raise UnsupportedError(
             "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
         )
+    if options.invert:
+        preprocessing = replace(preprocessing, invert=not preprocessing.invert, ground=preprocessing.trained_ground)
     files = files_of(options.query, IMAGES)
-    names, support = read_support(Path(options.support), preprocessing)
+    names, shown, y = read_support(Path(options.support), preprocessing)
     images, broken = read_files(files, preprocessing)
     if broken and (options.strict or not images):
         raise together(broken, f"--query {options.query}")
-    logits = learner.adapt(support)(preprocessing.apply(torch.stack(list(images.values()))))
+    asked = torch.stack(list(images.values()))
+    warn_of_ground({"--support": shown, "--query": asked}, preprocessing, "Leave --invert out." if options.invert else INVERT)
+    support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
+    logits = learner.adapt(support)(preprocessing.apply(asked))
     rows = answers(list(images), names, logits, calibration, options.unknown)
     labels = labels_of(list(images), Path(options.query), names)
     _print(rows, labels, options.json)

@@ -16,8 +16,15 @@ from torch import Tensor
 
 from quickstudy.tasks.distribution.family import TaskFamily
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "columns")  # the protocol; an index is made of the labels; `within` holds
-# the groups of the one column that decides what is drawn
+NOT_CONTENT = (
+    "ways",
+    "shots",
+    "queries",
+    "index",
+    "columns",
+    "ground",
+)
+# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides.
 PARTS = ("train", "validation", "test")
 
 
