@@ -94,9 +94,7 @@ def test_predict_says_so_and_invert_mends_it(tmp_path: Path, capsys: pytest.Capt
     assert "warning" not in said
     _, said = predicted(board, capsys)
     for option, count in (("--support", 5), ("--query", 25)):
-        assert (
-            f"quickstudy: warning: {option}: the {count} pictures have a light ground, and the learner was trained" in said
-        )
+        assert f"quickstudy: warning: {option}: the {count} pictures have a light ground, and the learner was trained" in said
     assert "add --invert (in Python: `invert=` of a Preprocessing)" in said
     mended, said = predicted(board, capsys, "--invert")
     assert "warning" not in said

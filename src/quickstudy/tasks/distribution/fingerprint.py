@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
 NOT_CONTENT = (
     "ways",
@@ -46,6 +47,8 @@ def _feed(digest: Any, value: Any, above: set[int]) -> None:
         value = value.detach().cpu().contiguous()
         digest.update(f"tensor {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(memoryview(value.reshape(-1).view(torch.uint8).numpy()) if value.numel() else b"")
+    elif isinstance(value, LazyRows):
+        _feed(digest, value.content(), above)
     elif isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype} {value.shape} ".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
