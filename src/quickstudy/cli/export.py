@@ -23,7 +23,7 @@ def export_run(argv: list[str]) -> int:
     if options.format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
     learner, preprocessing, calibration = ready_to_predict(options.run)
-    names, shown, y = read_support(Path(options.support), preprocessing)
+    names, _, shown, y = read_support(Path(options.support), preprocessing)
     warn_of_ground({"--support": shown}, preprocessing, "Invert the pictures if only black and white are exchanged (`invert=`).")
     support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
     out = Path(options.out or f"predictor{SUFFIXES[options.format]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +17,17 @@ from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import class_folders
 
 
-def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str], Tensor, Tensor]:
-    """The class names, the pixels and the labels of a folder of class folders.
+class Support(NamedTuple):
+    """The class names; the file, the pixels and the label of each example."""
+
+    names: list[str]
+    files: list[Path]
+    pixels: Tensor
+    y: Tensor
+
+
+def read_support(folder: Path, preprocessing: Preprocessing) -> Support:
+    """The labelled images of a folder of class folders.
 
     Raises:
         DataError: no such folder, no class in it, or files that cannot be read: all of them are named.
@@ -27,7 +37,7 @@ def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str],
     if broken:
         raise together(broken, str(folder))
     y = torch.tensor([label for label, files in enumerate(classes.values()) for _ in files])
-    return list(classes), torch.stack(list(images.values())), y
+    return Support(list(classes), list(images), torch.stack(list(images.values())), y)
 
 
 def read_files(files: list[Path], preprocessing: Preprocessing) -> tuple[dict[Path, Tensor], list[DataError]]:
