@@ -20,6 +20,7 @@ from quickstudy.learners.contradictions import Contradiction, contradicted
 from quickstudy.targets import Binary, Labels, MultiLabel, TokenLabels, Values
 
 LEARNER = qs.Prototypical(nn.Identity())
+NORMAL = 0.5 * math.log(2 * math.pi * math.e)  # the entropy of a standard normal value
 CENTRES = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
 
 
@@ -53,11 +54,7 @@ def test_what_lies_between_two_classes_is_labelled_next():
         (Binary(), torch.tensor([0.0, 60.0]), [math.log(2), 0.0]),
         (Binary(), torch.tensor([[3.0, 3.0]]), [math.log(2)]),
         (MultiLabel(), torch.tensor([[0.0, 60.0]]), [math.log(2) / 2]),
-        (
-            Values("normal"),
-            torch.tensor([[[1.0, math.log(4.0)]], [[9.0, 0.0]]]),
-            [0.5 * math.log(2 * math.pi * math.e * v) for v in (4, 1)],
-        ),
+        (Values("normal"), torch.tensor([[[1.0, math.log(4.0)]], [[9.0, 0.0]]]), [NORMAL + math.log(2), NORMAL]),
     ],
 )
 def test_the_entropy_of_every_kind(target, prediction: torch.Tensor, expected: list[float]):
@@ -66,9 +63,7 @@ def test_the_entropy_of_every_kind(target, prediction: torch.Tensor, expected: l
 
 def test_values_without_a_variance_are_refused():
     predictor = qs.Ridge(nn.Identity()).adapt(qs.Examples(torch.randn(6, 2), torch.randn(6, 1)))
-    with pytest.raises(
-        UnsupportedError, match=r"`most_uncertain`: expected a task with classes, or values with a variance: .* got Val"
-    ):
+    with pytest.raises(UnsupportedError, match=r"`most_uncertain`: expected a task with classes, or values with a variance: "):
         predictor.most_uncertain(torch.randn(3, 2))
 
 
@@ -95,7 +90,8 @@ def test_the_margin_is_that_of_leaving_it_out():
     (found,) = contradicted(LEARNER, given)
     keep = torch.arange(12) != 5
     logits = LEARNER.adapt(qs.Examples(given.x[keep], given.y[keep], ways=3))(given.x[5:6])[0].log_softmax(0)
-    assert found == Contradiction(5, 2, 1, pytest.approx(float(logits[1] - logits[2]), rel=1e-5))
+    assert found == Contradiction(5, 2, 1, found.margin)
+    assert found.margin == pytest.approx(float(logits[1] - logits[2]), rel=1e-5)
 
 
 def test_two_examples_of_a_class_are_not_judged():
@@ -124,11 +120,8 @@ def write(root: Path, wrong: bool) -> None:
     drawn = draw_characters(3, 7, generator=torch.Generator().manual_seed(3))
     for label, images in enumerate(drawn):
         for number, image in enumerate(images):
-            folder = (
-                root
-                / ("query" if number > 4 else "support")
-                / f"class{(label + 1) % 3 if wrong and number == label == 0 else label}"
-            )
+            moved = wrong and number == label == 0
+            folder = root / ("query" if number > 4 else "support") / f"class{1 if moved else label}"
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(255 - image[0].numpy()).save(folder / f"{label}{number}.png")
 
