@@ -72,6 +72,7 @@ NEEDS = {
     "Omniglot": data("omniglot"),
     "MNIST": data("mnist"),
     "the published splits": data("splits"),
+    "the Parkinson's recordings": data("parkinsons"),
 }
 
 
