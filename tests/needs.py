@@ -83,6 +83,7 @@ NEEDS = {
     ),
     "MNIST": data("mnist"),
     "the published splits": data("splits"),
+    "the Parkinson's recordings": data("parkinsons"),
 }
 
 

@@ -96,8 +96,8 @@ class Handle:
 def test_a_notebook(monkeypatch, capsys, clock):
     handles = []
     display = types.SimpleNamespace(display=lambda shown, display_id: handles.append(Handle(shown)) or handles[-1])
-    notebook = types.SimpleNamespace(get_ipython=ZMQInteractiveShell, display=display)
-    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=ZMQInteractiveShell))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
     with bar(4, "training <b>", show=True) as shown:
         for _ in range(3):
             clock[0] += 1
@@ -108,7 +108,7 @@ def test_a_notebook(monkeypatch, capsys, clock):
     assert 'value="0.7500"' in handle.drawn[-1]
     assert "<div>about 0:01 to go</div><div>training &lt;b&gt;" in handle.drawn[-1]
     assert "3/4 0:01 left loss 1" in handle.drawn[-1]
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None, display=display))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     with bar(4, "training"):
         assert len(handles) == 1  # IPython in a terminal is none
 

@@ -30,7 +30,8 @@ import sklearn
 import torch
 
 import quickstudy as qs
-from quickstudy.domains.tables.select.candidates import Candidate, accuracy, cross_validated
+from quickstudy.domains.tables.select.candidates import Candidate, cross_validated, score
+from quickstudy.domains.tables.select.inputs import prepared
 from quickstudy.domains.tables.select.recommender import Recommender
 from quickstudy.domains.tables.select.results import Results, measure, shipped
 from quickstudy.domains.tables.select.search import warm_search
@@ -65,8 +66,8 @@ def one_table(table: Table, seed: int) -> dict[str, dict[str, Any]]:
     def best_of(some: list[Candidate]) -> float:
         for one in some:
             if one not in tried:
-                score = cross_validated(one, table.X, table.y, FOLDS, seed=seed)
-                tried[one] = score if score == score else 0.0
+                found = cross_validated(one, prepared(table.X, table.y), FOLDS, seed=seed)
+                tried[one] = found if found == found else 0.0
         return right[max(some, key=lambda one: tried[one])]
 
     answer = {}
@@ -95,7 +96,7 @@ def searched(table: Table, seed: int) -> dict[str, dict[str, list[float]]]:
     for name, start in (("warm", recommender), ("cold", None)):
         trials = warm_search(table.X, table.y, AT[-1], recommender=start, seed=seed).trials
         best = [max(trials[:n], key=lambda trial: trial.score) for n in AT]
-        held = [accuracy(one.candidate, table.X, table.y, table.test_X, table.test_y, seed=seed) for one in best]
+        held = [score(one.candidate, table.X, table.y, table.test_X, table.test_y, seed=seed) for one in best]
         answer[name] = {"cross_validated": [one.score for one in best], "held_out": held}
     return answer
 

@@ -174,8 +174,11 @@ def _rich(total: int, what: str, seconds: float | None) -> Iterator[Bar]:
 def _notebook() -> Any:
     """The function `display` of the notebook that this runs in; None elsewhere."""
     ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return ipython.display.display if ipython is not None and type(shell).__name__ == "ZMQInteractiveShell" else None
+    if ipython is None or type(ipython.get_ipython()).__name__ != "ZMQInteractiveShell":
+        return None
+    from IPython.display import display
+
+    return display
 
 
 def reading(items: Sequence[T], what: str) -> Iterator[T]:

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.artifacts.config import write_config
 from quickstudy.artifacts.configuring import config_of
 from quickstudy.artifacts.rebuilding import build, build_learner
 from quickstudy.cli.config import parse
@@ -40,6 +41,17 @@ def test_defaults_that_python_leaves_out_are_in_it():
     found = config_of(learner, tasks, train)
     assert (found["learner"], found["network"]) == (config["learner"], config["network"])
     assert found["start"] == "given"
+
+
+def test_a_setting_with_fields_is_written_by_them_and_read_back(tmp_path):
+    planned = "learner: {name: maml, inner_lr: {initial: 0.3}}\ntasks: {name: sinusoid}\ntrain: {steps: 1}\n"
+    (tmp_path / "planned.yaml").write_text(planned, encoding="utf-8")
+    tasks, learner = build(parse([], None, str(tmp_path / "planned.yaml"))[0])
+    found = config_of(learner, tasks, {"steps": 1, "tasks_per_step": 4, "seed": 0})
+    assert found["learner"]["inner_lr"] == {"initial": 0.3, "per": "element", "per_step": False}
+    write_config(tmp_path, found)
+    again = build(parse([], None, str(tmp_path / "config.yaml"))[0])[1]
+    assert repr(again) == repr(learner)
 
 
 @pytest.mark.parametrize(

@@ -156,13 +156,14 @@ def test_classes_that_were_trained_on_are_said(here, capsys):
     assert "warning: 14 of these classes are called as classes that the run was trained on" in capsys.readouterr().err
 
 
-def test_the_first_score_is_kept_and_no_other_protocol_is(here):
+def test_the_score_of_the_most_episodes_is_kept_and_no_other_protocol_is(here):
     run = qs.Run.open("runs/command")
     kept = run.evaluation
     assert kept is not None
     run.score(10)
     assert main(["evaluate", "runs/command", "--episodes", "4", "--shots", "2", "--queries", "2"]) == 0
     assert run.evaluation == kept
+    assert run.score(22).per_episode == run.evaluation["per_episode"]
 
 
 # ---- what no config can describe -------------------------------------------------------------------------------------------

@@ -135,9 +135,10 @@ class Run:
         return fitted(self.path, self.preprocessing, tasks)
 
     def score(self, episodes: Several = 600, seed: int = 0, *, progress: bool = False) -> Evaluation:
-        """Score the learner on its meta-test tasks. The first score of a learner is kept in the folder, as `evaluation`."""
+        """Score the learner on its meta-test tasks. `evaluation` keeps the one of the most episodes."""
         result = evaluate(self.learner, self.tasks.test, episodes, seed, progress=progress)
-        if self.evaluation is None and os.access(self.path, os.W_OK):
+        kept = self.evaluation
+        if (kept is None or kept["protocol"]["episodes"] < episodes) and os.access(self.path, os.W_OK):
             write_evaluation(self.path, result)
         return result
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import quickstudy as qs
 from quickstudy.artifacts.alone import write_beside
 from quickstudy.artifacts.export import SUFFIXES, export, need
 from quickstudy.artifacts.run import ready_to_predict
-from quickstudy.cli.image_folders import read_support
+from quickstudy.cli.image_folders import read_support, warn_of_ground
 from quickstudy.cli.options import command, read
 
 
@@ -22,7 +23,9 @@ def export_run(argv: list[str]) -> int:
     if options.format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
     learner, preprocessing, calibration = ready_to_predict(options.run)
-    names, support = read_support(Path(options.support), preprocessing)
+    names, _, shown, y = read_support(Path(options.support), preprocessing)
+    warn_of_ground({"--support": shown}, preprocessing, "Invert the pictures if only black and white are exchanged (`invert=`).")
+    support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
     out = Path(options.out or f"predictor{SUFFIXES[options.format]}")
     x = support.x if len(support) > 1 else support.x.expand(2, *support.x.shape[1:])
     difference = export(learner.adapt(support), out, x, options.format)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-import quickstudy as qs
 from quickstudy.domains.images.images import read_each
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.domains.images.preprocessing import Preprocessing
@@ -16,8 +17,17 @@ from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import class_folders
 
 
-def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str], qs.Examples]:
-    """The class names and the examples of a folder of class folders.
+class Support(NamedTuple):
+    """The class names; the file, the pixels and the label of each example."""
+
+    names: list[str]
+    files: list[Path]
+    pixels: Tensor
+    y: Tensor
+
+
+def read_support(folder: Path, preprocessing: Preprocessing) -> Support:
+    """The labelled images of a folder of class folders.
 
     Raises:
         DataError: no such folder, no class in it, or files that cannot be read: all of them are named.
@@ -27,7 +37,7 @@ def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str],
     if broken:
         raise together(broken, str(folder))
     y = torch.tensor([label for label, files in enumerate(classes.values()) for _ in files])
-    return list(classes), qs.Examples(preprocessing.apply(torch.stack(list(images.values()))), y, ways=len(classes))
+    return Support(list(classes), list(images), torch.stack(list(images.values())), y)
 
 
 def read_files(files: list[Path], preprocessing: Preprocessing) -> tuple[dict[Path, Tensor], list[DataError]]:
@@ -35,6 +45,13 @@ def read_files(files: list[Path], preprocessing: Preprocessing) -> tuple[dict[Pa
     images, broken = read_each(files, preprocessing)
     readable = [path for place, path in enumerate(files) if place not in broken]
     return dict(zip(readable, images, strict=True)), list(broken.values())
+
+
+def warn_of_ground(pictures: dict[str, Tensor], preprocessing: Preprocessing, do: str) -> None:
+    """Say on stderr that pictures have another ground than those of the run."""
+    for option, images in pictures.items():
+        if other := preprocessing.other_ground(images):
+            print(f"quickstudy: warning: {option}: {other}. {do}", file=sys.stderr)
 
 
 def labels_of(files: list[Path], root: Path, names: list[str]) -> list[str | None]:

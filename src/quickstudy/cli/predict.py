@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
-from quickstudy.cli.image_folders import labels_of, read_files, read_support
-from quickstudy.cli.options import command, read
+from quickstudy.cli.image_folders import labels_of, read_files, read_support, warn_of_ground
+from quickstudy.cli.options import command, read, whole
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
+from quickstudy.learners.contradictions import Contradiction, contradicted
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
+JUDGED = 200  # support images at most, whose labels are questioned: the learner adapts once for each
+INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 
 
 def predict(argv: list[str]) -> int:
@@ -38,6 +43,10 @@ def predict(argv: list[str]) -> int:
         help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
     )
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
+    made.add_argument(
+        "--invert", action="store_true", help="invert the pictures: white on black where the run's are black on white"
+    )
+    made.add_argument("--most_uncertain", type=int | None, default=None, help="name so many images that are best labelled next")
     made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
     options = read(made, argv)
@@ -46,20 +55,42 @@ def predict(argv: list[str]) -> int:
         raise UnsupportedError(
             "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
         )
+    if options.invert:
+        preprocessing = replace(preprocessing, invert=not preprocessing.invert, ground=preprocessing.trained_ground)
+    if options.most_uncertain is not None:
+        whole("--most_uncertain", options.most_uncertain)
     files = files_of(options.query, IMAGES)
-    names, support = read_support(Path(options.support), preprocessing)
+    names, shown_files, shown, y = read_support(Path(options.support), preprocessing)
     images, broken = read_files(files, preprocessing)
     if broken and (options.strict or not images):
         raise together(broken, f"--query {options.query}")
-    logits = learner.adapt(support)(preprocessing.apply(torch.stack(list(images.values()))))
+    asked = torch.stack(list(images.values()))
+    warn_of_ground({"--support": shown, "--query": asked}, preprocessing, "Leave --invert out." if options.invert else INVERT)
+    support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
+    predictor = learner.adapt(support)
+    logits = predictor(preprocessing.apply(asked))
+    if len(y) <= JUDGED:
+        _warn_of_contradictions(contradicted(learner, support), shown_files, names)
     rows = answers(list(images), names, logits, calibration, options.unknown)
     labels = labels_of(list(images), Path(options.query), names)
     _print(rows, labels, options.json)
+    if options.most_uncertain is not None:
+        count = min(options.most_uncertain, len(rows))
+        for place in predictor.most_uncertain(preprocessing.apply(asked), count).tolist():
+            print(f"label next: {printable(rows[place]['file'])}", file=sys.stderr if options.json else sys.stdout)
     for error in broken:
         print(printable(f"quickstudy predict: {error}"), file=sys.stderr)
     if broken:
         print(f"{len(broken)} of {len(files)} images could not be read; the others are answered", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _warn_of_contradictions(found: list[Contradiction], files: list[Path], names: list[str]) -> None:
+    """Say on stderr which images of the support may be in the wrong folder."""
+    for one in found:
+        path, own, nearest = printable(str(files[one.index])), printable(names[one.label]), printable(names[one.nearest])
+        said = f"the others of {own!r} contradict it, and speak for {nearest!r}. Is it in the right folder?"
+        print(f"quickstudy: warning: {path}: {said}", file=sys.stderr)
 
 
 def answers(

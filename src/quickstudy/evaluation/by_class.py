@@ -5,8 +5,9 @@
     c taken for d          sum_t m_tcd / sum_{t with d} q_tc      m_tcd queries of c answered d, of those in tasks with d    (3)
 
 Queries of one task share its support, so (2) counts tasks; where they have equally many queries of c, it is 1.96 std / sqrt(n) of
-the accuracies in them. Two classes can be confused only in a task that has both: (3) divides by the queries there. Pairs are
-ordered by the lower end of Wilson's interval of (3), over tasks as well, so that a pair that met once does not lead by luck.
+the accuracies in them. Two classes can be confused only in a task that has both: (3) divides by the queries there. Classes are
+ordered by the upper end of Wilson's interval of (1), pairs by the lower end of that of (3), both over tasks: a class that one
+task had, or a pair that met once, does not lead by luck.
 
 Only sums are kept: six numbers for each class and three for each pair of classes that met in a task.
 """
@@ -73,8 +74,8 @@ class ByClass:
     """The answers of an evaluation by class.
 
     Attributes:
-        classes: every class that a task had, the worst first.
-        confusions: of two classes each, the most frequent first; at most 1000.
+        classes: every class that a task had, the worst first: those of which it is surest.
+        confusions: of two classes each, the most frequent first, likewise; at most 1000.
 
     Examples:
         >>> x, y = torch.randn(60, 2), torch.arange(60) // 20
@@ -154,7 +155,9 @@ class ClassCounts:
         order = wilson_low(met[:, 0] / met[:, 1], met[:, 2]).argsort(descending=True, stable=True)[:KEPT]
         pairs = zip(keys[order].tolist(), met[order].tolist(), strict=True)
         confusions = tuple(Confusion(names[key // MOST], names[key % MOST], *row) for key, row in pairs)
-        return ByClass(tuple(sorted(scores, key=lambda one: one.accuracy)), confusions)
+        wrong_share = wilson_low(1 - torch.tensor([one.accuracy for one in scores]), sums[:, 0])
+        worst = wrong_share.argsort(descending=True, stable=True).tolist()
+        return ByClass(tuple(scores[index] for index in worst), confusions)
 
 
 def known_classes(batch: Episode) -> KnownClasses | None:

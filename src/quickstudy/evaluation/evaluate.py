@@ -25,6 +25,7 @@ from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
+from quickstudy.progress import bar
 from quickstudy.targets import Labels, check_fit, check_fit_of_own
 from quickstudy.tasks.construction.mixture import MixedTasks
 from quickstudy.tasks.distribution.family import check_one
@@ -200,37 +201,38 @@ def evaluate(
 
         options: dict[str, Any] = {"metrics": metrics, "loss": loss, "executor": executor, "progress": progress}
         return evaluate_families(learner, tasks, episodes, seed, steps, **options)
-    from quickstudy.progress import bar
-
-    generator = torch.Generator().manual_seed(seed)
-    before, scorer = peak_mb(), None
-    started = time.perf_counter()
-    done = 0
-    with bar(episodes, "evaluating", progress) as advance:
-        while done < episodes:
-            batch = tasks.sample(min(BATCH, episodes - done), generator=generator)
-            scorer = scorer or Scorer(learner, batch, metrics, steps, loss, executor)
-            scorer.score(batch, done)
-            done += len(batch)
-            advance(len(batch))
-    assert scorer is not None
+    before, started = peak_mb(), time.perf_counter()
+    scorer = _scored(tasks, episodes, seed, progress, lambda batch: Scorer(learner, batch, metrics, steps, loss, executor))
     seconds, after = (time.perf_counter() - started) / episodes, peak_mb()
     first, *further = scorer.results()
-    protocol = {
-        "metric": first.metric,
-        **tasks.protocol,
-        "episodes": episodes,
-        "seed": seed,
-        "normalisation": learner.normalisation,
-        "transductive": learner.normalisation == "transductive",
-        "steps": steps if steps is not None else getattr(learner, "inner_steps", None),
-        "executor": scorer.mapper.name,
-    }
+    steps = steps if steps is not None else getattr(learner, "inner_steps", None)
+    protocol = {"metric": first.metric, **tasks.protocol, "episodes": episodes, "seed": seed, **_ran(learner, steps, scorer)}
     grown = None if before is None or after is None else after - before
     others = {one.metric: one for one in further}
     name = display_name(learner)
     by_class = scorer.counts.result()
     return Evaluation(first.mean, first.ci95, first.per_episode, protocol, seconds, grown, name, others, scorer.metrics, by_class)
+
+
+def _scored(tasks: TaskDistribution, episodes: int, seed: int, progress: bool, begin: Callable[[Episode], Scorer]) -> Scorer:
+    """The scorer that `begin` makes of the first batch, after all episodes."""
+    generator, scorer, done = torch.Generator().manual_seed(seed), None, 0
+    with bar(episodes, "evaluating", progress) as advance:
+        while done < episodes:
+            batch = tasks.sample(min(BATCH, episodes - done), generator=generator)
+            scorer = scorer or begin(batch)
+            scorer.score(batch, done)
+            done += len(batch)
+            advance(len(batch))
+    assert scorer is not None
+    return scorer
+
+
+def _ran(learner: Learner, steps: int | None, scorer: Scorer) -> dict[str, Any]:
+    """How the learner was run, for the protocol."""
+    policy = learner.normalisation
+    transductive = policy == "transductive"
+    return {"normalisation": policy, "transductive": transductive, "steps": steps, "executor": scorer.mapper.name}
 
 
 class Scorer:

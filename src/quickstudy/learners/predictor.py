@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from quickstudy.errors import ShapeError
+from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.forward.context import Context
+from quickstudy.learners.contradictions import MARGIN, Contradiction, contradicted
 from quickstudy.learners.outcome import State
 from quickstudy.targets import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from quickstudy.episode import Examples
     from quickstudy.learners.learner import Learner
 
 
@@ -86,6 +88,53 @@ class Predictor:
             UnsupportedError: the task has targets without probabilities.
         """
         return self.target.probabilities(self(x))
+
+    def uncertainty(self, x: Any) -> Tensor:
+        """The entropy of the answer to each example: (examples,). See `Target.uncertainty`.
+
+        Raises:
+            UnsupportedError: the task has values, and the learner predicts no variance of them.
+        """
+        return self.target.uncertainty(self(x))
+
+    def most_uncertain(self, pool: Any, n: int = 1) -> Tensor:
+        """Which examples to label next: the n of the pool whose answers have the largest entropy.
+
+            argmax_x  H[ p(y | x, support) ]
+
+        Source: Lewis & Gale, "A sequential algorithm for training text classifiers", SIGIR 1994; by entropy: Settles, "Active
+        learning literature survey", 2009.
+
+        Args:
+            pool: as x of `predictor(x)`.
+            n: how many; adapt again after each batch of labels, since the n may be alike.
+
+        Returns:
+            (n,) their rows in the pool, the most uncertain first.
+
+        Raises:
+            ArgumentError: n below 1, or above the number of examples.
+            UnsupportedError: the task has values, and the learner predicts no variance of them.
+        """
+        uncertainty = self.uncertainty(pool)
+        if not 1 <= n <= len(uncertainty):
+            raise ArgumentError(
+                "n", expected=f"1 to {len(uncertainty)}, as many as the pool has", got=str(n), do="Ask for fewer, or for one."
+            )
+        return uncertainty.cpu().argsort(descending=True, stable=True)[:n]
+
+    def contradicted(self, support: Examples, margin: float = MARGIN) -> list[Contradiction]:
+        """The examples of the support that the others of their class contradict: see `quickstudy.learners.contradictions`.
+
+        Args:
+            support: the examples that the predictor was adapted to; it does not keep them. The learner adapts to them anew, once
+                for each example, without it.
+            margin: the least margin, in nats.
+
+        Raises:
+            UnsupportedError: the support has no labels.
+        """
+        return contradicted(self.learner, support, margin)
 
     def to_module(self) -> nn.Module:
         """A plain detached `nn.Module` whose forward(x) is this predictor's answer; it shares no tensor with the learner."""

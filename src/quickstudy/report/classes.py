@@ -28,8 +28,8 @@ def by_class(found: ByClass | None) -> str:
     some = f"the {ROWS} worst of {len(found.classes)} classes" if len(found.classes) > ROWS else f"{len(found.classes)} classes"
     words = (
         f"Left: {some}, with the 95 % interval over the tasks that have them; the dashed line is all queries together. "
-        "Right: which class was taken for which, of its queries in the tasks that have both"
-        f"{'.' if len(found.classes) <= SQUARE else '; a pair that met in more tasks comes before one that met by chance.'}"
+        "Right: which class was taken for which, of its queries in the tasks that have both. "
+        "What more tasks have shown comes before what one task has."
     )
     left = drawn(accuracies(found.classes[:ROWS], short, _together(found)), "accuracy of each class")
     square = len(found.classes) <= SQUARE
@@ -72,8 +72,8 @@ def pair_bars(pairs: Sequence[Confusion], short: dict[str, str]) -> str:
             inside = one.share > 0.75
             x, align = (100 * one.share - 1.5, "right") if inside else (100 * one.share + 1.5, "left")
             axes.text(x, row, f"{one.times} of {one.chances}", va="center", ha=align, fontsize=7.5, color=INK)
-        _names(axes, "y", [f"{_cut(short[one.name], 17)} as {_cut(short[one.taken_for], 17)}" for one in pairs], letters=40)
-        axes.set(xlim=(0, 100), ylim=(len(pairs) - 0.4, -0.6), title="Taken for another (% of chances)")
+        _names(axes, "y", [f"{_cut(short[one.name], 20)} as {_cut(short[one.taken_for], 20)}" for one in pairs], letters=44)
+        axes.set(xlim=(0, 100), ylim=(len(pairs) - 0.4, -0.6), title="Taken for (% of chances)")
         axes.grid(axis="y", visible=False)
         return svg(made, "pairs")
 

@@ -15,6 +15,7 @@ from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, LabelError
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.ood_scores import MaxProbability
+from quickstudy.learners.contradictions import MARGIN, contradicted
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.wrap.standardised import Standardised
@@ -89,6 +90,28 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         """(examples, classes), in the order of `classes_`."""
         temperature = 1.0 if self.calibration is None else self.calibration.temperature
         return (self._logits(X) / temperature).softmax(1).numpy()
+
+    def most_uncertain(self, pool: Any, n: int = 1) -> np.ndarray:
+        """(n,) the rows of the pool to label next, the most uncertain first: see `Predictor.most_uncertain`.
+
+        Raises:
+            ArgumentError: n below 1, or above the number of rows.
+            ShapeError: examples of another shape than fit had.
+        """
+        return self.predictor_.most_uncertain(self._read_queries(pool), n).numpy()
+
+    def contradicted(self, margin: float = MARGIN) -> list[tuple[int, Any, Any]]:
+        """The rows of fit that the others of their class contradict, the clearest first, as (row, label, nearest class).
+
+        See `quickstudy.learners.contradictions` for the rule and its rate of false alarms. The learner adapts once for each row.
+
+        Raises:
+            UnsupportedError: an estimator that does not hold its support set.
+        """
+        support = self._kept_support("contradicted")
+        codes = torch.from_numpy(np.searchsorted(self.classes_, self.support_y_)).to(support.device)
+        found = contradicted(self._learner(), Examples(support, codes, len(self.classes_)), margin)
+        return [(one.index, self.classes_[one.label], self.classes_[one.nearest]) for one in found]
 
     def add_class(self, name: Any, X: Any) -> Self:
         """Learn one more class from its examples X. Same result as fitting again with them: the support set is kept.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.errors import ShapeError
+from quickstudy.errors import DataWarning, ShapeError
 from quickstudy.learners.learner import Learner
+
+INVERT = "Give 255 - X (1 - X for numbers in [0, 1]), or read the files by a Preprocessing with the other `invert=`."
 
 
 def as_array(values: Any) -> Any:
@@ -36,7 +39,10 @@ def as_input(x: np.ndarray, learner: Learner, tokens: bool, preprocessing: Prepr
     if tokens:
         return tensor
     if preprocessing is not None:
-        return preprocessing.apply(tensor).to(dtype)
+        applied = preprocessing.apply(tensor).to(dtype)
+        if other := preprocessing.other_ground(tensor):
+            warnings.warn(f"`X`: {other}. {INVERT}", DataWarning, stacklevel=4)
+        return applied
     return tensor.to(dtype) / 255 if tensor.dtype == torch.uint8 else tensor.to(dtype)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import LabelError
-from quickstudy.targets.target import Target
+from quickstudy.targets.target import Target, entropy
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Binary(Target):
 
     def probabilities(self, prediction: Tensor) -> Tensor:
         return self.logit(prediction).sigmoid()
+
+    def uncertainty(self, prediction: Tensor) -> Tensor:
+        return _of_yes(self.probabilities(prediction))
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,17 @@ class MultiLabel(Target):
     def probabilities(self, prediction: Tensor) -> Tensor:
         return prediction.sigmoid()
 
+    def uncertainty(self, prediction: Tensor) -> Tensor:
+        return _of_yes(self.probabilities(prediction)).mean(1)
+
     def _loss(self, prediction: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         known = ~y.isnan()
         return F.binary_cross_entropy_with_logits(prediction, y.nan_to_num(0.0), reduction="none"), known.to(prediction.dtype)
+
+
+def _of_yes(probability: Tensor) -> Tensor:
+    """The entropy of yes or no."""
+    return entropy(torch.stack([probability, 1 - probability], -1))
 
 
 def _check_zeros_and_ones(argument: str, y: Tensor, known: Tensor | None, axes: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import ArgumentError, LabelError
-from quickstudy.targets.target import Target
+from quickstudy.targets.target import Target, entropy
 
 NONE = -100  # the label of a token without one
 
@@ -44,6 +44,10 @@ class Classes(Target):
 
     def probabilities(self, prediction: Tensor) -> Tensor:
         return self.logits(prediction).softmax(-1)
+
+    def uncertainty(self, prediction: Tensor) -> Tensor:
+        each = entropy(self.probabilities(prediction))
+        return each if each.ndim == 1 else each.flatten(1).mean(1)
 
 
 @dataclass(frozen=True, repr=False)

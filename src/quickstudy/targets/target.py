@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from quickstudy.errors import ShapeError, UnsupportedError
@@ -95,6 +96,26 @@ class Target(ABC):
         raise UnsupportedError(
             "predict_proba", expected="a task with classes", got=repr(self), do="Use predictor(x) for the predicted targets."
         )
+
+    def uncertainty(self, prediction: Tensor) -> Tensor:
+        """The entropy of the predicted distribution of each example, in nats: (n,), larger where less is certain.
+
+        Of several labels or tokens it is the mean over them, of several values the sum.
+
+        Raises:
+            UnsupportedError: the prediction is no distribution.
+        """
+        raise UnsupportedError(
+            "most_uncertain",
+            expected="a task with classes, or values with a variance: targets.Values('normal')",
+            got=repr(self),
+            do="Take a learner that predicts a distribution, such as NeuralProcess.",
+        )
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """-sum_k p_k log p_k over the last axis."""
+    return torch.special.entr(probabilities).sum(-1)
 
 
 def check_fit(target: Target, prediction: Tensor, y: Tensor) -> None:

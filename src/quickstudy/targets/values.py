@@ -64,6 +64,11 @@ class Values(Target):
     def read(self, prediction: Tensor) -> Tensor:
         return prediction if self.distribution is None else prediction[..., 0]
 
+    def uncertainty(self, prediction: Tensor) -> Tensor:
+        if self.distribution is None:
+            return super().uncertainty(prediction)
+        return (0.5 * (1 + LOG_2PI + prediction[..., 1])).reshape(len(prediction), -1).sum(1)
+
     def _loss(self, prediction: Tensor, y: Tensor) -> Tensor:
         if self.distribution is None:
             return (prediction - y) ** 2

@@ -20,6 +20,7 @@ from quickstudy.forward.call import plain
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, as_float
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.distribution.size import Size
 
 
@@ -104,7 +105,7 @@ def from_backbone(
 
 def features(
     module: nn.Module,
-    x: Tensor,
+    x: Tensor | LazyRows,
     *,
     batch_size: int = 256,
     progress: bool = False,
@@ -112,7 +113,7 @@ def features(
     see: Callable[[Tensor], Tensor] = as_float,
 ) -> Tensor:
     """f(see(x)), (examples, features), for x (examples, *feature); uint8 images become numbers in [0, 1], batch by batch."""
-    like = next(chain(module.parameters(), module.buffers()), x)
+    like = next(chain(module.parameters(), module.buffers()), torch.empty(0, device=x.device))
     rows = []
     with bar(len(x), what, progress) as advance, torch.no_grad(), _eval_mode(module):
         for part in x.split(batch_size):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.arguments import PositiveInt, check_arguments
 from quickstudy.domains.images.array_images import as_images
 from quickstudy.domains.images.image_file import is_picture, upright
 from quickstudy.domains.images.images import read_all
 from quickstudy.domains.images.preprocessing import Preprocessing
-from quickstudy.errors import DataError, ShapeError
+from quickstudy.errors import ArgumentError, DataError, ShapeError
 from quickstudy.progress import reading
 from quickstudy.tasks.distribution.labelled import gathered
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.sources.kind import Items, Kind
 
 
@@ -24,7 +29,7 @@ class Images(Kind):
     """See `SourceOptions` for size, channels, invert and normalise."""
 
     name = "images"
-    options = frozenset({"size", "channels", "invert", "normalise"})
+    options = frozenset({"size", "channels", "invert", "normalise", "memory"})
     telling = frozenset({"size", "channels", "invert"})
 
     def recognises(self, value: Any) -> bool:
@@ -41,8 +46,17 @@ class Images(Kind):
 IMAGES = Images()
 
 
-def _of_files(files: Sequence[Path], size: int = 84, channels: int = 3, invert: bool = False, normalise: bool = True) -> Items:
+def _of_files(
+    files: Sequence[Path],
+    size: int = 84,
+    channels: int = 3,
+    invert: bool = False,
+    normalise: bool = True,
+    memory: int | None = None,
+) -> Items:
     reads = Preprocessing(size, channels, invert)
+    if memory is not None:
+        return _lazily(partial(_file, files, reads), reads, memory, normalise, _Below(files))
     return Items(lambda rows, part: read_all([files[row] for row in rows], reads, f"{part} images"), reads, normalise)
 
 
@@ -52,12 +66,22 @@ def _of_values(
     channels: int | None = None,
     invert: bool = False,
     normalise: bool = True,
+    memory: int | None = None,
 ) -> Items:
+    if memory is not None and isinstance(values, Tensor | list | tuple | np.ndarray):
+        raise ArgumentError(
+            "memory", expected="files, or a Dataset that reads its items", got="images in memory", do="Leave `memory` out."
+        )
     if not isinstance(values, Tensor) and is_picture(values[0]):
         reads = _reads_pictures(values[0], size, channels, invert)
+        if memory is not None:
+            return _lazily(partial(_picture, values, reads), reads, memory, normalise)
         return Items(lambda rows, part: _pictures(values, rows, reads, part), reads, normalise)
     first = values[:1] if isinstance(values, Tensor) else [np.asarray(values[0])]
     reads = as_images(first, size, channels, invert)[1]
+
+    if memory is not None:
+        return _lazily(partial(_array, values, reads), reads, memory, normalise)
 
     def take(rows: list[int], part: str) -> Tensor:
         if isinstance(values, Tensor):
@@ -67,6 +91,46 @@ def _of_values(
         return as_images(some, reads.size, reads.channels, invert)[0]
 
     return Items(take, reads, normalise)
+
+
+def _lazily(
+    read: Callable[[int], Tensor], reads: Preprocessing, memory: PositiveInt, normalise: bool, names: Sequence[str] = ()
+) -> Items:
+    """Images that are read as they are drawn; all parts of a split share the memory."""
+    check_arguments(_lazily, {"memory": memory})
+    every = LazyRows(read, torch.arange(0), (reads.channels, reads.size, reads.size), torch.uint8, memory, names)
+
+    def take(rows: list[int], part: str) -> LazyRows:
+        some = copy(every)
+        some.of = torch.tensor(rows)
+        return some
+
+    return Items(take, reads, normalise)
+
+
+def _file(files: Sequence[Path], reads: Preprocessing, row: int) -> Tensor:
+    return reads.read(files[row])
+
+
+def _picture(values: Sequence[Any], reads: Preprocessing, row: int) -> Tensor:
+    return _pictures(values, [row], reads, "")[0]
+
+
+def _array(values: Any, reads: Preprocessing, row: int) -> Tensor:
+    return as_images([np.asarray(values[row])], reads.size, reads.channels, reads.invert)[0][0]
+
+
+class _Below(Sequence[str]):
+    """The names of files below the folder that they share."""
+
+    def __init__(self, files: Sequence[Path]):
+        self.files, self.root = files, os.path.commonpath({os.path.dirname(file) for file in files}) if files else ""
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: Any) -> Any:
+        return str(self.files[row])[len(self.root) :].replace(os.sep, "/")
 
 
 def _reads_pictures(first: Any, size: int | None, channels: int | None, invert: bool) -> Preprocessing:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import checked
+from quickstudy.domains.images.ground import Ground, ground_of, other_ground
 from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.files import write_sealed
@@ -35,6 +36,8 @@ class Preprocessing:
         channels: 1 for grey, 3 for colour.
         invert: white ground becomes 0, as Omniglot's ink is 1 on ground 0.
         mean, std: of each channel over the meta-training images in [0, 1]; None: not normalised.
+        ground: that of the meta-training images, as they are after `invert`: "dark" or "light", see `domains.images.ground`.
+            None: they have none in common, or "dark" with `invert`.
 
     Raises:
         ArgumentError: a size below 1; channels other than 1 and 3; mean or std without a number per channel; a std of 0 or less.
@@ -53,6 +56,7 @@ class Preprocessing:
     invert: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    ground: Ground | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -103,14 +107,28 @@ class Preprocessing:
         return (x - mean) / std
 
     def fitted(self, images: Tensor) -> Preprocessing:
-        """The same with mean and std of each channel over images (N, channels, height, width); a constant channel has std 1."""
+        """The same with the ground, and each channel's mean and std, of images (N, channels, height, width).
+
+        A constant channel has std 1.
+        """
         values = images.numel() / images.shape[1]
         parts = images.split(AT_ONCE)
         mean = torch.stack([as_float(part).double().sum((0, 2, 3)) for part in parts]).sum(0) / values
         about = [(as_float(part).double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in parts]
         std = (torch.stack(about).sum(0) / values).sqrt()
         std = torch.where(std < 1e-4, torch.ones_like(std), std)
-        return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()), ground=ground_of(images))
+
+    def other_ground(self, images: Tensor) -> str | None:
+        """A sentence on uint8 pixels, or floats in [0, 1], (N, channels, height, width) of the other ground than those of
+        meta-training: white on black where it was black on white. None where nothing speaks for that.
+        """
+        return other_ground(images, self.trained_ground)
+
+    @property
+    def trained_ground(self) -> Ground | None:
+        """The ground of the meta-training images, as far as it is known."""
+        return self.ground or ("dark" if self.invert else None)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""

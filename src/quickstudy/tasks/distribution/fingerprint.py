@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "columns")  # the protocol; an index is made of the labels; `within` holds
-# the groups of the one column that decides what is drawn
+NOT_CONTENT = ("ways", "shots", "queries", "index", "columns", "ground")
+# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides.
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:
@@ -38,6 +39,8 @@ def _feed(digest: Any, value: Any, above: set[int]) -> None:
         value = value.detach().cpu().contiguous()
         digest.update(f"tensor {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(memoryview(value.reshape(-1).view(torch.uint8).numpy()) if value.numel() else b"")
+    elif isinstance(value, LazyRows):
+        _feed(digest, value.content(), above)
     elif isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype} {value.shape} ".encode())
         digest.update(np.ascontiguousarray(value).tobytes())

@@ -1,4 +1,4 @@
-"""N-way K-shot episodes from labelled data held in memory.
+"""N-way K-shot episodes from labelled data, held in memory or read as they are drawn.
 
     classes   ~  uniform, `ways` of C without replacement; the i-th drawn has label i. Of one group: see `within`
     examples  ~  uniform, `shots` + `queries` of each class without replacement; the first are support, the others query
@@ -26,6 +26,7 @@ from quickstudy.tasks.distribution.columns import check_known, read_columns
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 from quickstudy.tasks.distribution.splits import random_split
 from quickstudy.tasks.distribution.within import Within
@@ -37,7 +38,8 @@ class LabelledTasks(TaskDistribution):
     """N-way K-shot episodes over labelled data.
 
     Args:
-        x: (N, *feature). uint8 images stay uint8 in memory and become float32 in [0, 1] as episodes are gathered.
+        x: (N, *feature), a tensor or `LazyRows`, which are read as they are drawn. uint8 images stay uint8 in memory and become
+            float32 in [0, 1] as episodes are gathered.
         y: (N,) global labels 0..C-1, each at least once; classes may differ in size.
         ways: classes of an episode.
         shots, queries: support and query examples of each class. Each of the three is an int, or a range (low, high), both
@@ -79,7 +81,7 @@ class LabelledTasks(TaskDistribution):
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | LazyRows,
         y: Tensor,
         *,
         ways: Size = 5,
@@ -94,7 +96,8 @@ class LabelledTasks(TaskDistribution):
     ):
         check_y(x, y)
         check_x(x)
-        self.x, self.y = x, y.to(x.device, torch.int64)
+        self.x: Any = x  # a tensor, or LazyRows
+        self.y = y.to(x.device, torch.int64)
         self.index = ClassIndex(self.y)
         self.class_names = [str(label) for label in range(len(self.counts))] if class_names is None else list(class_names)
         check_names(self.class_names, len(self.counts))
@@ -167,7 +170,8 @@ class LabelledTasks(TaskDistribution):
 
     def examples(self, rows: Tensor | None = None) -> Examples:
         """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
-        x, y = (self.x, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
+        whole = self.x.whole() if rows is None and isinstance(self.x, LazyRows) else self.x
+        x, y = (whole, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
         return Examples(self._shown(x), y, ways=len(self.counts))
 
     def to(self, device: str | torch.device) -> Self:
@@ -182,7 +186,7 @@ class LabelledTasks(TaskDistribution):
         y = torch.arange(len(labels)).repeat_interleave(self.counts[labels])
         names = [self.class_names[label] for label in labels]
         return LabelledTasks(
-            gathered(self.x, rows),
+            selected(self.x, rows),
             y,
             ways=self.ways,
             shots=self.shots,
@@ -267,7 +271,7 @@ def augmented(
     return episode[:n]
 
 
-def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
+def check_transform(transform: Sequence[Transform], x: Tensor | LazyRows) -> None:
     """Raise UnsupportedError if there is a transform and x (N, *feature) holds no images."""
     if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
         raise UnsupportedError(
@@ -278,9 +282,16 @@ def check_transform(transform: Sequence[Transform], x: Tensor) -> None:
         )
 
 
-def gathered(x: Tensor, rows: Tensor) -> Tensor:
+def gathered(x: Tensor | LazyRows, rows: Tensor) -> Tensor:
     """x[rows] for rows of any shape, on x's device. index_select copies row by row, several times faster than x[rows]."""
+    if isinstance(x, LazyRows):
+        return x.gathered(rows)
     return x.index_select(0, rows.flatten().to(x.device)).view(*rows.shape, *x.shape[1:])
+
+
+def selected(x: Tensor | LazyRows, rows: Tensor) -> Tensor | LazyRows:
+    """x[rows]; rows that are read as they are drawn stay so."""
+    return x.subset(rows) if isinstance(x, LazyRows) else gathered(x, rows)
 
 
 def as_float(x: Tensor) -> Tensor:

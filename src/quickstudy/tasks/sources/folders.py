@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from quickstudy.errors import DataError
-from quickstudy.tasks.sources.kind import SUFFIXES, Kind, kind_named, kind_of_file
+from quickstudy.tasks.sources.kind import SUFFIXES, Kind, kind_named, kinds_by_suffix
 
 
 def kind_of_folder(root: Path, name: str | None) -> Kind:
@@ -18,11 +19,15 @@ def kind_of_folder(root: Path, name: str | None) -> Kind:
     """
     if name is not None:
         return kind_named(name)
-    found: dict[str, list[Path]] = {}
-    for folder, files, _ in _walk(root):
-        for file in files if folder != root else ():
-            found.setdefault(kind_of_file(file) or "", []).append(file)
-    found.pop("", None)
+    found: Counter[str] = Counter()
+    first: dict[str, Path] = {}
+    kinds = kinds_by_suffix()
+    for folder, names, _ in _walk(root):
+        for file in names if folder != root else ():
+            if (kind := kinds.get(_suffix(file))) is not None:
+                found[kind] += 1
+                if kind not in first:
+                    first[kind] = folder / file
     if not found:
         raise DataError(
             str(root),
@@ -31,7 +36,7 @@ def kind_of_folder(root: Path, name: str | None) -> Kind:
             do="Make one folder for each class, named for it: " + str(root / "cat" / "1.png") + ", ...",
         )
     if len(found) > 1:
-        each = " and ".join(f"{len(files)} {kind} ({files[0].relative_to(root)}, ...)" for kind, files in sorted(found.items()))
+        each = " and ".join(f"{count} {kind} ({first[kind].relative_to(root)}, ...)" for kind, count in sorted(found.items()))
         raise DataError(
             str(root),
             expected="files of one kind",
@@ -48,7 +53,9 @@ def files_of(path: str | Path, kind: Kind) -> list[Path]:
         DataError: no such path, or no file of the kind there.
     """
     path = Path(path)
-    found = [path] if os.path.isfile(path) else sorted(file for _, files, _ in _walk(path) for file in _only(files, kind))
+    below = _walk(path) if os.path.isdir(path) else []
+    files = sorted(folder / name for folder, names, _ in below for name in _only(names, kind))
+    found = [path] if os.path.isfile(path) else files
     if not found:
         raise DataError(
             str(path),
@@ -70,7 +77,7 @@ def class_folders(root: str | Path, kind: Kind) -> dict[str, list[Path]]:
     for folder, every, folders in _walk(root):
         files = _only(every, kind)
         if files and folder != root:
-            classes[folder.relative_to(root).as_posix()] = files
+            classes[folder.relative_to(root).as_posix()] = [folder / name for name in files]
         elif not files and not folders and folder != root:
             raise DataError(
                 str(folder),
@@ -88,24 +95,54 @@ def class_folders(root: str | Path, kind: Kind) -> dict[str, list[Path]]:
     return dict(sorted(classes.items()))
 
 
-def _only(files: list[Path], kind: Kind) -> list[Path]:
-    return [file for file in files if file.suffix.lower() in kind.suffixes]
+def _only(names: list[str], kind: Kind) -> list[str]:
+    suffixes = frozenset(kind.suffixes)
+    return [name for name in names if _suffix(name) in suffixes]
+
+
+def _suffix(name: str) -> str:
+    """As `Path(name).suffix.lower()`, without making a path."""
+    return os.path.splitext(name)[1].lower()
 
 
 def _some(kind: Kind) -> str:
     return ", ".join(suffix[1:] for suffix in kind.suffixes[:5]) + (", ..." if len(kind.suffixes) > 5 else "")
 
 
-def _walk(root: Path) -> list[tuple[Path, list[Path], list[str]]]:
-    """Each folder at or below root, its sorted files and its folders: links followed, no folder twice, hidden ones skipped."""
-    found, seen = [], set()
-    for here, folders, names in os.walk(root, followlinks=True):
+def _walk(root: Path) -> list[tuple[Path, list[str], list[str]]]:
+    """Each folder at or below root, the sorted names of its files and of its folders.
+
+    Links are followed, no folder is visited twice, hidden ones are skipped. Only what is neither a file nor a folder by its entry
+    (a link) is asked for.
+    """
+    found: list[tuple[Path, list[str], list[str]]] = []
+    seen: set[str] = set()
+    waiting = [os.fspath(root)]
+    while waiting:
+        here = waiting.pop()
         real = os.path.realpath(here)
         if real in seen:  # a link back to a folder already visited
-            folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        files = [Path(here) / name for name in sorted(names) if not name.startswith(".")]
-        found.append((Path(here), [file for file in files if os.path.isfile(file)], list(folders)))
+        names, folders = _entries(here)
+        found.append((Path(here), names, folders))
+        waiting += [os.path.join(here, name) for name in reversed(folders)]
     return found
+
+
+def _entries(folder: str) -> tuple[list[str], list[str]]:
+    """The names of the files and of the folders in a folder, sorted; none where it cannot be listed."""
+    names: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders += [entry.name] * (entry.name != "__MACOSX")
+                elif entry.is_file():
+                    names.append(entry.name)
+    except OSError:  # as os.walk does
+        return [], []
+    return sorted(names), sorted(folders)

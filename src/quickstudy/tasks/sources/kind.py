@@ -16,8 +16,9 @@ from torch import Tensor
 from quickstudy import registry
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.distribution.interface import Preprocessing
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-Take = Callable[[list[int], str], Tensor]  # (rows, their name in the progress bar) -> the items of these rows
+Take = Callable[[list[int], str], Tensor | LazyRows]  # (rows, their name in the progress bar) -> the items of these rows
 SUFFIXES = {  # of files, by kind; a domain may add a kind of its own
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif"),
     "sounds": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff"),
@@ -117,8 +118,13 @@ def kind_named(name: str) -> Kind:
 
 def kind_of_file(path: Path) -> str | None:
     """The name of the kind with this file's suffix; None for an unknown suffix."""
+    return kinds_by_suffix().get(path.suffix.lower())
+
+
+def kinds_by_suffix() -> dict[str, str]:
+    """The name of the kind of each known suffix; where two kinds have it, of the first."""
     known = SUFFIXES | {name: kind.suffixes for name, kind in registry.kinds().items()}
-    return next((name for name, suffixes in known.items() if path.suffix.lower() in suffixes), None)
+    return {suffix: name for name, suffixes in reversed(known.items()) for suffix in suffixes}
 
 
 def kind_of_value(value: Any, name: str | None, given: Mapping[str, Any]) -> Kind | None:

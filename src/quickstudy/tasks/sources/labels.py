@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import LabelError, NotFiniteError, ShapeError, TaskError
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.distribution.size import Size, largest
 
 
-def check_y(x: Tensor, y: Tensor) -> None:
+def check_y(x: Tensor | LazyRows, y: Tensor) -> None:
     """Raise ShapeError or LabelError unless y (N,) holds the labels 0..C-1 of x (N, *feature), each at least once."""
     if x.shape[:1] != y.shape or len(y) == 0:
         raise ShapeError(
@@ -36,8 +37,10 @@ def check_y(x: Tensor, y: Tensor) -> None:
         )
 
 
-def check_x(x: Tensor, argument: str = "x") -> None:
-    """Raise NotFiniteError if x (N, *feature) holds NaN or infinity."""
+def check_x(x: Tensor | LazyRows, argument: str = "x") -> None:
+    """Raise NotFiniteError if x (N, *feature) holds NaN or infinity; rows that are read as they are drawn are not looked at."""
+    if isinstance(x, LazyRows):
+        return
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x.flatten(1) if x.ndim > 1 else x[:, None])).any(1).nonzero().flatten()
         raise NotFiniteError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from quickstudy.arguments import checked
+from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
 from quickstudy.tasks.distribution.class_lists import Split
@@ -60,12 +60,16 @@ class SourceOptions(ProtocolOptions, total=False):
         channels: of images: 1 for grey, 3 for colour. None: 3 for files, unchanged in memory.
         invert: of images: white ground becomes 0. None: no.
         normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes. None: yes.
+        memory: of images: bytes of them that are kept in memory. They are then read as they are drawn, by no more than 1000 to
+            normalise when the source is opened, and the least recently drawn are dropped; a broken one is an error when it is
+            drawn. None: all are read when the source is opened.
     """
 
     size: int | None
     channels: int | None
     invert: bool | None
     normalise: bool | None
+    memory: PositiveInt | None
 
 
 @checked
@@ -116,7 +120,7 @@ def check_part(part: Part, **training: Any) -> None:
             )
 
 
-READING = {"size": None, "channels": None, "invert": None, "normalise": None}  # None: the kind's default
+READING = {"size": None, "channels": None, "invert": None, "normalise": None, "memory": None}  # None: the kind's default
 
 
 def parted(options: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:

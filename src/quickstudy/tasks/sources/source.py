@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.errors import DataError, DataWarning, LabelError
+from quickstudy.errors import DataError, DataWarning, LabelError, UnsupportedError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
@@ -23,6 +23,7 @@ from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.columns import Column, check_known, read_columns
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.distribution.within import Within
 from quickstudy.tasks.sources.broken import BrokenItems, named, together
@@ -32,6 +33,7 @@ from quickstudy.tasks.sources.options import QUERIES, Protocol
 from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
 
 Rows = Mapping[str, Sequence[int]]  # of each class
+FITTED = 1000  # items that `normalise` reads where they are read as they are drawn
 TURNS = 4  # of `Rotations`
 
 
@@ -75,10 +77,12 @@ def family_of(
         part_columns = {name: column.rows(torch.tensor(chosen)) for name, column in known.items()}
         y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
-            preprocessing = preprocessing.fitted(x)
+            preprocessing = preprocessing.fitted(x.some(FITTED) if isinstance(x, LazyRows) else x)
         part_names = list(part_classes)
         for one in protocol.augment if training else ():
             if isinstance(one, Rotations):
+                if isinstance(x, LazyRows):
+                    raise _not_lazily("augment=[Rotations()]")
                 x, y, part_names = one.classes(x, y, part_names)
                 part_columns = {name: column.repeated(TURNS) for name, column in part_columns.items()}
         tasks[part] = LabelledTasks(
@@ -97,14 +101,14 @@ def family_of(
     return TaskFamily(*map(tasks.get, SPLITS))
 
 
-def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor], Rows]:
+def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor | LazyRows], Rows]:
     """The items of each part, and the rows of each class without those that are left out.
 
     Raises:
         DataError: items that cannot be read, of all parts together, unless they are left out.
         TaskError: without them a part cannot give its episodes.
     """
-    read: dict[str, Tensor] = {}
+    read: dict[str, Tensor | LazyRows] = {}
     broken: dict[int, DataError] = {}
     for part, names in parts.items():
         asked = [row for name in names for row in rows[name]]
@@ -113,6 +117,8 @@ def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[
         except BrokenItems as error:
             broken |= {asked[place]: one for place, one in error.errors.items()}
             read[part] = error.x
+        if isinstance(read[part], LazyRows) and protocol.broken != "refuse":
+            raise _not_lazily(f"broken={protocol.broken!r}")
     if not broken:
         return read, rows
     errors = list(broken.values())
@@ -123,6 +129,15 @@ def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[
     check_parts(parts, {name: len(own) for name, own in rows.items()}, protocol)
     warnings.warn(f"{len(errors)} items cannot be read and are left out: {named(errors)}", DataWarning, stacklevel=2)
     return read, rows
+
+
+def _not_lazily(argument: str) -> UnsupportedError:
+    return UnsupportedError(
+        argument,
+        expected="items that are all read when the source is opened",
+        got="`memory`, under which they are read as they are drawn",
+        do="Leave one of the two out.",
+    )
 
 
 def _groups(names: Sequence[str], classes: Sequence[str], columns: Mapping[str, Column], within: str | None) -> dict[str, str]:

@@ -12,8 +12,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from quickstudy.domains.tables.select.candidates import LEARNERS, Candidate, accuracy, cross_validated, grid
-from quickstudy.domains.tables.select.inputs import folds
+from quickstudy.domains.tables.select.candidates import Candidate, cross_validated, grid, score
+from quickstudy.domains.tables.select.inputs import folds, prepared
+from quickstudy.domains.tables.select.spaces import LEARNERS
 from quickstudy.errors import ArgumentError, MissingPackageError
 from quickstudy.records import RecordError, record
 
@@ -30,15 +31,15 @@ def blobs(rows: int = 60, columns: int = 3) -> tuple[np.ndarray, np.ndarray]:
 def test_the_grid_has_every_learner_and_no_candidate_twice():
     candidates = grid()
     assert len(candidates) == len(set(candidates)) == 42
-    assert {one.learner for one in candidates} == set(LEARNERS)
+    assert {one.learner for one in candidates} == {name for name, space in LEARNERS.items() if not space.regression}
     assert [record(Candidate, one.to_dict()) for one in candidates] == candidates
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", [name for name, space in LEARNERS.items() if not space.regression])
 def test_every_learner_learns_and_repeats(learner: str):
     X, y = blobs()
     for candidate in [one for one in grid() if one.learner == learner][::3]:
-        scores = [accuracy(candidate, X[:45], y[:45], X[45:], y[45:], seed=3) for _ in range(2)]
+        scores = [score(candidate, X[:45], y[:45], X[45:], y[45:], seed=3) for _ in range(2)]
         assert scores[0] == scores[1] > 0.6, str(candidate)  # 1/3 is chance
 
 
@@ -49,26 +50,26 @@ def test_accuracy_is_that_of_scikit_learn():
     dealt = folds(y, 4, np.random.default_rng(2))
     plain = LogisticRegression(C=1.0, max_iter=500)
     expected = cross_val_score(make_pipeline(StandardScaler(), clone(plain)), X, y, cv=dealt).mean()
-    assert cross_validated(LOGISTIC, X, y, 4, seed=2) == pytest.approx(expected)
+    assert cross_validated(LOGISTIC, prepared(X, y), 4, seed=2) == pytest.approx(expected)
     candidate = Candidate("nearest_neighbours", {"n_neighbors": 5, "weights": "uniform"})
     raw = clone(candidate.estimator().steps[-1][1])
-    assert cross_val_score(raw, X, y, cv=dealt).mean() != pytest.approx(cross_validated(candidate, X, y, 4, seed=2))
+    assert cross_val_score(raw, X, y, cv=dealt).mean() != pytest.approx(cross_validated(candidate, prepared(X, y), 4, seed=2))
 
 
 def test_missing_values_are_filled():
     X, y = blobs()
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
     holes[:, 2] = np.nan
-    assert accuracy(LOGISTIC, holes[:45], y[:45], holes[45:], y[45:]) > 0.5
+    assert score(LOGISTIC, holes[:45], y[:45], holes[45:], y[45:]) > 0.5
 
 
 def test_a_fit_that_fails_is_no_crash():
     """More columns than rows of a class: a covariance of full rank there is not."""
     X, y = blobs(rows=12, columns=30)
     candidate = Candidate("nearest_neighbours", {"n_neighbors": 50, "weights": "uniform"})
-    assert np.isnan(accuracy(candidate, X, y, X, y))
-    assert np.isnan(cross_validated(candidate, X, y, 3))
-    assert not np.isnan(cross_validated(TREE, X, y, 3))
+    assert np.isnan(score(candidate, X, y, X, y))
+    assert np.isnan(cross_validated(candidate, prepared(X, y), 3))
+    assert not np.isnan(cross_validated(TREE, prepared(X, y), 3))
 
 
 def test_folds_are_even_and_leave_every_class():

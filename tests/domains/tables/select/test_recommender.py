@@ -110,13 +110,13 @@ def test_recommending(monkeypatch: pytest.MonkeyPatch):
     fitted = Recommender().fit(known())
     for value, best in ((2.0, 1), (-2.0, 2)):
         given = dict(zip(NAMES, (0.0, value, 0.0), strict=True))
-        monkeypatch.setattr(recommender, "meta_features", lambda X, y, groups, seed, given=given: given)
-        ranked = fitted.recommend(None, None, k=None)
+        monkeypatch.setattr(recommender, "meta_features", lambda X, y, groups, given=given, **_: given)
+        ranked = fitted.recommend(np.zeros((2, 1)), None, k=None)
         assert ranked[0].candidate == CANDIDATES[best]
         assert len(ranked) == len(CANDIDATES)
         assert [one.shortfall for one in ranked] == sorted(one.shortfall for one in ranked)
-        assert fitted.recommend(None, None, k=2) == ranked[:2]
-        learners = [one.candidate.learner for one in fitted.recommend(None, None, k=None, most_per_learner=1)]
+        assert fitted.recommend(np.zeros((2, 1)), None, k=2) == ranked[:2]
+        learners = [one.candidate.learner for one in fitted.recommend(np.zeros((2, 1)), None, k=None, most_per_learner=1)]
         assert len(learners) == len(set(learners)) == len({one.learner for one in CANDIDATES})
     assert str(ranked[0]).startswith(f"{CANDIDATES[2]}: ")
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.make import select as make_select
 
 from quickstudy.domains.tables.select import Recommender, Results, grid, measure, meta_features, shipped
-from quickstudy.domains.tables.select.candidates import Candidate, accuracy
+from quickstudy.domains.tables.select.candidates import Candidate, score
 from quickstudy.domains.tables.select.results import SHIPPED
 from quickstudy.domains.tables.select.tables import FAMILIES, Table, draw
 from quickstudy.errors import ArgumentError, CheckpointError
@@ -34,7 +34,7 @@ def results() -> Results:
 
 def test_what_is_measured(results: Results):
     table = small()
-    assert results.scores[0, 0] == accuracy(TWO[0], table.X, table.y, table.test_X, table.test_y)
+    assert results.scores[0, 0] == score(TWO[0], table.X, table.y, table.test_X, table.test_y)
     assert np.isnan(results.scores[:, 1]).all()  # 50 neighbours of 40
     found = meta_features(table.X, table.y, ["simple"])
     assert dict(zip(results.features, results.values[0].tolist(), strict=True)) == found
@@ -60,7 +60,7 @@ def test_parts_and_sums(results: Results):
         ArgumentError, match=r"`results`: expected different tables and different candidates, got one of them twice"
     ):
         results.plus(first)
-    with pytest.raises(ArgumentError, match=r"expected the same candidates and the same meta-features, got others"):
+    with pytest.raises(ArgumentError, match=r"expected the same candidates, meta-features and scoring, got others"):
         first.plus(measure([small("trees 0")], TWO[:1], ["simple"]))
 
 
@@ -101,7 +101,7 @@ def test_files_that_are_none(tmp_path: Path):
 
 def test_the_set_that_comes_along():
     found = shipped()
-    assert SHIPPED.stat().st_size < make_select.LIMIT == 200_000
+    assert SHIPPED[False].stat().st_size < make_select.LIMIT == 200_000
     assert found.candidates == tuple(grid())
     assert set(found.families) == set(FAMILIES)
     assert len(found) >= 120
@@ -136,7 +136,7 @@ def test_the_shipped_recommender_knows_more_than_the_average():
 def test_the_script_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     out, measured = tmp_path / "r.json", []
     monkeypatch.setattr(make_select, "FAMILIES", ("rings", "trees"))
-    monkeypatch.setattr(make_select, "grid", lambda: TWO[:1])
+    monkeypatch.setattr(make_select, "grid", lambda regression: TWO[:1])
 
     def noted(tables, candidates):
         measured.append(tables[0].name)

@@ -18,6 +18,7 @@ from quickstudy.domains.tables.select import Candidate, Recommender, Results
 from quickstudy.domains.tables.select import search as search_function
 from quickstudy.domains.tables.select.candidates import grid
 from quickstudy.domains.tables.select.search import parameters_of, suggested
+from quickstudy.domains.tables.select.spaces import LEARNERS
 from quickstudy.errors import ArgumentError, ConvergenceError, LabelError, MissingPackageError
 
 TREE, NEIGHBOURS = Candidate("decision_tree", {"min_samples_leaf": 1}), Candidate("naive_bayes", {"var_smoothing": 1e-9})
@@ -91,7 +92,7 @@ def test_a_frame_keeps_the_names_of_its_columns():
 def test_every_candidate_of_the_grid_lies_in_the_search_space():
     """What is enqueued is what is tried, for all 42."""
     for candidate in grid():
-        assert suggested(optuna.trial.FixedTrial(parameters_of(candidate))) == candidate
+        assert suggested(optuna.trial.FixedTrial(parameters_of(candidate)), list(LEARNERS)) == candidate
 
 
 def test_search_begins_with_what_is_recommended():

@@ -1,4 +1,4 @@
-"""Candidates: scikit-learn's classifiers with hyperparameters, as a grid to recommend from and as ranges to search in.
+"""Candidates: scikit-learn's classifiers and regressors with hyperparameters, to recommend from and to search among.
 
 A candidate is written as plain values, {"learner": "svm", "parameters": {"C": 10.0, "gamma": 0.5}}, and only learners and
 parameters of this module are read back.
@@ -14,99 +14,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from quickstudy.domains.tables.select.columns import Columns, rows_of
 from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
-from quickstudy.domains.tables.select.inputs import folds
+from quickstudy.domains.tables.select.inputs import Prepared, folds, strata
+from quickstudy.domains.tables.select.scoring import CLASSES, scorer
+from quickstudy.domains.tables.select.spaces import LEARNERS, Value
 from quickstudy.errors import ArgumentError
-
-Value = bool | int | float | str | None
-
-
-@dataclass(frozen=True)
-class Options:
-    """A hyperparameter with a fixed set of values."""
-
-    grid: tuple[Value, ...]
-
-    def holds(self, value: Any) -> bool:
-        return any(type(value) is type(one) and value == one for one in self.grid)
-
-
-@dataclass(frozen=True)
-class Range:
-    """A number from low to high, whole if low is an int, searched on a log scale if low is above 0; `grid` is within it."""
-
-    low: float
-    high: float
-    grid: tuple[float, ...]
-
-    def holds(self, value: Any) -> bool:
-        kinds = int if isinstance(self.low, int) else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
-
-
-@dataclass(frozen=True)
-class LearnerSpace:
-    """A scikit-learn classifier: its class, its hyperparameters, chosen and fixed, and whether to standardise columns first."""
-
-    path: str
-    parameters: Mapping[str, Options | Range]
-    fixed: Mapping[str, Any]
-    standardise: bool = True
-    seeded: bool = False
-
-
-LEARNERS: dict[str, LearnerSpace] = {
-    "logistic_regression": LearnerSpace(
-        "linear_model.LogisticRegression", {"C": Range(1e-3, 1e3, (0.01, 0.1, 1.0, 10.0, 100.0))}, {"max_iter": 500}
-    ),
-    "linear_discriminant": LearnerSpace(
-        "discriminant_analysis.LinearDiscriminantAnalysis", {"shrinkage": Range(0.0, 1.0, (0.01, 0.3))}, {"solver": "lsqr"}
-    ),
-    "quadratic_discriminant": LearnerSpace(
-        "discriminant_analysis.QuadraticDiscriminantAnalysis", {"reg_param": Range(0.0, 1.0, (0.01, 0.1, 0.5))}, {}
-    ),
-    "naive_bayes": LearnerSpace("naive_bayes.GaussianNB", {"var_smoothing": Range(1e-9, 1.0, (1e-9, 0.1))}, {}),
-    "nearest_neighbours": LearnerSpace(
-        "neighbors.KNeighborsClassifier",
-        {"n_neighbors": Range(1, 50, (1, 5, 15)), "weights": Options(("uniform", "distance"))},
-        {},
-    ),
-    "svm": LearnerSpace(
-        "svm.SVC",
-        {"C": Range(1e-2, 1e3, (1.0, 10.0, 100.0)), "gamma": Range(1e-4, 10.0, (0.01, 0.1, 0.5))},
-        {"kernel": "rbf"},
-    ),
-    "decision_tree": LearnerSpace(
-        "tree.DecisionTreeClassifier", {"min_samples_leaf": Range(1, 20, (1, 5, 15))}, {}, standardise=False, seeded=True
-    ),
-    "random_forest": LearnerSpace(
-        "ensemble.RandomForestClassifier",
-        {"max_features": Options(("sqrt", 0.5)), "min_samples_leaf": Range(1, 20, (1, 5))},
-        {"n_estimators": 100},
-        standardise=False,
-        seeded=True,
-    ),
-    "extra_trees": LearnerSpace(
-        "ensemble.ExtraTreesClassifier",
-        {"max_features": Options(("sqrt", 1.0)), "min_samples_leaf": Range(1, 20, (1, 5))},
-        {"n_estimators": 100},
-        standardise=False,
-        seeded=True,
-    ),
-    "gradient_boosting": LearnerSpace(
-        "ensemble.GradientBoostingClassifier",
-        {"max_depth": Range(1, 6, (1, 3)), "learning_rate": Range(0.01, 0.5, (0.1,))},
-        {"n_estimators": 50, "subsample": 0.7},
-        standardise=False,
-        seeded=True,
-    ),
-    "multilayer_perceptron": LearnerSpace(
-        "neural_network.MLPClassifier",
-        {"alpha": Range(1e-5, 10.0, (1e-3, 1.0))},
-        {"hidden_layer_sizes": (64,), "solver": "lbfgs", "max_iter": 150},
-        seeded=True,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -148,21 +61,39 @@ class Candidate:
         """As plain data for JSON."""
         return {"learner": self.learner, "parameters": dict(self.parameters)}
 
-    def estimator(self, seed: int = 0) -> Any:
+    @property
+    def regression(self) -> bool:
+        """Whether it predicts numbers, not classes."""
+        return LEARNERS[self.learner].regression
+
+    def serves(self, scoring: str) -> bool:
+        """Whether it can be chosen by this scoring."""
+        return LEARNERS[self.learner].serves(scoring)
+
+    def estimator(self, seed: int = 0, columns: Columns | None = None) -> Any:
         """A new scikit-learn pipeline: means for missing values, standardised columns where the learner needs them, the learner.
+
+        Args:
+            columns: of a table with categories, which are encoded one-hot; None: all columns are numbers.
 
         Raises:
             MissingPackageError: no scikit-learn.
         """
         space = LEARNERS[self.learner]
-        steps = [package("sklearn.impute", "select").SimpleImputer(keep_empty_features=True)]
-        if space.standardise:
-            steps.append(package("sklearn.preprocessing", "select").StandardScaler())
+        if columns is not None:
+            steps = [columns.transformer(space.standardise)]
+        else:
+            steps = [package("sklearn.impute", "select").SimpleImputer(keep_empty_features=True)]
+            if space.standardise:
+                steps.append(package("sklearn.preprocessing", "select").StandardScaler())
         module, _, name = space.path.rpartition(".")
         build = getattr(package(f"sklearn.{module}", "select"), name)
         arguments = {**space.fixed, **self.parameters} | ({"random_state": seed} if space.seeded else {})
-        steps.append(build(**arguments))
-        return package("sklearn.pipeline", "select").make_pipeline(*steps)
+        learner = build(**arguments)
+        if space.regression and space.standardise:  # y as well: alpha, C and epsilon are in its units
+            scale = package("sklearn.preprocessing", "select").StandardScaler()
+            learner = package("sklearn.compose", "select").TransformedTargetRegressor(learner, transformer=scale)
+        return package("sklearn.pipeline", "select").make_pipeline(*steps, learner)
 
     def __str__(self) -> str:
         return f"{self.learner}({', '.join(f'{name}={value!r}' for name, value in self.parameters.items())})"
@@ -171,37 +102,54 @@ class Candidate:
         return hash((self.learner, tuple(sorted(self.parameters.items()))))
 
 
-def grid() -> list[Candidate]:
-    """Every combination of the grid values of every learner, 42 in all."""
+def grid(*, regression: bool = False) -> list[Candidate]:
+    """Every combination of the grid values of every classifier, 42 in all; or of every regressor, 33 in all."""
     return [
         Candidate(learner, dict(zip(space.parameters, values, strict=True)))
         for learner, space in LEARNERS.items()
+        if space.regression == regression
         for values in itertools.product(*(one.grid for one in space.parameters.values()))
     ]
 
 
-def accuracy(
-    candidate: Candidate, X: np.ndarray, y: np.ndarray, test_X: np.ndarray, test_y: np.ndarray, *, seed: int = 0
+def score(
+    candidate: Candidate,
+    X: Any,
+    y: np.ndarray,
+    test_X: Any,
+    test_y: np.ndarray,
+    *,
+    scoring: str = CLASSES,
+    columns: Columns | None = None,
+    seed: int = 0,
 ) -> float:
-    """The accuracy on the test rows after a fit to X, y; NaN if the fit fails, as with some hyperparameters.
+    """The score of the test rows after a fit to X, y; NaN if the fit fails, as with some hyperparameters.
 
     On one thread: on tables as small as these, more are slower.
     """
+    judge = scorer(scoring)
     with one_thread(), without_warnings_of_sklearn:
         try:
-            return float(np.mean(candidate.estimator(seed).fit(X, y).predict(test_X) == test_y))
+            return float(judge(candidate.estimator(seed, columns).fit(X, y), test_X, test_y))
         except (ValueError, FloatingPointError, np.linalg.LinAlgError):
             return float("nan")
 
 
-def cross_validated(candidate: Candidate, X: np.ndarray, y: np.ndarray, parts: int, *, seed: int = 0) -> float:
-    """The mean accuracy over `parts` folds, NaN if one of them fails; the same seed gives the same folds."""
-    dealt = folds(y, parts, np.random.default_rng(seed))
-    return float(np.mean([accuracy(candidate, X[train], y[train], X[test], y[test], seed=seed) for train, test in dealt]))
+def cross_validated(candidate: Candidate, table: Prepared, parts: int, *, seed: int = 0) -> float:
+    """The mean score over `parts` folds, NaN if one of them fails; the same seed gives the same folds."""
+    X, y, dealt = table.X, table.y, folds(strata(table.y, table.regression), parts, np.random.default_rng(seed))
+    settings = {"scoring": table.scoring, "columns": table.columns, "seed": seed}
+    scores = [
+        score(candidate, rows_of(X, own), y[own], rows_of(X, asked), y[asked], **settings)  # type: ignore[arg-type]
+        for own, asked in dealt
+    ]
+    return float(np.mean(scores))
 
 
-def fitted(candidate: Candidate, X: Any, y: Any, seed: int) -> Any:
+def fitted(candidate: Candidate, X: Any, y: Any, seed: int, columns: Columns | None = None) -> Any:
     """The candidate's pipeline, fitted to X as given, so that a data frame's column names are kept."""
     X, y = (value.detach().cpu().numpy() if isinstance(value, Tensor) else value for value in (X, y))
+    if columns is not None and not hasattr(X, "iloc"):
+        X = np.array(X, dtype=object)
     with without_warnings_of_sklearn:
-        return candidate.estimator(seed).fit(X, y)
+        return candidate.estimator(seed, columns).fit(X, y)

@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from quickstudy.domains.tables.select import regression_features
 from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
-from quickstudy.domains.tables.select.inputs import as_table, folds
-from quickstudy.errors import ArgumentError
+from quickstudy.domains.tables.select.inputs import folds, prepared
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.process_wide import without_warnings
 from quickstudy.randomness import numpy_kept
 
@@ -61,19 +62,30 @@ LANDMARKERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 Features = dict[str, float]
 
 
-def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int = 0) -> Features:
+def meta_features(
+    X: Any,
+    y: Any,
+    groups: Sequence[str] = GROUPS,
+    *,
+    scoring: str | None = None,
+    categorical: Sequence[Any] = (),
+    seed: int = 0,
+) -> Features:
     """The meta-features of a table by name, "group.name", each a finite number.
 
     Args:
-        X: (rows, columns) numbers, NaN where one is missing: an array, a tensor, a data frame.
-        y: (rows,) labels of any kind.
+        X: (rows, columns) numbers, NaN where one is missing, and categories as text: an array, a tensor, a data frame.
+        y: (rows,) labels of any kind, or numbers to predict, which have meta-features of their own (`regression_features`).
         groups: some of "simple", "statistical", "information" and "landmarking" (which needs scikit-learn), and of pymfe's own
-            groups as "pymfe.model-based", "pymfe.complexity" (which need pymfe).
+            groups as "pymfe.model-based", "pymfe.complexity" (which need pymfe, and classes).
+        scoring: says what y is, as in `select.recommend`; None: numbers where it has fractions, else classes.
+        categorical: columns of categories, besides those of text.
         seed: of the folds, and of the rows drawn from a table of more than 1000.
 
     Raises:
         ArgumentError: an unknown group; X with values that are not numbers.
-        ShapeError, LabelError, NotFiniteError: X, y that are not a table of numbers and classes; see `select.inputs.as_table`.
+        ShapeError, LabelError, NotFiniteError: X, y that are not a table of numbers and classes; see `select.inputs.prepared`.
+        UnsupportedError: a group of pymfe for numbers to predict.
         MissingPackageError: a group whose package is not installed.
     """
     for group in groups:
@@ -84,7 +96,10 @@ def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int =
                 got=repr(group),
                 do="Leave it out for all of ours.",
             )
-    X, y, _ = as_table(X, y)
+    table = prepared(X, y, scoring, categorical)
+    if table.regression:
+        return _of_targets(table.numbers, table.y, groups, np.random.default_rng(seed))
+    X, y = table.numbers, table.y
     generator = np.random.default_rng(seed)
     found: Features = {}
     if "simple" in groups:
@@ -100,6 +115,25 @@ def meta_features(X: Any, y: Any, groups: Sequence[str] = GROUPS, *, seed: int =
         found |= _named("landmarking", landmarking(Z, y, generator))
     if wanted := [group.removeprefix(PYMFE) for group in groups if group.startswith(PYMFE)]:
         found |= from_pymfe(Z, y, wanted, seed)
+    return found
+
+
+def _of_targets(X: np.ndarray, y: np.ndarray, groups: Sequence[str], generator: np.random.Generator) -> Features:
+    """The meta-features of a table whose y is numbers."""
+    if other := [group for group in groups if group not in GROUPS]:
+        raise UnsupportedError(
+            "groups", expected=f"some of {list(GROUPS)} for numbers to predict", got=repr(other[0]), do="Leave it out."
+        )
+    found = _named("simple", regression_features.simple(X, y)) if "simple" in groups else {}
+    rows = np.sort(generator.permutation(len(y))[:ROWS])
+    columns = np.sort(generator.permutation(X.shape[1])[:COLUMNS])
+    Z, t = standardised(X[np.ix_(rows, columns)]), regression_features.standardised_target(y[rows])
+    if "statistical" in groups:
+        found |= _named("statistical", regression_features.statistical(Z, t))
+    if "information" in groups:
+        found |= _named("information", regression_features.information(Z, t))
+    if "landmarking" in groups:
+        found |= _named("landmarking", regression_features.landmarking(Z, t, generator))
     return found
 
 

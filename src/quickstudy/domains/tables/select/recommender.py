@@ -28,8 +28,10 @@ import torch
 
 from quickstudy.arguments import NonNegativeFloat, PositiveFloat
 from quickstudy.domains.tables.select.candidates import Candidate
+from quickstudy.domains.tables.select.columns import Columns, columns_of
 from quickstudy.domains.tables.select.meta_features import groups_of, meta_features
 from quickstudy.domains.tables.select.results import Results
+from quickstudy.domains.tables.select.scoring import CLASSES
 from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.files import read_tensors, write_with_tensors
 from quickstudy.records import read_record
@@ -37,7 +39,7 @@ from quickstudy.records import read_record
 FORMAT = 2
 CONFIG, ARRAYS = "config.json", "arrays.safetensors"
 SCALES, RIDGES = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0), (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-WORST = 0.1  # of accuracy, in (1)
+WORST = 0.1  # of accuracy, or of R2, in (1)
 CLIP = 3.0  # standard deviations at which meta-features are clipped
 
 
@@ -54,6 +56,7 @@ class Saved:
     scale: PositiveFloat
     ridge: PositiveFloat
     error: NonNegativeFloat
+    scoring: str = CLASSES
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ class Recommendation:
 
     Attributes:
         candidate: the learner with its hyperparameters.
-        shortfall: how much less accurate than the best of all candidates it is expected to be; losses above 0.1 count as 0.1.
+        shortfall: how much less accurate than the best of all candidates it is expected to be, or lower in R2; losses above 0.1
+            count as 0.1.
+        columns: which columns of the table are categories; None where none is.
 
     Examples:
         >>> candidate = qs.select.Candidate("decision_tree", {"min_samples_leaf": 5})
@@ -72,10 +77,11 @@ class Recommendation:
 
     candidate: Candidate
     shortfall: float
+    columns: Columns | None = None
 
     def estimator(self, seed: int = 0) -> Any:
-        """A new scikit-learn pipeline; see `Candidate.estimator`."""
-        return self.candidate.estimator(seed)
+        """A new scikit-learn pipeline, which encodes the table's categories; see `Candidate.estimator`."""
+        return self.candidate.estimator(seed, self.columns)
 
     def __str__(self) -> str:
         return f"{self.candidate}: {100 * self.shortfall:.1f} points short of the best, as expected"
@@ -108,6 +114,7 @@ class Recommender:
 
     candidates: tuple[Candidate, ...]
     features: tuple[str, ...]
+    scoring: str
     scale: float
     ridge: float
     error: float
@@ -146,7 +153,7 @@ class Recommender:
         ]
         self.error, self.scale, self.ridge = min(tried)
         A = np.linalg.solve(kernel(distances, self.scale) + self.ridge * np.eye(len(S)), S)  # (3)
-        self.candidates, self.features = results.candidates, results.features
+        self.candidates, self.features, self.scoring = results.candidates, results.features, results.scoring
         self._arrays = {"middle": middle, "spread": spread, "M": M, "A": A}
         return self
 
@@ -157,14 +164,24 @@ class Recommender:
         return kernel(squared_distances(M, arrays["M"]), self.scale) @ arrays["A"]  # (3)
 
     def recommend(
-        self, X: Any, y: Any, k: int | None = 5, *, most_per_learner: int | None = None, seed: int = 0
+        self,
+        X: Any,
+        y: Any,
+        k: int | None = 5,
+        *,
+        scoring: str | None = None,
+        categorical: Sequence[Any] = (),
+        most_per_learner: int | None = None,
+        seed: int = 0,
     ) -> list[Recommendation]:
         """The k most promising candidates for the table X, y, best first.
 
         Args:
-            X: (rows, columns) numbers, NaN where one is missing.
-            y: (rows,) labels of any kind.
+            X: (rows, columns) numbers, NaN where one is missing, and categories as text.
+            y: (rows,) labels of any kind, or numbers to predict, of the kind that the recommender was fitted to.
             k: how many; None: all.
+            scoring: candidates that it cannot score are left out; None: that of the results.
+            categorical: columns of categories, besides those of text.
             most_per_learner: at most this many with the same learner, for variety; None: no limit.
             seed: of the folds of landmarks.
 
@@ -176,14 +193,25 @@ class Recommender:
             if value is not None and value < 1:
                 raise ArgumentError(name, expected="1 or more, or None", got=str(value), do="Give for example 5.")
         self._fitted()
-        found = meta_features(X, y, groups_of(self.features), seed=seed)
+        by = scoring or self.scoring
+        able = [one.serves(by) for one in self.candidates]
+        if not any(able):
+            kind = "regressors" if self.candidates[0].regression else "classifiers"
+            raise ArgumentError(
+                "recommender",
+                expected=f"one fitted to results that scoring={by!r} can use",
+                got=f"one of {kind}, by {self.scoring!r}",
+                do="Fit one to Recommender().fit(shipped(regression=...)), or to results of your own.",
+            )
+        found = meta_features(X, y, groups_of(self.features), scoring=by, categorical=categorical, seed=seed)
         f = self.predict(np.array([[found.get(name, 0.0) for name in self.features]]))[0]
+        columns = columns_of(X, categorical)
         ranked, taken = [], dict.fromkeys((one.learner for one in self.candidates), 0)
         for index in np.argsort(-f, kind="stable").tolist():
             candidate = self.candidates[index]
-            if most_per_learner is None or taken[candidate.learner] < most_per_learner:
+            if able[index] and (most_per_learner is None or taken[candidate.learner] < most_per_learner):
                 taken[candidate.learner] += 1
-                ranked.append(Recommendation(candidate, max(-float(f[index]), 0.0)))
+                ranked.append(Recommendation(candidate, max(-float(f[index]), 0.0), columns))
         return ranked[:k]
 
     def save(self, path: str | Path) -> None:
@@ -194,7 +222,7 @@ class Recommender:
             "kind": "recommender",
             "candidates": [one.to_dict() for one in self.candidates],
             "features": list(self.features),
-            **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error")},
+            **{name: getattr(self, name) for name in ("scales", "ridges", "scale", "ridge", "error", "scoring")},
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()}
         write_with_tensors(path / CONFIG, config, path / ARRAYS, tensors, indent=1)
@@ -216,7 +244,7 @@ class Recommender:
             got = {name: one.shape for name, one in arrays.items()}
             raise CheckpointError(str(path), expected=f"finite arrays of the shapes {shapes}", got=str(got), do=do)
         found = cls(scales=read.scales, ridges=read.ridges)
-        found.candidates = read.candidates
+        found.candidates, found.scoring = read.candidates, read.scoring
         found.features, found.scale, found.ridge, found.error = read.features, read.scale, read.ridge, read.error
         found._arrays = arrays
         return found

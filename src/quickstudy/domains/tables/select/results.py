@@ -1,6 +1,6 @@
-"""Results on known tables: the meta-features of each table and the accuracy of every candidate on it. One JSON file.
+"""Results on known tables: the meta-features of each table and the score of every candidate on it. One JSON file.
 
-{"format": 1, "candidates": [{"learner": .., "parameters": {..}}, ..], "features": ["simple.log_rows", ..],
+{"format": 1, "scoring": "accuracy", "candidates": [{"learner": .., "parameters": {..}}, ..], "features": ["simple.log_rows", ..],
  "tables": [{"name": .., "family": .., "features": [..], "scores": [.. null where the fit failed ..]}, ..]}
 """
 
@@ -15,15 +15,16 @@ from typing import Literal, Self
 
 import numpy as np
 
-from quickstudy.domains.tables.select.candidates import Candidate, accuracy
+from quickstudy.domains.tables.select.candidates import Candidate, score
 from quickstudy.domains.tables.select.meta_features import GROUPS, meta_features
+from quickstudy.domains.tables.select.scoring import CLASSES, NUMBERS, check_scoring
 from quickstudy.domains.tables.select.tables import Table
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
 from quickstudy.files import read_json, write_text
 from quickstudy.records import record
 
 FORMAT = 1
-SHIPPED = Path(__file__).parent / "results.json"  # made by benchmarks/make/select.py
+SHIPPED = {False: Path(__file__).parent / "results.json", True: Path(__file__).parent / "regression_results.json"}
 DIGITS = 3  # significant ones that are kept: a score on 500 rows is known to about 0.01
 
 
@@ -36,7 +37,8 @@ class Results:
         features: names of the meta-features.
         names, families: of the tables.
         values: (tables, features).
-        scores: (tables, candidates), accuracy on held-out rows; NaN if the fit failed.
+        scores: (tables, candidates), on held-out rows, the greater the better; NaN if the fit failed.
+        scoring: by what, one of `select.scoring`.
 
     Raises:
         ArgumentError: sizes that do not fit together; a table on which every candidate failed; a duplicate name.
@@ -56,8 +58,11 @@ class Results:
     families: tuple[str, ...]
     values: np.ndarray
     scores: np.ndarray
+    scoring: str = CLASSES
 
     def __post_init__(self) -> None:
+        if other := next((one for one in self.candidates if not one.serves(self.scoring)), None):
+            raise _wrong(f"candidates that {self.scoring!r} can score", str(other))
         tables = len(self.names)
         sizes = (len(self.families), self.values.shape, self.scores.shape)
         if sizes != (tables, (tables, len(self.features)), (tables, len(self.candidates))) or not tables:
@@ -81,7 +86,7 @@ class Results:
         """The results on these tables."""
         rows = np.asarray(rows, dtype=np.int64)
         names, families = (tuple(part[row] for row in rows.tolist()) for part in (self.names, self.families))
-        return Results(self.candidates, self.features, names, families, self.values[rows], self.scores[rows])
+        return Results(self.candidates, self.features, names, families, self.values[rows], self.scores[rows], self.scoring)
 
     def plus(self, other: Results) -> Results:
         """Both, for the same candidates and meta-features: add your own tables to the bundled ones.
@@ -89,11 +94,11 @@ class Results:
         Raises:
             ArgumentError: different candidates or meta-features; a table in both.
         """
-        if (self.candidates, self.features) != (other.candidates, other.features):
-            raise _wrong("the same candidates and the same meta-features", "others")
+        if (self.candidates, self.features, self.scoring) != (other.candidates, other.features, other.scoring):
+            raise _wrong("the same candidates, meta-features and scoring", "others")
         names, families = self.names + other.names, self.families + other.families
         values, scores = (np.concatenate(pair) for pair in ((self.values, other.values), (self.scores, other.scores)))
-        return Results(self.candidates, self.features, names, families, values, scores)
+        return Results(self.candidates, self.features, names, families, values, scores, self.scoring)
 
     def save(self, path: str | Path) -> None:
         """Write one JSON file."""
@@ -105,7 +110,12 @@ class Results:
             {"name": name, "family": family, "features": _short(values), "scores": _short(scores)}
             for name, family, values, scores in zip(self.names, self.families, self.values, self.scores, strict=True)
         ]
-        head = {"format": FORMAT, "candidates": [one.to_dict() for one in self.candidates], "features": self.features}
+        head = {
+            "format": FORMAT,
+            "scoring": self.scoring,
+            "candidates": [one.to_dict() for one in self.candidates],
+            "features": self.features,
+        }
         rows = ",\n".join(json.dumps(table, separators=(",", ":")) for table in tables)
         return f'{json.dumps(head)[:-1]},\n"tables": [\n{rows}\n]}}\n'
 
@@ -129,9 +139,10 @@ class Results:
                 tuple(table.family for table in read.tables),
                 np.array([table.features for table in read.tables], dtype=np.float64),
                 np.array(scores, dtype=np.float64),
+                read.scoring,
             )
         except (ValueError, QuickstudyError) as error:  # a ValueError: rows of several lengths
-            raise CheckpointError(str(path), expected=expected, got=str(error)[:300], do=do) from error
+            raise CheckpointError(str(path), expected=expected, got=str(error)[:600], do=do) from error
 
 
 @dataclass(frozen=True)
@@ -152,12 +163,22 @@ class Saved:
     candidates: tuple[Candidate, ...]
     features: tuple[str, ...]
     tables: tuple[SavedTable, ...]
+    scoring: str = CLASSES
 
 
 def measure(
-    tables: Sequence[Table], candidates: Sequence[Candidate], groups: Sequence[str] = GROUPS, *, seed: int = 0
+    tables: Sequence[Table],
+    candidates: Sequence[Candidate],
+    groups: Sequence[str] = GROUPS,
+    *,
+    scoring: str | None = None,
+    seed: int = 0,
 ) -> Results:
     """Fit every candidate to every table and score it on the table's test rows; meta-features are of the training rows.
+
+    Args:
+        groups: of meta-features, as in `meta_features`.
+        scoring: one of `select.scoring`; None: "accuracy" for classifiers, "r2" for regressors.
 
     Raises:
         ArgumentError: no table, no candidate.
@@ -165,8 +186,14 @@ def measure(
     """
     if not tables or not candidates:
         raise ArgumentError("tables, candidates", expected="one or more of each", got="none", do="See select.tables.")
-    features = [meta_features(table.X, table.y, groups, seed=seed) for table in tables]
-    scores = [[accuracy(one, table.X, table.y, table.test_X, table.test_y, seed=seed) for one in candidates] for table in tables]
+    by = scoring or (NUMBERS if candidates[0].regression else CLASSES)
+    features = [meta_features(table.X, table.y, groups, scoring=by, seed=seed) for table in tables]
+    for table in tables:
+        check_scoring(by, table.y)
+    scores = [
+        [score(one, table.X, table.y, table.test_X, table.test_y, scoring=by, seed=seed) for one in candidates]
+        for table in tables
+    ]
     names = tuple(dict.fromkeys(name for one in features for name in one))
     return Results(
         tuple(candidates),
@@ -175,13 +202,14 @@ def measure(
         tuple(table.family for table in tables),
         np.array([[one.get(name, 0.0) for name in names] for one in features]),
         np.array(scores),
+        by,
     )
 
 
 @functools.cache
-def shipped() -> Results:
-    """The bundled results: 42 candidates on small tables of 12 families."""
-    return Results.load(SHIPPED)
+def shipped(*, regression: bool = False) -> Results:
+    """The bundled results: the accuracy of 42 classifiers on small tables of 12 families, or R2 of 33 regressors on 8 others."""
+    return Results.load(SHIPPED[regression])
 
 
 def _short(values: np.ndarray) -> list[float | None]:

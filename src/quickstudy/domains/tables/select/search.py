@@ -1,6 +1,6 @@
 """A search for hyperparameters with a warm start: the recommender's best candidates first, then TPE.
 
-    maximise over candidates c     mean over folds of accuracy(c, fold)
+    maximise over candidates c     mean over folds of score(c, fold)
 
 Source: warm starts by meta-learning, Feurer, Springenberg & Hutter, "Initializing Bayesian hyperparameter optimization via
 meta-learning", AAAI 2015; TPE, Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011, by Optuna.
@@ -9,13 +9,16 @@ meta-learning", AAAI 2015; TPE, Bergstra et al., "Algorithms for hyper-parameter
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quickstudy.domains.tables.select.candidates import LEARNERS, Candidate, Options, cross_validated, fitted
+from quickstudy.domains.tables.select.candidates import Candidate, cross_validated, fitted
 from quickstudy.domains.tables.select.extras import package
-from quickstudy.domains.tables.select.inputs import as_table
+from quickstudy.domains.tables.select.inputs import prepared
 from quickstudy.domains.tables.select.recommender import Recommender
+from quickstudy.domains.tables.select.scoring import SCORINGS
+from quickstudy.domains.tables.select.spaces import LEARNERS, Options
 from quickstudy.errors import ArgumentError, ConvergenceError
 
 MOST_PER_LEARNER = 2  # among the candidates that a search starts with
@@ -23,7 +26,9 @@ MOST_PER_LEARNER = 2  # among the candidates that a search starts with
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried, its cross-validated accuracy (0 where a fit failed), and whether it was recommended."""
+    """A candidate that was tried, its cross-validated score (the worst there is where a fit failed: 0 for an accuracy), and
+    whether it was recommended.
+    """
 
     candidate: Candidate
     score: float
@@ -37,7 +42,7 @@ class Search:
     Attributes:
         estimator: a scikit-learn pipeline of the best candidate, fitted to all of X, y.
         best: that candidate.
-        score: its cross-validated accuracy; optimistic, as the best of many.
+        score: its cross-validated score; optimistic, as the best of many.
         trials: all of them, in order.
         study: the Optuna study, to plot or to continue.
 
@@ -66,6 +71,8 @@ def warm_search(
     trials: int = 30,
     *,
     recommender: Recommender | None,
+    scoring: str | None = None,
+    categorical: Sequence[Any] = (),
     k: int = 5,
     folds: int = 3,
     seconds: float | None = None,
@@ -76,15 +83,19 @@ def warm_search(
         if value < least:
             raise ArgumentError(name, expected=f"{least} or more", got=str(value), do="Leave it out.")
     optuna = package("optuna", "select.search", ", or use select.fit, which needs none")
-    rows, codes, _ = as_table(X, y)
-    begins = min(k, trials)
-    first = [] if recommender is None else recommender.recommend(X, y, begins, most_per_learner=MOST_PER_LEARNER, seed=seed)
+    table = prepared(X, y, scoring, categorical)
+    by, failed = table.scoring, SCORINGS[table.scoring].failed
+    learners = [name for name, space in LEARNERS.items() if space.serves(by)]
+    begins, first = min(k, trials), []
+    if recommender is not None:
+        settings = {"scoring": by, "categorical": categorical, "most_per_learner": MOST_PER_LEARNER, "seed": seed}
+        first = recommender.recommend(X, y, begins, **settings)  # type: ignore[arg-type]
     tried: list[Trial] = []
 
     def objective(trial: Any) -> float:
-        candidate = suggested(trial)
-        score = cross_validated(candidate, rows, codes, folds, seed=seed)
-        tried.append(Trial(candidate, score if score == score else 0.0, trial.number < len(first)))
+        candidate = suggested(trial, learners)
+        score = cross_validated(candidate, table, folds, seed=seed)
+        tried.append(Trial(candidate, score if score == score else failed, trial.number < len(first)))
         return tried[-1].score
 
     logger = logging.getLogger("optuna")
@@ -99,7 +110,7 @@ def warm_search(
     finally:
         logger.setLevel(level)
     best = max(tried, key=lambda trial: trial.score, default=None)
-    if best is None or best.score == 0:
+    if best is None or best.score == failed:
         raise ConvergenceError(
             "select.search",
             expected="a candidate that can be fitted",
@@ -107,12 +118,12 @@ def warm_search(
             do="Give it more trials, and more seconds where they are limited.",
             residual=1.0,
         )
-    return Search(fitted(best.candidate, X, y, seed), best.candidate, best.score, tuple(tried), study)
+    return Search(fitted(best.candidate, X, y, seed, table.columns), best.candidate, best.score, tuple(tried), study)
 
 
-def suggested(trial: Any) -> Candidate:
-    """The candidate of an Optuna trial: a learner, and then its own hyperparameters, named "learner.parameter"."""
-    learner = trial.suggest_categorical("learner", list(LEARNERS))
+def suggested(trial: Any, learners: Sequence[str]) -> Candidate:
+    """The candidate of an Optuna trial: one of the learners, and then its own hyperparameters, named "learner.parameter"."""
+    learner = trial.suggest_categorical("learner", list(learners))
     parameters = {}
     for name, one in LEARNERS[learner].parameters.items():
         full = f"{learner}.{name}"

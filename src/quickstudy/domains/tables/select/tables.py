@@ -92,7 +92,7 @@ def real(name: str) -> Callable[[np.random.Generator], tuple[np.ndarray, np.ndar
         columns = generator.permutation(X.shape[1])[: max(2, int(X.shape[1] * generator.uniform(0.3, 1.0)))]
         rows = np.flatnonzero(np.isin(y, kept))
         y = np.unique(y[rows], return_inverse=True)[1]
-        return X[np.ix_(rows, columns)], y, int(min(_rows(generator), len(rows) * 2 // 3))
+        return X[np.ix_(rows, columns)], y, int(min(random_rows(generator), len(rows) * 2 // 3))
 
     return part
 
@@ -106,7 +106,7 @@ def drawn(
     """A table drawn from a prior, `disguised` and `mislabelled`."""
 
     def table(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
-        rows = _rows(generator)
+        rows = random_rows(generator)
         X, y = prior(rows + TEST_ROWS, generator)
         y = np.unique(y, return_inverse=True)[1]
         return disguised(X, generator), mislabelled(y, generator), rows
@@ -131,7 +131,7 @@ def hypercube(n: int, generator: np.random.Generator) -> Drawn:
 
 def mixtures(n: int, generator: np.random.Generator) -> Drawn:
     """A class has 1 to 3 Gaussians; their covariances are all the same, or each its own."""
-    classes, columns, parts = _classes(generator), _columns(generator), int(generator.integers(1, 4))
+    classes, columns, parts = _classes(generator), random_columns(generator), int(generator.integers(1, 4))
     means = generator.normal(size=(classes, parts, columns)) * generator.uniform(0.5, 2.5)
     roots = generator.normal(size=(classes, parts, columns, columns)) / np.sqrt(columns)
     roots = roots[:1, :1] if generator.random() < 0.4 else roots
@@ -142,7 +142,7 @@ def mixtures(n: int, generator: np.random.Generator) -> Drawn:
 
 def arcs(n: int, generator: np.random.Generator) -> Drawn:
     """Half circles, each turned and moved from the one before, in a plane that is then turned into more columns."""
-    classes, columns = int(generator.integers(2, 5)), _columns(generator)
+    classes, columns = int(generator.integers(2, 5)), random_columns(generator)
     y, angle = _labels(n, classes, generator), generator.uniform(0, np.pi, n)
     turn = np.where(y % 2 == 0, 0.0, np.pi)
     plane = np.stack([np.cos(angle + turn) + y, np.sin(angle + turn) + 0.5 * (y % 2)], 1)
@@ -153,7 +153,7 @@ def arcs(n: int, generator: np.random.Generator) -> Drawn:
 
 def rings(n: int, generator: np.random.Generator) -> Drawn:
     """Shells around the origin, of 2 to 5 of the columns."""
-    classes, columns = _classes(generator), _columns(generator)
+    classes, columns = _classes(generator), random_columns(generator)
     X = generator.normal(size=(n, columns))
     radius = np.linalg.norm(X[:, : int(generator.integers(2, min(5, columns) + 1))], axis=1)
     return X, _by_rank(radius, classes)
@@ -161,7 +161,7 @@ def rings(n: int, generator: np.random.Generator) -> Drawn:
 
 def trees(n: int, generator: np.random.Generator) -> Drawn:
     """A random tree of depth 2 to 5 whose leaves have random classes."""
-    columns, depth = _columns(generator), int(generator.integers(2, 6))
+    columns, depth = random_columns(generator), int(generator.integers(2, 6))
     classes = int(min(_classes(generator), 2**depth))
     X = generator.uniform(size=(n, columns))
     node = np.zeros(n, dtype=np.int64)  # of the heap: the children of i are 2 i + 1 and 2 i + 2
@@ -174,7 +174,7 @@ def trees(n: int, generator: np.random.Generator) -> Drawn:
 
 def linear(n: int, generator: np.random.Generator) -> Drawn:
     """y ~ softmax(x W) with correlated columns, some of which have no weight."""
-    classes, columns = _classes(generator), _columns(generator)
+    classes, columns = _classes(generator), random_columns(generator)
     mix = np.eye(columns) + generator.uniform(0, 1) * generator.normal(size=(columns, columns)) / np.sqrt(columns)
     X = generator.normal(size=(n, columns)) @ mix
     W = generator.normal(size=(columns, classes)) * (generator.random((columns, 1)) < generator.uniform(0.3, 1.0))
@@ -233,11 +233,13 @@ def mislabelled(y: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.where(wrong, generator.permutation(y), y)
 
 
-def _rows(generator: np.random.Generator) -> int:
+def random_rows(generator: np.random.Generator) -> int:
+    """How many rows to learn from."""
     return int(np.exp(generator.uniform(np.log(LEAST_ROWS), np.log(MOST_ROWS))))
 
 
-def _columns(generator: np.random.Generator) -> int:
+def random_columns(generator: np.random.Generator) -> int:
+    """How many columns."""
     return int(np.exp(generator.uniform(np.log(2), np.log(MOST_COLUMNS + 1))))
 
 
