@@ -107,7 +107,7 @@ METHODS: dict[str, Method] = {
     ),
     "reptile": Method(
         "Reptile",
-        lambda at: qs.Reptile(half(at.ways), inner_lr=1e-3, inner_steps=5, **TRANSDUCTIVE),
+        lambda at: qs.Reptile(half(at.ways), inner_steps=5, **TRANSDUCTIVE),
         {"shots": 10, "queries": 1, "tasks_per_step": 5},
         outer=reptile_outer,
         test_steps=50,
