@@ -10,7 +10,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.buckets import Buckets
-from quickstudy.errors import ArgumentError, TaskError, UnsupportedError
+from quickstudy.errors import ArgumentError, CheckpointError, TaskError, UnsupportedError
 from quickstudy.meta.problem import task
 
 FAMILIES = {
@@ -156,12 +156,30 @@ def test_training_on_a_mixture_improves_every_family():
 
 
 def test_a_saved_learner_still_shares_its_body(tmp_path):
-    learner = shared()
+    """Control: two that share nothing have twice the parameters."""
+    body, apart = qs.models.mlp(3, 8), qs.models.mlp(3, 8)
+    learner = qs.ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(body)})
     learner.save(tmp_path / "learner")
     loaded = qs.load(tmp_path / "learner")
-    assert {name for name, _ in loaded.named_parameters()} == {name for name, _ in learner.named_parameters()}
-    episode = batch()[0]
+    assert [name for name, _ in loaded.named_parameters()] == [name for name, _ in learner.named_parameters()]
+    assert loaded.members["few"].embed is loaded.members["other"].embed
+    both = qs.ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(apart)})
+    both.save(tmp_path / "apart")
+    assert len(list(qs.load(tmp_path / "apart").parameters())) == len(list(both.parameters())) > len(list(loaded.parameters()))
+    episode = FAMILIES["few"].test.sample(1)[0].of("few")
     assert torch.equal(loaded.adapt(episode.support)(episode.query.x), learner.adapt(episode.support)(episode.query.x))
+
+
+def test_parts_of_ones_own_are_handed_in_as_members(tmp_path):
+    learner, again = shared(), shared()
+    with torch.no_grad():
+        for one in learner.parameters():
+            one.add_(0.1)
+    learner.save(tmp_path / "learner")
+    loaded = qs.load(tmp_path / "learner", **dict(again.members))
+    assert all(torch.equal(one, other) for one, other in zip(loaded.parameters(), learner.parameters(), strict=True))
+    with pytest.raises(CheckpointError, match="`network=` to be handed in"):
+        qs.load(tmp_path / "learner")
 
 
 def test_what_a_learner_has_no_part_for_is_refused_before_it_trains():

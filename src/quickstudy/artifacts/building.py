@@ -7,7 +7,7 @@ torch, looked up in a table; every other name is refused. What is the user's own
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from quickstudy.artifacts.allowance import AllowanceError
-from quickstudy.artifacts.description import FUNCTIONS, SETTINGS, classes
+from quickstudy.artifacts.description import FUNCTIONS, SETTINGS, Place, classes
 from quickstudy.errors import ArgumentError, CheckpointError, QuickstudyError
 from quickstudy.learners.learner import Learner
 from quickstudy.meta.outer.outer import LeftOut
@@ -25,7 +25,15 @@ DEEPEST = 100  # parts within parts
 REFUSALS = (QuickstudyError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError, MemoryError)
 
 
-def built(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner", depth: int = 0) -> Any:
+def built(
+    spec: Any,
+    path: Path,
+    foreign: dict[str, Any],
+    name: str = "learner",
+    depth: int = 0,
+    where: Place = (),
+    made: dict[str, nn.Module] | None = None,
+) -> Any:
     """The value of a description.
 
     Args:
@@ -33,17 +41,40 @@ def built(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner",
         path: of its file, for errors.
         foreign: the user's own parts by the names of their arguments.
         name: of the argument that the value is for.
+        where, made: its place in the description, and the modules that were built before by their places.
 
     Raises:
         CheckpointError: an unknown name, a part of the user's own that is not handed in, arguments that a class does not take.
     """
     if depth > DEEPEST:
         raise refused(path, f"parts within parts, {depth} deep", "a learner")
-    within = partial(built, path=path, foreign=foreign, depth=depth + 1)
+    made = {} if made is None else made
+
+    def within(value: Any, name: str, step: str) -> Any:
+        return built(value, path, foreign, name, depth + 1, (*where, step), made)
+
     if isinstance(spec, list):
-        return tuple(within(one, name=name) for one in spec)
+        return tuple(within(one, name, str(place)) for place, one in enumerate(spec))
     if not isinstance(spec, dict):
         return spec
+    if "same" in spec:
+        return _looked_up(made, spec["same"], path, "the part", f"one of those built before: {sorted(made)}")
+    value = _built(spec, path, foreign, name, depth, within, (where, made))
+    if isinstance(value, nn.Module):
+        made[".".join(where)] = value
+    return value
+
+
+def _built(
+    spec: dict[str, Any],
+    path: Path,
+    foreign: dict[str, Any],
+    name: str,
+    depth: int,
+    within: Callable[[Any, str, str], Any],
+    place: tuple[Place, dict[str, nn.Module]],
+) -> Any:
+    """The value of a description that is a table; `within(spec, name, step)` builds a part of it."""
     if "foreign" in spec:
         if name not in foreign:
             raise CheckpointError(
@@ -58,18 +89,17 @@ def built(spec: Any, path: Path, foreign: dict[str, Any], name: str = "learner",
     if "left_out" in spec:
         return LeftOut(str(spec["left_out"]))
     if "setting" in spec:
-        made = _looked_up(SETTINGS, spec["setting"], path, "the setting", "an optimizer or scheduler of torch")
-        return partial(made, **{key: within(one, name=key) for key, one in _arguments(spec, path).items()})
+        setting = _looked_up(SETTINGS, spec["setting"], path, "the setting", "an optimizer or scheduler of torch")
+        return partial(setting, **{key: within(one, key, key) for key, one in _arguments(spec, path).items()})
     if "own" in spec:
-        return _own(spec, path, foreign, name, depth)
+        return _own(spec, path, foreign, name, depth, place)
     if "class" in spec:
         expected = "only classes of quickstudy, by their plain names"
         cls = _looked_up(classes(), spec["class"], path, "the class", expected)
         if issubclass(cls, nn.Module) and isinstance(foreign.get(name), nn.Module):
             return foreign[name]
-        arguments = {key: within(value, name=key) for key, value in _arguments(spec, path).items()}
-        return _made(cls, (), arguments, path)
-    return {key: within(value, name=key) for key, value in spec.items()}
+        return _made(cls, (), {key: within(value, key, key) for key, value in _arguments(spec, path).items()}, path)
+    return {key: within(value, key, key) for key, value in spec.items()}
 
 
 def check_foreign(foreign: Mapping[str, Any], spec: Any, path: Path) -> None:
@@ -119,12 +149,19 @@ def _argument_names(spec: Any) -> set[str]:
         return {name for one in spec for name in _argument_names(one)}
     if not isinstance(spec, dict):
         return set()
-    own = spec.get("arguments")
+    own = spec.get("arguments", {} if "class" in spec else spec)
     below = {name for one in spec.values() for name in _argument_names(one)}
     return below | ({str(name) for name in own} if isinstance(own, dict) else set())
 
 
-def _own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name: str, depth: int) -> Any:
+def _own(
+    spec: dict[str, Any],
+    path: Path,
+    foreign: dict[str, Any],
+    name: str,
+    depth: int,
+    place: tuple[Place, dict[str, nn.Module]],
+) -> Any:
     """A learner of the user's own class: handed in, as class or instance, or already defined. It is never imported."""
     given = foreign.get(name, foreign.get("learner"))
     cls = given if isinstance(given, type) else LEARNERS.get(str(spec["own"]))
@@ -139,7 +176,9 @@ def _own(spec: dict[str, Any], path: Path, foreign: dict[str, Any], name: str, d
             do=f"Call load(path, learner={named}).",
         )
     handed = {**foreign, "learner": given}
-    arguments = {key: built(value, path, handed, key, depth + 1) for key, value in _arguments(spec, path).items()}
+    where, made = place
+    parts = _arguments(spec, path).items()
+    arguments = {key: built(value, path, handed, key, depth + 1, (*where, key), made) for key, value in parts}
     signature = inspect.signature(cls.__init__)
     bound = signature.bind_partial(None)
     bound.arguments.update({key: arguments[key] for key in signature.parameters if key in arguments})

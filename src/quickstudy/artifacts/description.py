@@ -2,7 +2,8 @@
 
     Prototypical(mlp(4, 8))  ->  {"class": "Prototypical", "arguments": {"embed": {"class": "MLP", "arguments": {...}}}}
 
-A part that is not quickstudy's own is written by name, {"foreign": "mine.Network"}, and handed in when the learner is built.
+A part that is not quickstudy's own is written by name, {"foreign": "mine.Network"}, and handed in when the learner is built. A
+module that stands in two places is written in the first: {"same": "learners.waves.embed"} in the second.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SETTINGS: dict[str, Callable] = {  # of an outer method: the callables allowed i
     for one in vars(space).values()
     if inspect.isclass(one) and issubclass(one, kind) and one is not kind
 } | {"cosine": cosine}
+Place = tuple[str, ...]  # names of arguments, keys and indices from the learner to a part of it
 ROOMS = tuple(
     f"quickstudy.{room}" for room in ("models", "targets", "linear_solvers", "learners", "meta", "evaluation", "domains")
 )
@@ -40,22 +42,32 @@ ROOMS = tuple(
 
 def description(value: Any) -> Any:
     """A value as plain data, whatever the weights in it are."""
+    return _described(value, (), {})
+
+
+def _described(value: Any, where: Place, seen: dict[int, Place]) -> Any:
+    """The description of a part that stands `where`; `seen` has the place of each module that was described before."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): description(one) for key, one in value.items()}
+        return {str(key): _described(one, (*where, str(key)), seen) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [description(one) for one in value]
+        return [_described(one, (*where, str(place)), seen) for place, one in enumerate(value)]
+    if isinstance(value, nn.Module):
+        if id(value) in seen:
+            return {"same": ".".join(seen[id(value)])}
+        seen[id(value)] = where
     if isinstance(value, Learner):
-        return _of_learner(value, value.arguments)
+        return _of_learner(value, value.arguments, where, seen)
     known = classes().get(type(value).__name__)
     if known is type(value):
         if dataclasses.is_dataclass(value):
-            fields = {field.name: description(getattr(value, field.name)) for field in dataclasses.fields(value)}
-            return {"class": type(value).__name__, "arguments": fields}
-        taken = inspect.signature(type(value).__init__).parameters.values()
-        names = [one.name for one in taken if one.name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-        return {"class": type(value).__name__, "arguments": {name: description(getattr(value, name)) for name in names}}
+            names = [field.name for field in dataclasses.fields(value)]
+        else:
+            taken = inspect.signature(type(value).__init__).parameters.values()
+            names = [one.name for one in taken if one.name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        arguments = {name: _described(getattr(value, name), (*where, name), seen) for name in names}
+        return {"class": type(value).__name__, "arguments": arguments}
     return _of_callable(value)
 
 
@@ -63,7 +75,7 @@ def whole_description(learner: Learner) -> dict[str, Any]:
     """The description of a learner with the arguments that it was not given, by their defaults."""
     parameters = inspect.signature(type(learner).__init__).parameters.values()
     known = {one.name: one.default for one in parameters if one.default is not one.empty or one.name in learner.arguments}
-    return _of_learner(learner, {**known, **learner.arguments})
+    return _of_learner(learner, {**known, **learner.arguments}, (), {id(learner): ()})
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:
@@ -84,8 +96,9 @@ def classes() -> dict[str, type]:
     return {cls.__name__: cls for cls in handed_on if issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls)}
 
 
-def _of_learner(learner: Learner, given: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = {name: description(value) for name, value in given.items() if value is not learner and value is not None}
+def _of_learner(learner: Learner, given: Mapping[str, Any], where: Place, seen: dict[int, Place]) -> dict[str, Any]:
+    held = {name: value for name, value in given.items() if value is not learner and value is not None}
+    arguments = {name: _described(value, (*where, name), seen) for name, value in held.items()}
     if "outer" in arguments and (foreign := _foreign(arguments["outer"])):
         arguments["outer"] = {"left_out": foreign}
     if is_own(type(learner)):
