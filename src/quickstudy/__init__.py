@@ -64,7 +64,6 @@ from quickstudy.learners.read.snail import SNAIL as SNAIL
 from quickstudy.learners.solve.ridge import Ridge as Ridge
 from quickstudy.learners.transfer.from_scratch import FromScratch as FromScratch
 from quickstudy.learners.transfer.nearest_centroid import NearestCentroid as NearestCentroid
-from quickstudy.learners.wrap.by_family import ByFamily as ByFamily
 from quickstudy.learners.wrap.ensemble import Ensemble as Ensemble
 from quickstudy.recipes.anil import ANIL as ANIL
 from quickstudy.recipes.baseline_plus_plus import BaselinePlusPlus as BaselinePlusPlus
@@ -96,7 +95,6 @@ __all__ = [
     "BOIL",
     "Backprop",
     "BaselinePlusPlus",
-    "ByFamily",
     "CAVIA",
     "ContrastivePretrain",
     "Descent",

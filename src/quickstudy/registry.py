@@ -87,7 +87,6 @@ METHODS = (
     Method("bilevel", "learners.bilevel.learned_training:LearnedTraining"),
     Method("bilevel", "learners.bilevel.architecture:Architecture"),
     Method("wrap", "learners.wrap.ensemble:Ensemble"),
-    Method("wrap", "learners.wrap.by_family:ByFamily"),
     Method("control", "learners.transfer.from_scratch:FromScratch", "from_scratch"),
     Method("control", "learners.transfer.nearest_centroid:NearestCentroid", "nearest_centroid"),
     Method("control", "recipes.simpleshot:SimpleShot"),

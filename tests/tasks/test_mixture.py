@@ -11,6 +11,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.buckets import Buckets
 from quickstudy.errors import ArgumentError, CheckpointError, TaskError, UnsupportedError
+from quickstudy.learners.wrap import ByFamily
 from quickstudy.meta.problem import task
 
 FAMILIES = {
@@ -25,14 +26,14 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def shared(norm: bool = False) -> qs.ByFamily:
+def shared(norm: bool = False) -> ByFamily:
     """A learner of three kinds with one body: descent on waves and few classes, prototypes of many."""
     torch.manual_seed(0)
     layers = [nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh()] if norm else [nn.Linear(6, 6), nn.Tanh()]
     body = nn.Sequential(*layers)
     first = {name: nn.Sequential(nn.Linear(size, 6), body) for name, size in SIZES.items()}
     policy = {"normalisation": "running" if norm else "support"}
-    return qs.ByFamily(
+    return ByFamily(
         {
             "waves": qs.MAML(nn.Sequential(first["waves"], nn.Linear(6, 1)), inner_lr=0.1, **policy),
             "few": qs.MAML(nn.Sequential(first["few"], nn.Linear(6, 2)), inner_lr=0.1, **policy),
@@ -158,12 +159,12 @@ def test_training_on_a_mixture_improves_every_family():
 def test_a_saved_learner_still_shares_its_body(tmp_path):
     """Control: two that share nothing have twice the parameters."""
     body, apart = qs.models.mlp(3, 8), qs.models.mlp(3, 8)
-    learner = qs.ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(body)})
+    learner = ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(body)})
     learner.save(tmp_path / "learner")
     loaded = qs.load(tmp_path / "learner")
     assert [name for name, _ in loaded.named_parameters()] == [name for name, _ in learner.named_parameters()]
     assert loaded.members["few"].embed is loaded.members["other"].embed
-    both = qs.ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(apart)})
+    both = ByFamily({"few": qs.Prototypical(body), "other": qs.R2D2(apart)})
     both.save(tmp_path / "apart")
     assert len(list(qs.load(tmp_path / "apart").parameters())) == len(list(both.parameters())) > len(list(loaded.parameters()))
     episode = FAMILIES["few"].test.sample(1)[0].of("few")
@@ -194,7 +195,7 @@ def test_what_a_learner_has_no_part_for_is_refused_before_it_trains():
     with pytest.raises(UnsupportedError, match="got examples of 'other'"):
         learner.adapt(support.of("other"))
     with pytest.raises(ArgumentError, match="expected one normalisation"):
-        qs.ByFamily({"a": qs.Prototypical(nn.Linear(2, 2)), "b": qs.Prototypical(nn.Linear(2, 2), normalisation="support")})
+        ByFamily({"a": qs.Prototypical(nn.Linear(2, 2)), "b": qs.Prototypical(nn.Linear(2, 2), normalisation="support")})
 
 
 @pytest.mark.parametrize(
