@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quickstudy.evaluation.evaluate import _peak_mb
+from quickstudy.evaluation.evaluate import peak_mb
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 WITHOUT = """
@@ -21,8 +21,8 @@ import importlib, pkgutil, quickstudy, quickstudy_console
 for one in pkgutil.walk_packages(quickstudy.__path__, "quickstudy."):
     if one.name not in ("quickstudy.cli.__main__", "quickstudy.artifacts.alone.predict"):
         importlib.import_module(one.name)
-from quickstudy.evaluation.evaluate import _peak_mb
-print(_peak_mb())
+from quickstudy.evaluation.evaluate import peak_mb
+print(peak_mb())
 """
 
 
@@ -39,4 +39,4 @@ def test_peak_memory_is_in_the_unit_of_the_system(system, unit, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setitem(sys.modules, "resource", fake)
     monkeypatch.setattr("sys.platform", system)
-    assert _peak_mb() == 300
+    assert peak_mb() == 300

@@ -1,6 +1,6 @@
 """The program `quickstudy`: what has to work before torch is imported, which takes seconds.
 
-answered here       the usage, the version, the script for completion, a command that there is not
+answered here       the usage, the version, the script for completion, a command or a learner that there is not
 stopped quietly     Ctrl-C prints one line and ends with 130, during imports too; a reader that has gone (| head) ends it with 141
 all else            `quickstudy.cli`
 """
@@ -48,6 +48,11 @@ def answered(argv: list[str]) -> int:
 
         print(f"quickstudy: there is no command {printable(repr(argv[0]))}. {nearest(argv[0], COMMANDS)}", file=sys.stderr)
         print("`quickstudy --help` says what each does.", file=sys.stderr)
+        return 2
+    from quickstudy_console.learners import refusal
+
+    if (refused := refusal(argv)) is not None:
+        print(refused, file=sys.stderr)
         return 2
     from quickstudy.cli import run
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import quickstudy
-from quickstudy.errors import nearest
+from quickstudy.errors import ArgumentError, nearest
+from quickstudy.registry import methods, named
 from quickstudy_console import words
 from quickstudy_console.commands import COMMANDS
+from quickstudy_console.learners import learners, refusal
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 PROGRAM = """
@@ -30,6 +32,8 @@ print(code, sorted({"torch", "numpy", "quickstudy", "jsonargparse"} & set(sys.mo
         (["a\x1b[2Jb"], 2, "quickstudy: there is no command 'a\\x1b[2Jb'. Known are train, "),
         (["--versoin"], 2, "quickstudy: there is no command '--versoin'. "),
         (["--help"], 0, ""),
+        (["train", "mmal", "--tasks", "strokes"], 2, "quickstudy train: `LEARNER`: expected one of prototypical, "),
+        (["explain", "a\x1b[2Jb"], 2, "quickstudy explain: `LEARNER`: expected one of prototypical, "),
     ],
 )
 def test_no_torch_is_imported(argv, code, err):
@@ -43,6 +47,25 @@ def test_no_torch_is_imported(argv, code, err):
 @pytest.mark.parametrize("word", ["trian", "list-runs", "doctro", "x", "", "prediction", "Train", "completion "])
 def test_the_advice_is_that_of_the_package(word):
     assert words.nearest(word, COMMANDS) == nearest(word, COMMANDS)
+
+
+def test_the_learners_are_those_of_the_registry():
+    assert learners() == list(methods())
+
+
+@pytest.mark.parametrize("name", ["mmal", "protoypical", "xyzzy", "", "MAML", "a\x1b[2Jb"])
+@pytest.mark.parametrize("command", ["train", "explain"])
+def test_an_unknown_learner_is_refused_as_the_package_does(command, name):
+    with pytest.raises(ArgumentError) as refused:
+        named("LEARNER", name, methods())
+    assert refusal([command, name]) == words.printable(f"quickstudy {command}: {refused.value}")
+
+
+@pytest.mark.parametrize(
+    "argv", [["train", "maml"], ["explain", "reptile"], ["train", "--config", "x"], ["explain"], ["list", "mmal"]]
+)
+def test_all_else_is_left_to_the_package(argv):
+    assert refusal(argv) is None
 
 
 def test_the_version_is_that_of_the_package(capsys, monkeypatch):

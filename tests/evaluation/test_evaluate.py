@@ -133,4 +133,4 @@ def test_the_unit_of_peak_memory_is_that_of_the_system(system, unit, monkeypatch
     monkeypatch.setattr(sys, "platform", system)
     used = types.SimpleNamespace(ru_maxrss=3 * 2**20)
     monkeypatch.setitem(sys.modules, "resource", types.SimpleNamespace(getrusage=lambda who: used, RUSAGE_SELF=0))
-    assert evaluate_module._peak_mb() == 3 * unit
+    assert evaluate_module.peak_mb() == 3 * unit
