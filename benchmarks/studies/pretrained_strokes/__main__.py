@@ -1,7 +1,7 @@
 """Train the candidates for the learner that comes along on drawn books, and score them on validation data.
 
 PYTHONPATH=src python -m benchmarks.studies.pretrained_strokes --out FOLDER [--omniglot FOLDER] [--device cuda] [--cores 6]
-    [--seconds 270] [--classes 40000] [--only conv64 resnet]        writes candidates.safetensors and candidates.json into FOLDER
+    [--seconds 270] [--classes 40000] [--only conv64 resnet] [--start]      writes candidates.safetensors and candidates.json
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks.studies.pretrained_strokes.training import Trained, train
 from benchmarks.studies.pretrained_strokes.validation import Sets, scores, sets
 
 SHOTS = (1, 5, 10)
+QUICK = ("drawn", "omniglot", "omniglot, bold")  # what validations during training look at
 
 
 def main() -> None:
@@ -39,25 +40,28 @@ def main() -> None:
     say(began, f"validation data {[(name, len(groups)) for name, groups in data.items()]}")
     images = images.to(options.device)
     data = {name: [group.to(options.device) for group in groups] for name, groups in data.items()}
-    quick: Sets = {name: groups[:8] for name, groups in data.items() if name in ("drawn", "omniglot", "omniglot, bold")}
+    quick: Sets = {
+        name: groups[: options.quick] for name, groups in data.items() if name in ("drawn", "omniglot", "omniglot, bold")
+    }
     record: dict[str, Any] = {"classes": len(images) * classes, "examples": images.shape[2], "seconds": options.seconds}
     record |= {"device": options.device, "torch": torch.__version__, "candidates": {}, "references": {}}
     for name, network in references().items():
         record["references"][name] = scores(network.to(options.device), Heads().to(options.device), data, SHOTS, options.tasks)
     say(began, "references scored")
+    start = references()["shipped"].state_dict() if options.start else None
     tensors: dict[str, Tensor] = {}
     chosen = {name: one for name, one in CANDIDATES.items() if not options.only or name in options.only}
     total = sum(one.share for one in chosen.values())
     for name, candidate in chosen.items():
 
         def validate(network: nn.Module, heads: Heads) -> dict[str, float]:
-            found = scores(network, heads, quick, (1, 5), min(options.tasks, 20))
+            found = scores(network, heads, quick, (1, 5), 20)
             brief = {f"{row['set']} {row['shots']} {row['head']}": round(row["accuracy"], 4) for row in found}
             say(began, json.dumps(brief))
             return brief
 
         candidate = replace(candidate, tasks=options.at_once or candidate.tasks)
-        trained = train(candidate, images, options.seconds * candidate.share / total, options.seed, validate)
+        trained = train(candidate, images, options.seconds * candidate.share / total, options.seed, validate, start)
         record["candidates"][name] = recorded(trained, data, options.tasks)
         tensors |= {f"{name}.network.{key}": value.cpu().contiguous() for key, value in trained.network.state_dict().items()}
         tensors |= {f"{name}.heads.{key}": value.cpu().contiguous() for key, value in trained.heads.state_dict().items()}
@@ -78,6 +82,8 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--tasks", type=int, default=40, help="validation tasks of each group of classes")
     made.add_argument("--at-once", type=int, help="tasks of a meta-step, where a CPU should take fewer than a candidate has")
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--start", action="store_true", help="start from the weights of the learner that comes along now")
+    made.add_argument("--quick", type=int, default=8, help="groups of classes of the validations during training")
     made.add_argument("--only", nargs="*", choices=list(CANDIDATES), help="train only these candidates")
     return made.parse_args()
 

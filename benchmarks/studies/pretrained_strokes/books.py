@@ -16,7 +16,7 @@ from quickstudy.domains.images.drawing import draw_characters
 from quickstudy.domains.images.style import Style
 
 PLAIN = 0.2  # share of books in the default style
-CLASSES, EXAMPLES = 200, 20  # of a book
+CLASSES, EXAMPLES = 100, 20  # of a book
 
 
 def book(seed: int, classes: int = CLASSES, examples: int = EXAMPLES) -> Tensor:
@@ -50,14 +50,19 @@ def tasks_of(
     Returns:
         support (tasks, ways * shots, 1, side, side) and query (tasks, ways * queries, 1, side, side), class after class.
     """
-    volumes, classes, examples = images.shape[:3]
-    device = generator.device
-    volume = torch.randint(volumes, (count, 1, 1), generator=generator, device=device)
-    chosen = torch.rand(count, classes, generator=generator, device=device).argsort(1)[:, :ways, None]
-    rows = torch.rand(count, ways, examples, generator=generator, device=device).argsort(2)[:, :, : shots + queries]
-    flips = torch.rand(count, 1, 1, 1, 1, generator=generator, device=device) < inverted
-    flat = ((volume * classes + chosen) * examples + rows).to(images.device)
+    flat = rows_of(images, count, ways, shots + queries, generator)
+    flips = torch.rand(count, 1, 1, 1, 1, generator=generator, device=generator.device) < inverted
     x = images.flatten(0, 2).index_select(0, flat.flatten()).view(*flat.shape, 1, *images.shape[3:]).float() / 255
     support, query = x[:, :, :shots].flatten(1, 2), x[:, :, shots:].flatten(1, 2)
     flips = flips.to(images.device)
     return torch.where(flips, 1 - support, support), torch.where(flips, 1 - query, query)
+
+
+def rows_of(images: Tensor, count: int, ways: int, each: int, generator: torch.Generator) -> Tensor:
+    """Where the examples of random tasks lie in images (books, classes, examples, ...), counted through: (tasks, ways, each)."""
+    volumes, classes, examples = images.shape[:3]
+    device = generator.device
+    volume = torch.randint(volumes, (count, 1, 1), generator=generator, device=device)
+    chosen = torch.rand(count, classes, generator=generator, device=device).argsort(1)[:, :ways, None]
+    rows = torch.rand(count, ways, examples, generator=generator, device=device).argsort(2)[:, :, :each]
+    return ((volume * classes + chosen) * examples + rows).to(images.device)

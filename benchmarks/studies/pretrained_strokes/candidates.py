@@ -34,6 +34,7 @@ class Candidate:
 
 CANDIDATES = {
     "conv64": Candidate(partial(Conv4, channels=64), ("prototypes",), 0.15, 16, 40),
+    "conv64_all": Candidate(partial(Conv4, channels=64), ALL, 0.15, 32, 16),
     "conv128": Candidate(partial(Conv4, channels=128), ("prototypes",), 0.2, 16, 40),
     "conv128_all": Candidate(partial(Conv4, channels=128), ALL, 0.25, 32, 16),
     "resnet": Candidate(partial(ResNet12, channels=(32, 48, 80, 96), in_channels=1, dropout=0.0), ("prototypes",), 0.2, 16, 40),

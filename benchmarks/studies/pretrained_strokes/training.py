@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from benchmarks.studies.pretrained_strokes.books import tasks_of
 from benchmarks.studies.pretrained_strokes.candidates import Candidate
 from benchmarks.studies.pretrained_strokes.heads import Heads, logits
 
-RATE, WARM = 2e-3, 0.03  # the highest rate; share of the time in which it rises
+RATE, WARM = 1.5e-3, 0.03  # the highest rate; share of the time in which it rises
 SHOTS, QUERIES = (1, 1, 2, 3, 5), 4  # each step draws its number of shots
 INVERTED = 0.25  # share of tasks with ink 0 on ground 1
 VALIDATIONS = 6
@@ -33,12 +33,24 @@ class Trained:
 
 
 def train(
-    candidate: Candidate, images: Tensor, seconds: float, seed: int, validate: Callable[[nn.Module, Heads], dict[str, float]]
+    candidate: Candidate,
+    images: Tensor,
+    seconds: float,
+    seed: int,
+    validate: Callable[[nn.Module, Heads], dict[str, float]],
+    start: Mapping[str, Tensor] | None = None,
 ) -> Trained:
-    """Train the candidate's network on books of images (books, classes, examples, side, side)."""
+    """Train the candidate's network on books of images (books, classes, examples, side, side).
+
+    Args:
+        seconds: of the GPU's wall clock, or of one core.
+        start: weights that the network starts from; None: random ones.
+    """
     torch.manual_seed(seed)
     device = images.device
     network, heads = candidate.network().to(device).train(), Heads().to(device)
+    if start is not None:
+        network.load_state_dict(start)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     torch.backends.cudnn.benchmark = True
     parameters = [*network.parameters(), *heads.parameters()]
@@ -48,7 +60,8 @@ def train(
     ways = min(candidate.ways, images.shape[1])
     curve: list[dict[str, Any]] = []
     steps, spent, paused = 0, 0.0, 0.0
-    began = time.perf_counter()
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    began = clock()
     while spent < seconds:
         for group in optimizer.param_groups:
             group["lr"] = rate(spent / seconds)
@@ -61,12 +74,12 @@ def train(
         steps += 1
         if steps % 10 == 0 or device.type == "cpu":
             value = float(loss.detach())
-            spent = time.perf_counter() - began - paused
+            spent = clock() - began - paused
             if spent >= len(curve) / VALIDATIONS * seconds:
-                stopped = time.perf_counter()
+                stopped = clock()
                 curve.append({"seconds": round(spent, 1), "steps": steps, "loss": value, **validate(network, heads)})
                 network.train()
-                paused += time.perf_counter() - stopped
+                paused += clock() - stopped
     return Trained(network.eval(), heads, steps, curve)
 
 

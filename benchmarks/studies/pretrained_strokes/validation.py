@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.studies.pretrained_strokes.books import books, tasks_of
-from benchmarks.studies.pretrained_strokes.heads import Heads, logits
+from benchmarks.studies.pretrained_strokes.books import books, rows_of
+from benchmarks.studies.pretrained_strokes.heads import NAMES, Heads, logits
 from quickstudy.domains.images.omniglot_images import read_images
 
 FIRST_BOOK, BOOKS = 10_000_000, 24  # seeds of the drawn validation books, far from those of training
 WAYS, QUERIES = 5, 10
+AT_ONCE = 512  # images embedded at a time
 Sets = dict[str, list[Tensor]]  # groups of classes: uint8 (classes, examples, side, side)
 
 
@@ -57,27 +58,28 @@ def scores(network: nn.Module, heads: Heads, data: Sets, shots: tuple[int, ...],
     """Accuracy of each head on each set at each number of shots, with 95 % intervals over tasks."""
     rows = []
     for name, groups in data.items():
+        features = [embedded(network, group) for group in groups]
         for each in shots:
-            right = torch.cat([_right(network, heads, group, index, each, tasks) for index, group in enumerate(groups)], 1)
-            for head, values in zip(logits_names(), right, strict=True):
+            right = torch.cat([_right(heads, one, index, each, tasks) for index, one in enumerate(features)], 1)
+            for head, values in zip(NAMES, right, strict=True):
                 ci = 1.96 * float(values.std()) / len(values) ** 0.5
                 rows.append({"set": name, "shots": each, "head": head, "accuracy": float(values.mean()), "ci95": ci})
     return rows
 
 
-def logits_names() -> tuple[str, ...]:
-    """The heads that are scored, in order."""
-    return ("prototypes", "ridge", "logistic")
+@torch.no_grad()
+def embedded(network: nn.Module, images: Tensor) -> Tensor:
+    """The features of images (classes, examples, side, side): (classes, examples, features)."""
+    network.eval()
+    parts = [network(part[:, None].float() / 255) for part in images.flatten(0, 1).split(AT_ONCE)]
+    return torch.cat(parts).flatten(1).unflatten(0, images.shape[:2])
 
 
 @torch.no_grad()
-def _right(network: nn.Module, heads: Heads, group: Tensor, seed: int, shots: int, tasks: int) -> Tensor:
+def _right(heads: Heads, features: Tensor, seed: int, shots: int, tasks: int) -> Tensor:
     """The share of right answers of each task: (heads, tasks)."""
-    network.eval()
-    device = next(heads.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    support, query = tasks_of(group[None], tasks, WAYS, shots, QUERIES, generator)
-    first, second = (network(x.flatten(0, 1).to(device)).unflatten(0, x.shape[:2]) for x in (support, query))
-    found = logits(heads, first, second, WAYS, shots)
-    y = torch.arange(WAYS, device=device).repeat_interleave(QUERIES)
-    return torch.stack([(found[name].argmax(2) == y).float().mean(1).cpu() for name in logits_names()])
+    rows = rows_of(features[None], tasks, WAYS, shots + QUERIES, torch.Generator().manual_seed(seed))
+    z = features.flatten(0, 1)[rows]
+    found = logits(heads, z[:, :, :shots].flatten(1, 2), z[:, :, shots:].flatten(1, 2), WAYS, shots)
+    y = torch.arange(WAYS, device=z.device).repeat_interleave(QUERIES)
+    return torch.stack([(found[name].argmax(2) == y).float().mean(1).cpu() for name in NAMES])
