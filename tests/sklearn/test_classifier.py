@@ -74,7 +74,7 @@ def test_images_keep_their_shape_and_uint8_is_read_as_tasks_read_it():
 def test_a_tensor_of_integers_is_looked_up():
     tokens, y = torch.randint(0, 9, (6, 3)), ["a", "b", "c"] * 2
     learner = qs.Prototypical(nn.Sequential(nn.Embedding(9, 4), nn.Flatten()))
-    fitted = FewShotClassifier(learner).fit(tokens, y)
+    fitted = FewShotClassifier(learner, head="own").fit(tokens, y)
     assert list(fitted.predict(tokens[:3])) == [y[i] for i in range(3)] or len(fitted.predict(tokens)) == 6
     np.testing.assert_allclose(
         fitted.predict_proba(tokens),

@@ -45,7 +45,7 @@ def main() -> None:
     }
     record: dict[str, Any] = {"classes": len(images) * classes, "examples": images.shape[2], "seconds": options.seconds}
     record |= {"device": options.device, "torch": torch.__version__, "candidates": {}, "references": {}}
-    for name, network in references().items():
+    for name, network in ({} if options.brief else references()).items():
         record["references"][name] = scores(network.to(options.device), Heads().to(options.device), data, SHOTS, options.tasks)
     say(began, "references scored")
     start = references()["shipped"].state_dict() if options.start else None
@@ -62,10 +62,10 @@ def main() -> None:
 
         candidate = replace(candidate, tasks=options.at_once or candidate.tasks)
         trained = train(candidate, images, options.seconds * candidate.share / total, options.seed, validate, start)
-        record["candidates"][name] = recorded(trained, data, options.tasks)
         tensors |= {f"{name}.network.{key}": value.cpu().contiguous() for key, value in trained.network.state_dict().items()}
         tensors |= {f"{name}.heads.{key}": value.cpu().contiguous() for key, value in trained.heads.state_dict().items()}
         save_file(tensors, options.out / "candidates.safetensors")  # after each candidate: a stop loses only what is to come
+        record["candidates"][name] = recorded(trained, {} if options.brief else data, options.tasks)
         (options.out / "candidates.json").write_text(json.dumps(record, indent=1))
         say(began, f"{name}: {trained.steps} steps")
 
@@ -84,6 +84,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--start", action="store_true", help="start from the weights of the learner that comes along now")
     made.add_argument("--quick", type=int, default=8, help="groups of classes of the validations during training")
+    made.add_argument("--brief", action="store_true", help="score nothing on all validation data; `score` does it later")
     made.add_argument("--only", nargs="*", choices=list(CANDIDATES), help="train only these candidates")
     return made.parse_args()
 

@@ -14,15 +14,21 @@ import torch
 from torch import Tensor
 
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.artifacts.store import run_folder
 from quickstudy.cli.image_folders import labels_of, read_files, read_support, together
 from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.errors import UnsupportedError
-from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.calibration import Calibration, calibrations
+from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
+HEAD_HELP = (
+    "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, of those "
+    "that the run has a calibration for"
+)
 
 
 def predict(argv: list[str]) -> int:
@@ -36,12 +42,14 @@ def predict(argv: list[str]) -> int:
         required=True,
         help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
     )
+    made.add_argument("--head", choices=(AUTO, *HEADS), default=AUTO, help=HEAD_HELP)
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
     made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
     options = read(made, argv)
-    learner, preprocessing, calibration = ready_to_predict(options.run)
-    if options.unknown and calibration is None:
+    learner, preprocessing, _ = ready_to_predict(options.run)
+    calibrated = calibrations(run_folder(options.run))
+    if options.unknown and not calibrated:
         raise UnsupportedError(
             "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
         )
@@ -50,10 +58,14 @@ def predict(argv: list[str]) -> int:
     images, broken = read_files(files, preprocessing)
     if broken and (options.strict or not images):
         raise together(broken, f"--query {options.query}")
-    logits = learner.adapt(support)(preprocessing.apply(torch.stack(list(images.values()))))
-    rows = answers(list(images), names, logits, calibration, options.unknown)
+    choice = choose_head(learner, support, options.head, list(calibrated) if options.unknown else HEADS)
+    calibration = calibrated.get(choice.head)
+    if options.unknown and calibration is None:
+        raise _not_calibrated(choice, list(calibrated))
+    logits = choice.adapt(support)(preprocessing.apply(torch.stack(list(images.values()))))
+    rows = [row | {"head": choice.head} for row in answers(list(images), names, logits, calibration, options.unknown)]
     labels = labels_of(list(images), Path(options.query), names)
-    _print(rows, labels, options.json)
+    _print(rows, labels, options.json, _head_line(choice, calibration))
     for error in broken:
         print(printable(f"quickstudy predict: {error}"), file=sys.stderr)
     if broken:
@@ -87,13 +99,27 @@ def accuracy(rows: list[dict[str, Any]], labels: list[str | None]) -> str | None
     return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} images in folders of a class{more}"
 
 
-def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool) -> None:
-    """The rows on stdout. The accuracy is the last line; beside JSON, which is to be read by a program, it is on stderr."""
+def _not_calibrated(choice: HeadChoice, calibrated: list[str]) -> UnsupportedError:
+    return UnsupportedError(
+        "--unknown",
+        expected=f"a calibration of the run for the head that answers, {choice.head} ({choice.why})",
+        got=f"calibrations for {', '.join(calibrated)}",
+        do=f"Add --head {calibrated[0]}, or leave --unknown out.",
+    )
+
+
+def _head_line(choice: HeadChoice, calibration: Calibration | None) -> str:
+    return f"head: {choice}" + ("" if calibration else "; without a calibration: probabilities are its softmax")
+
+
+def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool, head: str) -> None:
+    """The rows and the head on stdout; the accuracy is the last line. Beside JSON, for programs, the accuracy is on stderr."""
     if as_json:
         for row, label in zip(rows, labels, strict=True):
             print(json.dumps(row | ({} if label is None else {"label": label})))
     else:
         _print_table(rows)
+        print(head)
     if (line := accuracy(rows, labels)) is not None:
         print(line, file=sys.stderr if as_json else sys.stdout)
 

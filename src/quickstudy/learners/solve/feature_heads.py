@@ -124,7 +124,7 @@ class LogisticHead(Comparison):
     def left_out(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
         """Logits of each example by the regression without it, (examples, ways), by one Newton step from the optimum of all:
 
-            eta_i  -  h_i (y_i - m_i) / (1 - s_i h_i),          h  =  diag( Z (Z'SZ + lambda I)^-1 Z' ),  S = diag(s),  s = m (1 - m)
+            eta_i  -  h_i (y_i - m_i) / (1 - s_i h_i),     h  =  diag( Z (Z'SZ + lambda I)^-1 Z' ),  S = diag(s),  s = m (1 - m)
 
         The mean and the length of the features are those of all examples.
         """
