@@ -9,10 +9,12 @@ As a program it prints the Debian packages that are missing, one a line; it impo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -59,6 +61,11 @@ def openmp() -> bool | None:
     return True if "OpenMP" in torch.__config__.parallel_info() else None
 
 
+def module(name: str) -> Callable[[], object]:
+    """Whether a package of Python is installed."""
+    return lambda: importlib.util.find_spec(name)
+
+
 NEEDS = {
     "a browser": Need(
         command("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"),
@@ -68,8 +75,12 @@ NEEDS = {
     "make": Need(command("make"), package="make"),
     "os.fork": Need(lambda: getattr(os, "fork", None), may_lack="it is a part of the system: Windows has none"),
     "OpenMP": Need(openmp, may_lack="a build of torch has it or not"),
+    "higher": Need(module("higher"), may_lack="it is in the extra bench, with the peers that the package is compared with"),
     "no GPU": Need(no_gpu, may_lack="a machine with a GPU tests it by `make gpu`"),
     "Omniglot": data("omniglot"),
+    "pillow-heif": Need(
+        lambda: find_spec("pillow_heif"), may_lack="the extra heic is not among those of the tests: its wheels lack some systems"
+    ),
     "MNIST": data("mnist"),
     "the published splits": data("splits"),
 }

@@ -96,7 +96,7 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "artifacts/run_folder",  # its metrics, of which the last line may be cut
         "domains/images/omniglot_images",  # one image
         "domains/images/image_file",
-        "report/environment",  # of the machine
+        "artifacts/environment",  # of the machine
         "report/page",  # of the package
         "tasks/sources/from_csv",
         "tasks/sources/download",

@@ -20,6 +20,7 @@ ORDER = (
         "forks",
         "process_wide",
         "options",
+        "calls",
         "random",
         "randomness",
         "progress",

@@ -172,7 +172,8 @@ def test_the_control_of_it():
 
 def test_the_weights_of_a_config_are_those_of_its_seed():
     """Whatever the caller's generator is at."""
-    from quickstudy.cli.config import build, parse
+    from quickstudy.artifacts.rebuilding import build
+    from quickstudy.cli.config import parse
 
     config, _ = parse(["--tasks", "sinusoid", "--train.seed", "5"], "maml", None)
     one = build(config)[1].state_dict()

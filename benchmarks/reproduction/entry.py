@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 import quickstudy as qs
-from benchmarks.reproduction.pace import steps_within
+from benchmarks.reproduction.pace import seconds_a_step
 from quickstudy.artifacts.description import description
+from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.outer.outer import cosine
-from quickstudy.tasks import TaskFamily
+from quickstudy.tasks import TaskDistribution, TaskFamily
 
 EPISODES = 600
 EXECUTOR = "auto" if torch.cuda.is_available() else "loop"  # Conv4 on one core of a CPU
 SHORT, FULL, LONG = 180.0, 300.0, 1800.0  # seconds of meta-training
-VALIDATIONS = 10  # of a run
+VALIDATIONS, VALIDATION_EPISODES = 10, 100  # of a run, and tasks of each
 Result = dict[str, Any]
 Run = Callable[[float, int], Result]
+Build = Callable[[int], qs.Learner]
+Outer = Callable[[int], qs.Gradient | None]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,6 @@ class Entry:
     seconds: float
     paper: str
     target: float | None = None
-    notes: str = field(default="")
 
 
 def gradient(steps: int, lr: float = 2e-3) -> qs.Gradient:
@@ -45,48 +48,62 @@ def falling(steps: int) -> Callable[[torch.optim.Optimizer], torch.optim.lr_sche
     return partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=partial(cosine, steps=steps, final=0.0))
 
 
-def trained(
-    make: Callable[[int], qs.Learner],
+class Trained(NamedTuple):
+    """A learner after its meta-training."""
+
+    learner: qs.Learner
+    run: TrainingResult
+    seconds_a_step: float  # of one core, measured beforehand
+
+
+def meta_trained(
+    make: Build,
     tasks: TaskFamily,
-    seconds: float,
+    steps: int,
     seed: int,
     *,
-    outer: Callable[[int], qs.Gradient | None] = gradient,
-    test: Any = None,
-    inner_steps: int | None = None,
-    episodes: int = EPISODES,
+    outer: Outer = gradient,
+    validations: int = VALIDATIONS,
     **train: Any,
-) -> tuple[Result, qs.Learner]:
-    """Meta-train for `seconds` of one core, then score on meta-test; with keep=M the ensemble of the M best checkpoints.
-
-    Args:
-        make: the learner for a run of so many meta-steps.
-        outer: its outer method for so many; None: the learner's own.
-        inner_steps: at the test.
-        train: of `meta_train`.
-    """
-    options = {"tasks_per_step": 16, "executor": EXECUTOR, "progress": False} | train
-    tried = {name: value for name, value in options.items() if name not in ("keep", "validation_episodes")}
-    steps = steps_within(seconds, make(1000), tasks.train, outer=outer(1000), **tried)
+) -> tuple[qs.Learner, TrainingResult]:
+    """The learner that `make` gives for so many meta-steps, after them; scored on meta-validation tasks so many times."""
     torch.manual_seed(seed)  # initial weights
     learner = make(steps)
-    often = {"validate_every": max(steps // VALIDATIONS, 1), "validation_episodes": 100}
-    run = qs.meta_train(learner, tasks, steps=steps, seed=seed, outer=outer(steps), **often | options)
-    scored = learner if options.get("keep", 1) == 1 else qs.Ensemble.of(learner, run.kept)
-    result = qs.evaluate(scored, test or tasks.test, episodes, seed, inner_steps)
+    often = {"validate_every": max(steps // validations, 1), "validation_episodes": VALIDATION_EPISODES}
+    return learner, qs.meta_train(learner, tasks, steps=steps, seed=seed, outer=outer(steps), **often | options(train))
+
+
+def timed(make: Build, tasks: TaskFamily, seconds: float, seed: int, *, outer: Outer = gradient, **train: Any) -> Trained:
+    """Meta-train for as many steps as `seconds` of one core hold."""
+    tried = {name: value for name, value in options(train).items() if name not in ("keep", "validations")}
+    a_step = seconds_a_step(make(1000), tasks.train, outer=outer(1000), **tried)
+    return Trained(*meta_trained(make, tasks, max(int(seconds / a_step), 1), seed, outer=outer, **train), a_step)
+
+
+def options(train: dict[str, Any]) -> dict[str, Any]:
+    """Of `meta_train`, where an entry does not say."""
+    return {"tasks_per_step": 16, "executor": EXECUTOR, "progress": False} | train
+
+
+def scored(
+    trained: Trained, test: TaskDistribution, seed: int, *, inner_steps: int | None = None, episodes: int = EPISODES
+) -> Result:
+    """The record of a training, with its score on meta-test tasks: of the ensemble of the checkpoints where it kept several."""
+    learner, run, a_step = trained
+    result = qs.evaluate(learner if len(run.kept) < 2 else qs.Ensemble.of(learner, run.kept), test, episodes, seed, inner_steps)
     validated = [one for one in run.history if "validation" in one]
-    record = {
+    return {
         "mean": 100 * result.mean,
         "ci95": 100 * result.ci95,
         "unit": "%",
         "normalisation": learner.normalisation,
         "transductive": result.protocol["transductive"],
         "steps": len(run.history),
+        "seconds_a_step": a_step if math.isfinite(a_step) else None,
         "validation": [[one["step"], 100 * one["validation"], 100 * one["validation_ci95"]] for one in validated],
         "training_seconds": run.seconds,
         "executor": run.executor,
-        "train_protocol": {**tasks.train.protocol, "tasks_per_step": options["tasks_per_step"]},
+        "train_protocol": run.protocol,
         "test_protocol": result.protocol,
         "learner": description(learner),
     }
-    return record, learner

@@ -4,9 +4,7 @@ python -m benchmarks.reproduction.queue                 the next runs that histo
 python -m benchmarks.reproduction.queue --for 3600      begins none after an hour
 python -m benchmarks.reproduction.queue --list          what is done and what is to come
 
-The plan is fixed before its first score is seen: which entries, in which order, with which seeds and seconds of one core. No
-setting was chosen by a score on meta-test tasks: they are the papers', or were chosen on meta-validation tasks (settings.md
-beside this). A change of any of them is a new plan, and the runs of the old one stand no more.
+The plan is plan.py's. After each run docs/results.md is written anew.
 """
 
 from __future__ import annotations
@@ -17,34 +15,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import torch
 
 from benchmarks.hardware import hardware
-from benchmarks.reproduction import history
-from benchmarks.reproduction.few_shot_method import FIRST, PROTOCOLS
-from benchmarks.reproduction.omniglot import CONTROLS, ENTRIES, METHODS
-
-PLAN = 1
-BRIEF, LONG = 600.0, 1800.0  # seconds of one core
-
-
-class Job(NamedTuple):
-    """One run."""
-
-    entry: str
-    seed: int
-    seconds: float
-
-
-def plan() -> list[Job]:
-    """5-way 1-shot for all, then three seeds and more time where there is a target and for the bar, then the other protocols."""
-    first = [Job(f"omniglot_{FIRST}_{name}", 0, BRIEF) for name in METHODS | CONTROLS]
-    barred = [name for name, method in METHODS.items() if FIRST in method.targets] + ["pretrain"]
-    sure = [Job(f"omniglot_{FIRST}_{name}", seed, LONG) for name in barred for seed in range(3)]
-    others = [Job(name, 0, BRIEF) for name in ENTRIES if name.partition("_")[2].partition("_")[0] in list(PROTOCOLS)[1:]]
-    return first + sure + others
+from benchmarks.reproduction import history, results_page
+from benchmarks.reproduction.plan import ENTRIES, PLAN, Job, plan
 
 
 def main() -> int:
@@ -79,16 +55,16 @@ def work(job: Job) -> None:
     print(done.stdout.strip() or f"{job.entry}: failed", flush=True)
     if done.returncode != 0:
         history.append({"plan": PLAN, **job._asdict(), "failed": done.stderr[-2000:], **circumstances()})
+    results_page.write()
 
 
-def run(job: Job) -> None:
+def run(job: Job, plan: int = PLAN) -> None:
     """Run a job and append its record."""
     torch.set_num_threads(1)
-    torch.manual_seed(job.seed)
     began, worked = time.time(), time.process_time()
     result = ENTRIES[job.entry].run(job.seconds, job.seed)
     spent = {"wall_seconds": time.time() - began, "core_seconds": time.process_time() - worked}
-    history.append({"plan": PLAN, **job._asdict(), **result, **spent, **circumstances()})
+    history.append({"plan": plan, **job._asdict(), **result, **spent, **circumstances()})
     print(f"{job.entry}, seed {job.seed}: {result['mean']:.2f} +- {result['ci95']:.2f} ({result['steps']} steps)")
 
 

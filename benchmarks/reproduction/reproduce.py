@@ -1,76 +1,49 @@
-"""make reproduce: published results again, one entry a process, resumable, into a committed JSON.
+"""make reproduce: a published result again by hand, appended to history.jsonl; the pages of the docs; the studies.
 
-python -m benchmarks.reproduction.reproduce                     every entry that the JSON beside this does not hold yet
-python -m benchmarks.reproduction.reproduce ENTRY [--force]     one entry (again)
-python -m benchmarks.reproduction.reproduce --budget 0.1        a tenth of the time for each
-python -m benchmarks.reproduction.reproduce --table             docs/results.md and docs/studies.md from the JSON
+python -m benchmarks.reproduction.reproduce ENTRY [--budget 0.1]     one entry, outside of the plan: no page shows it
+python -m benchmarks.reproduction.reproduce STUDY                    one study (benchmarks/studies/studies.py)
+python -m benchmarks.reproduction.reproduce                          the studies that have no result, then the queue
+python -m benchmarks.reproduction.reproduce --table                  docs/results.md and docs/studies.md
 
-A study (benchmarks/studies/studies.py) is an entry too: python -m benchmarks.reproduction.reproduce architecture.
+What the results page shows are the runs of the plan: python -m benchmarks.reproduction.queue.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import subprocess
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from benchmarks.hardware import hardware as hardware
-from benchmarks.reproduction.results_page import ENTRIES, RESULTS, page, read
-from benchmarks.studies.studies import PAGE, STUDIES, is_done, pages
+from benchmarks.reproduction import results_page
+from benchmarks.reproduction.plan import ENTRIES, Job
+from benchmarks.reproduction.queue import run
+from benchmarks.studies import studies
+from benchmarks.studies.studies import STUDIES, is_done
 
-HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
-TABLE = ROOT / "docs" / "results.md"
+ROOT = Path(__file__).resolve().parents[2]
+BY_HAND = 0  # in the place of the plan's number
 
 
 def main() -> int:
     """The command."""
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    made.add_argument("entry", nargs="?", choices=[*sorted(ENTRIES), *STUDIES], help="one entry; without it all that are missing")
+    made.add_argument("entry", nargs="?", choices=[*sorted(ENTRIES), *STUDIES], help="one entry or study")
     made.add_argument("--budget", type=float, default=1.0, help="scales the seconds of meta-training")
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--force", action="store_true", help="run an entry that has a result already")
-    made.add_argument("--table", action="store_true", help="write the pages of the docs from the JSON and stop")
-    options = made.parse_args()
-    if options.table:
+    made.add_argument("--table", action="store_true", help="write the pages of the docs and stop")
+    given = made.parse_args()
+    if given.table:
         write_pages()
-        print(f"wrote {TABLE} and {PAGE}")
         return 0
-    if options.entry is None:
-        return run_missing(options)
-    if options.entry in STUDIES:
-        return run_study(options.entry)
-    if options.entry in read() and not options.force:
-        print(f"{options.entry}: has a result; --force runs it again")
+    if given.entry in STUDIES:
+        return run_study(given.entry)
+    if given.entry is not None:
+        run(Job(given.entry, given.seed, ENTRIES[given.entry].seconds * given.budget), BY_HAND)
         return 0
-    run_one(options.entry, options.budget, options.seed)
-    return 0
-
-
-def run_missing(options: argparse.Namespace) -> int:
-    """Each missing entry in a process of its own; the number of those that failed."""
-    failed = 0
-    for name in ENTRIES:
-        if name in read() and not options.force:
-            continue
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.reproduction.reproduce",
-            name,
-            "--budget",
-            str(options.budget),
-            "--seed",
-            str(options.seed),
-        ]
-        failed += subprocess.run(command + ["--force"] * options.force, cwd=ROOT, check=False).returncode != 0
-    failed += sum(run_study(name) != 0 for name in STUDIES if not is_done(name))
+    failed = sum(run_study(name) != 0 for name in STUDIES if not is_done(name))
+    failed += subprocess.run([sys.executable, "-m", "benchmarks.reproduction.queue"], cwd=ROOT, check=False).returncode != 0
     write_pages()
     return min(failed, 1)
 
@@ -82,33 +55,9 @@ def run_study(name: str) -> int:
 
 def write_pages() -> None:
     """docs/results.md and docs/studies.md."""
-    TABLE.write_text(page(read()), encoding="utf-8")
-    PAGE.write_text(pages(), encoding="utf-8")
-
-
-def run_one(name: str, budget: float, seed: int) -> None:
-    """Run an entry and write its record beside the others."""
-    entry, began = ENTRIES[name], time.time()
-    torch.manual_seed(seed)  # initial weights
-    result = entry.run(entry.seconds * budget, seed)
-    record = {
-        **result,
-        "seed": seed,
-        "budget": budget,
-        "wall_seconds": time.time() - began,
-        "paper": entry.paper,
-        "target": entry.target,
-        "reached": None if entry.target is None else result["mean"] >= entry.target,
-        "hardware": hardware(),
-        "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    results = read() | {name: record}
-    RESULTS.write_text(json.dumps({key: results[key] for key in ENTRIES if key in results}, indent=1) + "\n", encoding="utf-8")
-    score = f"{record['mean']:.4g} +- {record['ci95']:.2g} {record['unit']}"
-    print(f"{name}: {score} ({record['steps']} steps, {record['wall_seconds']:.0f} s)")
+    results_page.write()
+    studies.PAGE.write_text(studies.pages(), encoding="utf-8")
+    print(f"wrote {results_page.PAGE.relative_to(ROOT)} and {studies.PAGE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

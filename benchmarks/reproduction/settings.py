@@ -1,96 +1,107 @@
-"""Settings of a method compared at equal meta-steps, on meta-validation tasks alone: three trainings in a row, scored after each.
+"""Settings of a method compared at equal meta-steps, on meta-validation tasks alone: what settings.md records.
 
-python -m benchmarks.reproduction.settings 60 anil_20w_0.1 anil_20w_1.0        what settings.md records
+python -m benchmarks.reproduction.settings 600 reptile_adam reptile_sgd_0.1
+python -m benchmarks.reproduction.settings --list
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 import quickstudy as qs
-from benchmarks.reproduction.few_shot_method import omniglot
-from benchmarks.reproduction.omniglot import TRANSDUCTIVE, half
+from benchmarks.reproduction.entry import gradient
+from benchmarks.reproduction.few_shot_method import Method, Setting
+from benchmarks.reproduction.omniglot import METHODS, TRANSDUCTIVE, half, half_size
 from quickstudy.learners.descend.rule import SGD, Adam, InnerRule
 from quickstudy.linear_solvers import ConjugateGradient
-from quickstudy.meta.estimators import ReptileDirection
 
-VALIDATION = 100  # tasks
-
-
-class Candidate(NamedTuple):
-    """A learner with its settings, and how it is trained."""
-
-    learner: Callable[[], qs.Learner]
-    ways: int
-    train: dict[str, int]
-    tasks_per_step: int
-    outer: Callable[[], qs.Gradient]
-    inner_steps: int | None = None  # at validation
+CURVE = 6  # validations of a run
 
 
-def adam() -> qs.Gradient:
-    return qs.Gradient(qs.Backprop(), partial(torch.optim.Adam, lr=2e-3, fused=True))
+def cavia(rate: float) -> Callable[[Setting], qs.Learner]:
+    make: Any = partial(qs.CAVIA, inner_lr=rate, inner_steps=2, **TRANSDUCTIVE)
+    return lambda at: make(qs.models.ContextConv4(at.ways, channels=32))
 
 
-def towards() -> qs.Gradient:
-    return qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=1.0))
+def anil(rate: float) -> Callable[[Setting], qs.Learner]:
+    return lambda at: qs.ANIL(half(at.ways), inner_lr=rate, inner_steps=5, **TRANSDUCTIVE)
 
 
-def cavia(rate: float) -> Candidate:
-    make = partial(qs.CAVIA, inner_lr=rate, inner_steps=2, **TRANSDUCTIVE)
-    return Candidate(lambda: make(qs.models.ContextConv4(5, channels=32)), 5, {"queries": 3}, 4, adam)
+def reptile(rule: InnerRule, rate: float) -> Callable[[Setting], qs.Learner]:
+    return lambda at: qs.Reptile(half(at.ways), rule=rule, inner_lr=rate, inner_steps=5, **TRANSDUCTIVE)
 
 
-def anil(ways: int, rate: float) -> Candidate:
-    make = partial(qs.ANIL, inner_lr=rate, inner_steps=5, **TRANSDUCTIVE)
-    return Candidate(lambda: make(half(ways)), ways, {"queries": 5}, 8 if ways == 5 else 2, adam)
-
-
-def reptile(rule: InnerRule, rate: float) -> Candidate:
-    make = partial(qs.Reptile, rule=rule, inner_lr=rate, inner_steps=5, **TRANSDUCTIVE)
-    return Candidate(lambda: make(half(5)), 5, {"shots": 10, "queries": 1}, 5, towards, 50)
-
-
-def imaml(damping: float) -> Candidate:
+def imaml(damping: float) -> Callable[[Setting], qs.Learner]:
     solver = ConjugateGradient(steps=5, damping=damping, at_negative="stop")
-    make = partial(qs.IMAML, inner_lr=0.1, inner_steps=16, proximal_weight=2.0, solver=solver, **TRANSDUCTIVE)
-    return Candidate(lambda: make(half(5)), 5, {"queries": 5}, 4, adam)
+    make: Any = partial(qs.IMAML, inner_lr=0.1, inner_steps=16, proximal_weight=2.0, solver=solver, **TRANSDUCTIVE)
+    return lambda at: make(half(at.ways))
 
 
-CANDIDATES: dict[str, Candidate] = {
-    **{f"cavia_{rate}": cavia(rate) for rate in (0.5, 1.0, 10.0)},
-    **{f"anil_{ways}w_{rate}": anil(ways, rate) for ways in (5, 20) for rate in (0.1, 0.5, 1.0)},
-    **{f"imaml_damping_{damping}": imaml(damping) for damping in (0.0, 2.0, 10.0, 22.0)},
-    "reptile_adam_0.001": reptile(Adam(b1=0.0), 1e-3),
-    "reptile_adam_eps_0.001": reptile(Adam(b1=0.0, eps=1e-2), 1e-3),
-    "reptile_adam_eps_0.01": reptile(Adam(b1=0.0, eps=1e-2), 1e-2),
-    "reptile_sgd_0.1": reptile(SGD(), 0.1),
+def maml_plus_plus(**given: Any) -> Callable[[Setting], qs.Learner]:
+    make: Any = partial(qs.MAMLPlusPlus, inner_lr=0.1, inner_steps=5, **TRANSDUCTIVE, **given)
+    return lambda at: make(half(at.ways), steps=at.steps)
+
+
+def mann(**given: Any) -> Callable[[Setting], qs.Learner]:
+    return lambda at: qs.MANN(half_size(), 32, max_ways=at.ways, **given)
+
+
+BUILDS: dict[str, tuple[str, Callable[[Setting], qs.Learner]]] = {  # the entry, and the learner in its place
+    **{f"cavia_{rate}": ("cavia", cavia(rate)) for rate in (0.5, 1.0, 10.0)},
+    **{f"anil_{rate}": ("anil", anil(rate)) for rate in (0.1, 0.5, 1.0)},
+    **{f"imaml_damping_{damping}": ("imaml", imaml(damping)) for damping in (0.0, 2.0, 10.0, 22.0)},
+    "reptile_adam": ("reptile", reptile(Adam(b1=0.0), 1e-3)),
+    "reptile_adam_eps_0.001": ("reptile", reptile(Adam(b1=0.0, eps=1e-2), 1e-3)),
+    "reptile_adam_eps_0.01": ("reptile", reptile(Adam(b1=0.0, eps=1e-2), 1e-2)),
+    "reptile_sgd_0.1": ("reptile", reptile(SGD(), 0.1)),
+    "reptile_sgd_0.5": ("reptile", reptile(SGD(), 0.5)),
+    "maml_plus_plus": ("maml_plus_plus", maml_plus_plus()),
+    "maml_plus_plus_second_order": ("maml_plus_plus", maml_plus_plus(first_order=0)),
+    "maml_plus_plus_rate_0.002": ("maml_plus_plus", maml_plus_plus(outer_lr=2e-3)),
+    "mann": ("mann", mann(recurrent=False, sequence=False)),
+    "mann_recurrent": ("mann", mann(sequence=False)),
+    "mann_sequence": ("mann", mann(recurrent=False)),
+}
+CANDIDATES: dict[str, Method] = {
+    **{name: replace(METHODS[entry], build=build) for name, (entry, build) in BUILDS.items()},
+    "snail": METHODS["snail"],
+    "snail_rate_0.0005": replace(METHODS["snail"], outer=partial(gradient, lr=5e-4)),
+    "snail_end_to_end": METHODS["snail_end_to_end"],
 }
 
 
-def curve(candidate: Candidate, steps: int) -> list[Any]:
-    """The scores after each third of the steps, in per cent with their intervals."""
-    torch.manual_seed(0)
-    train, queries = {"shots": 1, **candidate.train}, 15 if candidate.ways == 5 else 5
-    tasks, learner, scores = omniglot(ways=candidate.ways, queries=queries, train=train), candidate.learner(), []
-    options = {"tasks_per_step": candidate.tasks_per_step, "executor": "loop", "progress": False}
-    for seed in range(3):
-        qs.meta_train(learner, tasks.train, steps=steps // 3, seed=seed, outer=candidate.outer(), **options)
-        scores.append(qs.evaluate(learner, tasks.validation, VALIDATION, 0, candidate.inner_steps, executor="loop"))
-    return scores
+def curve(method: Method, steps: int, protocol: str, seconds: float) -> list[str]:
+    """The scores on meta-validation tasks along a run, in per cent with their intervals."""
+    trained, tasks = replace(method, validations=CURVE, keep=1).trained(protocol, seconds, 0, steps)
+    scores = [(one["validation"], one["validation_ci95"]) for one in trained.run.history if "validation" in one]
+    if method.test_steps is not None:  # as many inner steps as at the test
+        last = qs.evaluate(trained.learner, tasks.validation, 100, 0, method.test_steps)
+        scores.append((last.mean, last.ci95))
+    return [f"{100 * mean:.1f} +- {100 * ci95:.1f}" for mean, ci95 in scores]
 
 
 def main() -> int:
     """The command."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("steps", type=int, nargs="?", default=60, help="meta-steps of each")
+    made.add_argument("names", nargs="*", choices=CANDIDATES, help="candidates")
+    made.add_argument("--protocol", default="5w1s")
+    made.add_argument("--seconds", type=float, default=120.0, help="twice those of a frozen embedding's training")
+    made.add_argument("--list", action="store_true", help="name the candidates and stop")
+    given = made.parse_args()
+    if given.list:
+        print("\n".join(CANDIDATES))
+        return 0
     torch.set_num_threads(1)
-    for name in sys.argv[2:]:
-        scores = curve(CANDIDATES[name], int(sys.argv[1]))
-        print(name, *(f"{100 * one.mean:.1f} +- {100 * one.ci95:.1f}" for one in scores), flush=True)
+    for name in given.names:
+        print(name, given.protocol, *curve(CANDIDATES[name], given.steps, given.protocol, given.seconds), flush=True)
     return 0
 
 

@@ -1,31 +1,30 @@
 """Sinusoids: the mean squared error before adaptation and after 1, 5 and 10 steps, over 600 tasks. K = 10 where none is named.
 
 CAVIA's table beside MAML with as many extra inputs: an inner step of rate 1.0 (MAML 0.1), 25 tasks a meta-step, 1-40-40-1 with
-the extra numbers at its input, Adam of rate 0.001 times 0.9 every 5,000 meta-steps, 50,000 meta-steps or the time budget,
-whichever ends first; scored on 100 points a task. In CAVIA the extra numbers alone adapt, from 0; in MAML the whole network does.
+the extra numbers at its input, Adam of rate 0.001 times 0.9 every 5,000 meta-steps; scored on 100 points a task. In CAVIA the
+extra numbers alone adapt, from 0; in MAML the whole network does.
 
 Source: Zintgraf et al., "Fast Context Adaptation via Meta-Learning", ICML 2019, section 5.1 and table 1.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import quickstudy as qs
-from benchmarks.reproduction.entry import EPISODES, SHORT, Entry, Result, Run
+from benchmarks.reproduction.entry import EPISODES, SHORT, Entry, Result, Run, Trained, timed
 from quickstudy.errors import NotFiniteError
 from quickstudy.learners.descend import SGD
 from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.tasks import TaskDistribution
 
 STEPS = (0, 1, 5, 10)
+TRAIN: Any = {"tasks_per_step": 25, "executor": "vmap"}
 
 
 def sinusoid(recipe: Callable[..., qs.Learner], network: Callable[[], torch.nn.Module] = qs.models.mlp, **arguments: Any) -> Run:
@@ -33,19 +32,19 @@ def sinusoid(recipe: Callable[..., qs.Learner], network: Callable[[], torch.nn.M
 
     def run(seconds: float, seed: int) -> Result:
         tasks = qs.tasks.Sinusoid(shots=10, queries=10)
-        learner = recipe(network(), **arguments)
-        is_reptile = recipe is qs.Reptile
-        outer = qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=0.1)) if is_reptile else None
-        run = qs.meta_train(
-            learner, tasks, steps=10**6, tasks_per_step=25, seconds=seconds, seed=seed, outer=outer, validate_every=2000
-        )
-        return scored(learner, tasks.test, run, seed)
+
+        def outer(steps: int) -> qs.Gradient | None:
+            return qs.Gradient(ReptileDirection(), partial(torch.optim.SGD, lr=0.1)) if recipe is qs.Reptile else None
+
+        trained = timed(lambda steps: recipe(network(), **arguments), tasks, seconds, seed, outer=outer, **TRAIN)
+        return scored(trained, tasks.test, seed)
 
     return run
 
 
-def scored(learner: qs.Learner, test: TaskDistribution, run: Any, seed: int) -> Result:
+def scored(trained: Trained, test: TaskDistribution, seed: int) -> Result:
     """The errors after each number of steps; the one after 1 is the entry's."""
+    learner, run, a_step = trained
     curve: dict[str, dict[str, float | None]] = {}
     for steps in STEPS:
         try:
@@ -63,6 +62,8 @@ def scored(learner: qs.Learner, test: TaskDistribution, run: Any, seed: int) -> 
         "normalisation": "none",
         "transductive": False,
         "steps": len(run.history),
+        "seconds_a_step": a_step,
+        "validation": [[one["step"], one["validation"], one["validation_ci95"]] for one in run.history if "validation" in one],
         "training_seconds": run.seconds,
         "executor": run.executor,
     }
@@ -84,20 +85,19 @@ def with_numbers(n: int, shots: int, adapts_all: bool) -> Run:
 
     def run(seconds: float, seed: int) -> Result:
         tasks = qs.tasks.Sinusoid(shots=shots, queries=10)
-        network = qs.models.mlp(1 + n)
-        if adapts_all:
-            learner = qs.MAML(WithInputs(network, n) if n else network, inner_lr=0.1)
-        else:
-            learner = qs.CAVIA(qs.models.WithContext(network, size=n), inner_lr=1.0)
-        outer = qs.Gradient(
-            qs.Backprop(),
-            partial(torch.optim.Adam, lr=1e-3, fused=True),
-            lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5000, 0.9),
-        )
-        run = qs.meta_train(
-            learner, tasks, steps=50_000, tasks_per_step=25, seconds=seconds, seed=seed, outer=outer, validate_every=2000
-        )
-        return scored(learner, tasks.test.with_(queries=100), run, seed) | {"shots": shots, "numbers": n}
+
+        def make(steps: int) -> qs.Learner:
+            network = qs.models.mlp(1 + n)
+            if adapts_all:
+                return qs.MAML(WithInputs(network, n) if n else network, inner_lr=0.1)
+            return qs.CAVIA(qs.models.WithContext(network, size=n), inner_lr=1.0)
+
+        def outer(steps: int) -> qs.Gradient:
+            adam = partial(torch.optim.Adam, lr=1e-3, fused=True)
+            return qs.Gradient(qs.Backprop(), adam, partial(torch.optim.lr_scheduler.StepLR, step_size=5000, gamma=0.9))
+
+        trained = timed(make, tasks, seconds, seed, outer=outer, **TRAIN)
+        return scored(trained, tasks.test.with_(queries=100), seed) | {"shots": shots, "numbers": n}
 
     return run
 
@@ -124,35 +124,61 @@ def context_entries() -> dict[str, Entry]:
     return made
 
 
-def page() -> str:
-    """CAVIA's table, from benchmarks/reproduction/reproduce.json."""
-    path = Path(__file__).resolve().parent / "reproduce.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def tables(rows: Mapping[str, Any]) -> list[list[str]]:
+    """CAVIA's table, and the error against inner steps; `rows` have `.records`, a run each, of which the first is shown."""
+    return [context_table(rows), curves(rows)]
+
+
+def context_table(rows: Mapping[str, Any]) -> list[str]:
+    """Context parameters of CAVIA beside extra inputs of MAML."""
 
     def cell(name: str, n: int, shots: int) -> str:
         key = NAMES[name].format(n) + ("" if shots == 10 else f"_{shots}shot")
         if key not in ENTRIES:
             return ""
         paper = f" (paper {PAPERS[name][n]})" if shots == 10 else ""
-        found = results.get(key)
-        return ("not run" if found is None else f"{found['mean']:.3f} +- {found['ci95']:.3f}, {found['steps']} steps") + paper
+        found = rows[key].records[0] if key in rows else None
+        return ("not run yet" if found is None else f"{found['mean']:.3f} +- {found['ci95']:.3f}, {found['steps']} steps") + paper
 
-    columns = [
-        ("cavia", 10, "CAVIA, K = 10"),
-        ("maml", 10, "MAML, K = 10"),
-        ("cavia", 5, "CAVIA, K = 5"),
-        ("maml", 5, "MAML, K = 5"),
-    ]
-    rows = [
-        "Sinusoids, mean squared error after one inner step, over 600 tasks of 100 points",
-        "(`python -m benchmarks.reproduction.reproduce sinusoid_cavia_5`): context parameters of",
-        "CAVIA, extra inputs of MAML; the paper has 50,000 meta-steps.",
+    columns = {
+        "CAVIA, K = 10": ("cavia", 10),
+        "MAML, K = 10": ("maml", 10),
+        "CAVIA, K = 5": ("cavia", 5),
+        "MAML, K = 5": ("maml", 5),
+    }
+    lines = [f"| {n} | " + " | ".join(cell(name, n, shots) for name, shots in columns.values()) + " |" for n in NUMBERS]
+    return [
+        "## Sinusoids",
         "",
-        "| numbers | " + " | ".join(title for _, _, title in columns) + " |",
+        "Mean squared error after one inner step over 600 tasks of 100 points: context parameters of CAVIA, extra inputs of",
+        "MAML; the paper has 50,000 meta-steps.",
+        "",
+        "| numbers | " + " | ".join(columns) + " |",
         "|---|---|---|---|---|",
+        *lines,
     ]
-    rows += [f"| {n} | " + " | ".join(cell(name, n, shots) for name, shots, _ in columns) + " |" for n in NUMBERS]
-    return "\n".join(rows) + "\n"
+
+
+def curves(rows: Mapping[str, Any]) -> list[str]:
+    """The error against inner steps."""
+    lines = []
+    for name, entry in ENTRIES.items():
+        at = rows[name].records[0]["curve"] if name in rows else {}
+        cells = [_error(at.get(str(steps))) for steps in STEPS]
+        lines.append(f"| {entry.title} | " + " | ".join(cells) + " |")
+    return [
+        "Mean squared error over 600 tasks after inner steps:",
+        "",
+        "| learner | " + " | ".join(str(steps) for steps in STEPS) + " |",
+        "|---|" + "---|" * len(STEPS),
+        *lines,
+    ]
+
+
+def _error(at: dict[str, float | None] | None) -> str:
+    if at is None:
+        return "not run yet"
+    return "diverges" if at["mean"] is None else f"{at['mean']:.3f} +- {at['ci95']:.2f}"
 
 
 ENTRIES = {

@@ -8,7 +8,7 @@ A task is a support set, to learn from, and a query set, to be scored on. Both a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,9 @@ from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeEr
 from quickstudy.forward._torch import unreadable
 from quickstudy.targets import Labels, Target, Values
 from quickstudy.targets.encoded import encoded
+from quickstudy.targets.known_classes import KnownClasses
+
+SHOWN = 5  # names of classes in a line
 
 
 class Examples:
@@ -121,6 +124,8 @@ class Episode:
         support: the examples to learn from.
         query: the examples to be scored on, with the same features. If the two x differ in structure, as for classes learned
             from descriptions, their shapes are not compared.
+        classes: which classes of the data these are, as a source of tasks knows. It is no tensor of the episode: `map` and
+            slices of a batch keep it, and no executor hands it to a learner.
 
     Raises:
         ShapeError: support and query of one structure have different feature shapes, or they differ in their number of tasks.
@@ -134,10 +139,10 @@ class Episode:
         torch.Size([6, 3])
     """
 
-    __slots__ = ("support", "query")
+    __slots__ = ("support", "query", "classes")
 
-    def __init__(self, support: Examples, query: Examples):
-        self.support, self.query = support, query
+    def __init__(self, support: Examples, query: Examples, *, classes: KnownClasses | None = None):
+        self.support, self.query, self.classes = support, query, classes
         axes = _leading_axes(support, query)
         one_kind = pytree.tree_structure(support.x) == pytree.tree_structure(query.x)
         if one_kind and all(_features(support, leading) != _features(query, leading) for leading in axes):
@@ -163,20 +168,34 @@ class Episode:
                 do="Read the query by the support's names: Examples(x, y, target=support.target).",
             )
 
+    @property
+    def class_names(self) -> Sequence[Any] | None:
+        """The names of its classes in the order of their labels, for a batch those of every task; None where they have none."""
+        return _names(self.support) if self.classes is None else self.classes.named
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Episode:
         """The same episode with `function` applied to every tensor."""
-        return pytree.tree_map(function, self)
+        episode = pytree.tree_map(function, self)
+        episode.classes = self.classes
+        return episode
 
     def __getitem__(self, index: Any) -> Episode:
         """The task at `index` of a batch, or the tasks of a slice."""
-        return self.map(lambda leaf: leaf[index])
+        episode = pytree.tree_map(lambda leaf: leaf[index], self)
+        episode.classes = None if self.classes is None else self.classes[index]
+        return episode
 
     def __len__(self) -> int:
         """The number of tasks of a batch."""
         return len(self.support)
 
     def __repr__(self) -> str:
-        return f"Episode(support={self.support}, query={self.query})"
+        return f"Episode(support={self.support}, query={self.query}{_shown(self.classes)})"
+
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_episode
+
+        return of_episode(self)
 
 
 def is_labels(y: Tensor) -> bool:
@@ -337,6 +356,15 @@ def _shapes(shapes: list[torch.Size]) -> str:
     return str(tuple(shapes[0])) if len(shapes) == 1 else str([tuple(shape) for shape in shapes])
 
 
+def _shown(classes: KnownClasses | None) -> str:
+    if classes is None:
+        return ""
+    if classes.numbers.ndim > 1:
+        return f", {classes.numbers.shape[-1]} of {len(classes.names)} classes"
+    names = [repr(name) for name in classes[:SHOWN].named] + ["..."] * (len(classes.numbers) > SHOWN)
+    return f", classes=({', '.join(names)})"
+
+
 def _names(examples: Examples) -> tuple[str, ...] | None:
     return examples.target.names if isinstance(examples.target, Labels) else None
 
@@ -355,6 +383,7 @@ def _examples_from(leaves: Any, target: Target) -> Examples:
 def _episode_from(leaves: Any, _: None) -> Episode:
     episode = object.__new__(Episode)
     episode.support, episode.query = leaves
+    episode.classes = None
     return episode
 
 

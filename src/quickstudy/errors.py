@@ -68,6 +68,10 @@ class MissingPackageError(QuickstudyError, ImportError):
     """An optional package that is not installed."""
 
 
+class DataWarning(UserWarning):
+    """Data that were used, but not all of them, or that seem to be other than they should be."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Advice on an unknown word: the closest known one, or all of them."""
     known = list(known)

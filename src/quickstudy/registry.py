@@ -104,6 +104,27 @@ SOURCES = {  # of the core: names of configs -> names in `quickstudy.tasks`
 }
 
 
+NETWORKS = {  # names of configs -> where they are made
+    "conv4": "quickstudy.models:conv4",
+    "resnet12": "quickstudy.models:resnet12",
+    "mlp": "quickstudy.models:mlp",
+    "context_conv4": "quickstudy.models:ContextConv4",
+}
+DEFAULT_NETWORK = {"sinusoid": "mlp", "gaussian_process": "mlp"}  # of tasks; otherwise conv4
+
+
+@functools.cache
+def methods() -> dict[str, Any]:
+    """The learners and recipes by their names on the command line and in configs."""
+    return {method.command: method.load() for method in METHODS if method.command}
+
+
+@functools.cache
+def networks() -> dict[str, Any]:
+    """What makes networks, by its name on the command line and in configs."""
+    return {name: _loaded(where) for name, where in NETWORKS.items()}
+
+
 def qualified_name(cls: type) -> str:
     """The module and the name of a class: "quickstudy.learners.solve.ridge.Ridge", "__main__.Mine"."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,6 +1,6 @@
 """The program `quickstudy`: what has to work before torch is imported, which takes seconds.
 
-answered here       the usage, the script for completion
+answered here       the usage, the version, the script for completion, a command that there is not
 stopped quietly     Ctrl-C prints one line and ends with 130, during imports too; a reader that has gone (| head) ends it with 141
 all else            `quickstudy.cli`
 """
@@ -31,23 +31,39 @@ def main(argv: list[str] | None = None) -> int:
 
 def answered(argv: list[str]) -> int:
     """Answer here where torch is not needed, else by `quickstudy.cli`."""
-    from quickstudy_console.commands import USAGE
+    from quickstudy_console.commands import COMMANDS, USAGE
 
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if argv else 2
     if argv[0] == "--version":
-        from quickstudy import __version__
-
-        print(__version__)
+        print(version())
         return 0
     if argv[0] == "completion":
         from quickstudy_console.completion import completion
 
         return completion(argv[1:])
+    if argv[0] not in COMMANDS:
+        from quickstudy_console.words import nearest, printable
+
+        print(f"quickstudy: there is no command {printable(repr(argv[0]))}. {nearest(argv[0], COMMANDS)}", file=sys.stderr)
+        print("`quickstudy --help` says what each does.", file=sys.stderr)
+        return 2
     from quickstudy.cli import run
 
     return run(argv)
+
+
+def version() -> str:
+    """The version of the installed package; of the source, where it is used without having been installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("quickstudy")
+    except metadata.PackageNotFoundError:
+        from quickstudy import __version__
+
+        return __version__
 
 
 def hushed() -> None:

@@ -434,9 +434,8 @@ def test_the_folder_of_meta_train_is_opened_in_python(tmp_path):
     assert [record["loss"] for record in run.metrics] == [record["loss"] for record in result.history]
     again = run.load(network=nn.Sequential(nn.Linear(4, 3)))
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), learner.parameters(), strict=True))
-    assert (run.evaluation, run.splits, run.state) == (None, {}, "finished")
-    with pytest.raises(CheckpointError, match=r"expected a run of `quickstudy train`, .* got a folder without it"):
-        _ = run.tasks
+    assert (run.evaluation, run.splits, run.state) == (None, {"train": [], "validation": [], "test": []}, "finished")
+    assert run.tasks.test.protocol == tasks.test.protocol
     with pytest.raises(CheckpointError, match="expected `network=` to be handed in"):
         _ = run.learner
 

@@ -7,9 +7,10 @@ import yaml
 from tests.domains.images.pictures import draw_folder
 
 import quickstudy as qs
+from quickstudy.artifacts.rebuilding import build
 from quickstudy.artifacts.written import as_objects
 from quickstudy.cli import main
-from quickstudy.cli.config import build, parse
+from quickstudy.cli.config import parse
 from quickstudy.errors import ArgumentError
 
 

@@ -79,6 +79,12 @@ def test_real_omniglot(tmp_path, omniglot_root):
     trained = quickstudy(*words, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "5-way 1-shot" in trained.stdout
+    within = quickstudy("evaluate", "run", "--episodes", "4", "--within", "alphabet", "--json", cwd=tmp_path)
+    assert within.returncode == 0, within.stderr
+    assert json.loads(within.stdout)["protocol"]["within"] == "alphabet"
+    unknown = quickstudy("evaluate", "run", "--episodes", "4", "--within", "alfabet", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "expected one of the columns alphabet, got 'alfabet'. Did you mean 'alphabet'?" in unknown.stderr
 
 
 def test_demo_in_a_small_size(tmp_path):

@@ -26,7 +26,7 @@ REFUSED = {
 @pytest.fixture
 def no_training(monkeypatch):
     """A meta-training that fails the test."""
-    from quickstudy.meta.loop.meta_train import OuterLoop
+    from quickstudy.meta.loop.outer_loop import OuterLoop
 
     monkeypatch.setattr(OuterLoop, "start", lambda *_: pytest.fail("it trained"))
 

@@ -24,6 +24,7 @@ from quickstudy.domains.images.drawing import draw_characters
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = ["README.md", "README.zh-CN.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
+IN_FULL = "docs/gallery/"  # run as notebooks, in full size, by test_gallery.py
 
 SMALL = {
     r"\bvalidation_episodes=\d+, *": "",
@@ -113,7 +114,8 @@ def test_every_quickstudy_verb_named_exists(verb):
 
 def snippets():
     """Every program of every page; once, where two pages show the same but for comments."""
-    numbered = [(page, number, code) for page in PAGES for number, code in enumerate(programs((ROOT / page).read_text()), 1)]
+    pages = [page for page in PAGES if not page.startswith(IN_FULL)]
+    numbered = [(page, number, code) for page in pages for number, code in enumerate(programs((ROOT / page).read_text()), 1)]
     each = {
         ast.unparse(ast.parse(code)): pytest.param(page, code, id=f"{page}-{number}") for page, number, code in numbered[::-1]
     }

@@ -27,8 +27,9 @@ import quickstudy as qs
 from quickstudy.archives import members
 from quickstudy.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from quickstudy.artifacts.config import read_config
+from quickstudy.artifacts.rebuilding import build
 from quickstudy.artifacts.run import Run, ready_to_predict
-from quickstudy.cli.config import build, parse
+from quickstudy.cli.config import parse
 from quickstudy.domains.images.mnist import read_idx
 from quickstudy.errors import QuickstudyError
 from quickstudy.tasks import from_csv, from_folder

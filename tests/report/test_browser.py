@@ -88,11 +88,11 @@ def brightness(colour):
 @pytest.mark.timeout(280)
 def test_the_page_is_laid_out(look):
     found = look(1200)
-    assert len(found["sections"]) == 9
+    assert len(found["sections"]) == 10
     assert all(width > 400 and height > 60 for width, height in found["sections"].values()), found["sections"]
-    assert len(found["plots"]) == 6
+    assert len(found["plots"]) == 8
     assert all(width > 300 and height > 150 for width, height in found["plots"]), found["plots"]
-    assert len(found["keys"]) == 6
+    assert len(found["keys"]) == 6, "those of classes need none"
     assert found["hidden"] == [], "a legend over what its plot shows"
     assert found["images"]
     assert all(found["images"]), "a picture that did not load"

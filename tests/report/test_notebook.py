@@ -53,7 +53,7 @@ def test_results_are_a_line(tmp_path, monkeypatch):
         "score": (evaluation.score, "Score(accuracy="),
         "comparison": (qs.compare([learner, learner], TASKS.test, episodes=5), "Comparison(Evaluation(Prototypical: accuracy="),
         "predictor": (learner.adapt(TASKS.test.sample(1)[0].support), "Predictor(Prototypical(embed=MLP("),
-        "run": (qs.Run.open("run"), "Run('run': Prototypical, finished)"),
+        "run": (qs.Run.open("run"), "Run('run': prototypical on GaussianClasses, finished)"),
         "tasks": (TASKS.test, "GaussianTasks('test', ways=3, shots=1, queries=15)"),
     }
     for one, begins in lines.values():
@@ -104,6 +104,32 @@ def test_tasks_without_images_have_no_pictures():
     assert TASKS._repr_html_() is None
     assert TASKS.test._repr_html_() is None
     assert qs.tasks.Sinusoid().test._repr_html_() is None
+
+
+def test_an_episode_of_images_is_shown_by_pictures_with_the_names_of_its_classes():
+    batch = drawings().train.sample(2, generator=torch.Generator().manual_seed(0))
+    html, of_batch = batch[0]._repr_html_(), batch._repr_html_()
+    assert html.count("<img ") == 4
+    for name in batch[0].class_names:
+        assert f">{name}<" in html
+    assert "the first of 2" in of_batch
+    assert of_batch.replace(", the first of 2", "") == html
+
+
+def test_an_episode_without_images_is_a_table_of_facts():
+    task = TASKS.test.sample(1)[0]
+    html = task._repr_html_()
+    assert html.startswith("<table>")
+    assert "support: Examples(x=(3, 4), y=(3,), Labels(count=3))" in html
+    named = qs.Examples([[0.0], [1.0]], ["<low>", "high"])
+    assert "classes: &lt;low&gt;, high" in qs.Episode(named, named)._repr_html_()
+    assert "classes" not in qs.tasks.Sinusoid().test.sample(1)[0]._repr_html_()
+
+
+def test_an_evaluation_shows_its_worst_classes_and_confusions():
+    html = qs.evaluate(qs.NearestCentroid(), drawings().test, episodes=20)._repr_html_()
+    assert "worst of 4 classes:" in html
+    assert "taken for" in html
 
 
 def test_plots_are_imported_only_where_they_are_drawn():

@@ -17,7 +17,18 @@ from quickstudy.report.task_plots import target_plot
 
 pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
-SECTIONS = ("headline", "controls", "learning-curves", "inner-steps", "shots", "scores", "reliability", "episodes", "config")
+SECTIONS = (
+    "headline",
+    "controls",
+    "learning-curves",
+    "inner-steps",
+    "shots",
+    "scores",
+    "classes",
+    "reliability",
+    "episodes",
+    "config",
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +138,54 @@ def test_pictured_queries_are_not_chosen_by_their_answer():
         assert rows[3 * label : 3 * label + 3] == (shown.query.y == label).nonzero().flatten()[:3].tolist()
 
 
+def test_classes_have_their_names_and_their_scores(page):
+    _, evaluation, _, _ = report()
+    said = page.texts["classes"]
+    for one in evaluation.by_class.classes:
+        assert one.name in said, "in the folded table"
+        assert one.name.removeprefix("seed0/") in said
+        assert f"{100 * one.accuracy:.1f} ± {100 * one.ci95:.1f} %" in said
+    for one in evaluation.by_class.confusions:
+        assert f"{one.times} of {one.chances}" in said
+    names = {one.name.removeprefix("seed0/") for one in evaluation.by_class.classes}
+    assert any(name in page.texts["episodes"] for name in names)
+    assert not re.search(r"\b[ABC]\b", page.texts["episodes"]), "no letters beside the names"
+
+
+def test_many_classes_are_bars_of_the_worst():
+    torch.manual_seed(0)
+    x, y = torch.randn(300, 2), torch.arange(300) // 10
+    names = [f"kind/{'long_' * 9}{label}" for label in range(30)]
+    tasks = qs.tasks.LabelledTasks(x, y, ways=3, shots=2, queries=4, class_names=names)
+    evaluation = qs.evaluate(qs.NearestCentroid(), tasks, 60)
+    said = Page(draw(evaluation, measure(qs.NearestCentroid(), tasks, evaluation, episodes=4))).texts["classes"]
+    assert "the 24 worst of 30 classes" in said
+    first = evaluation.by_class.confusions[0]
+    assert said.count(f"{first.times} of {first.chances}") >= 2, "in the plot and in the table"
+    assert all(name in said for name in names)
+    assert "\N{HORIZONTAL ELLIPSIS}" in said
+
+
+@pytest.mark.parametrize("names", [["a$b$", "\u732b", "<b>bold</b>"], ["_under", "__", "$"]])
+def test_any_text_is_a_name(names, recwarn):
+    torch.manual_seed(0)
+    tasks = qs.tasks.LabelledTasks(torch.randn(60, 2), torch.arange(60) // 20, ways=3, queries=4, class_names=names)
+    evaluation = qs.evaluate(qs.NearestCentroid(), tasks, 10)
+    html = draw(evaluation, measure(qs.NearestCentroid(), tasks, evaluation, episodes=4))
+    page = Page(html)
+    for name in names:
+        assert page.texts["classes"].count(name) >= 3, "twice in plots, once in the table"
+        assert name in page.texts["episodes"]
+    assert "<b>bold" not in html
+    assert not recwarn.list
+
+
+def test_the_data_set_is_named(page):
+    said = page.texts["headline"]
+    assert "3-way 1-shot on Strokes" in said
+    assert "meta-test: 4 classes, 32 examples of shape (1, 16, 16); 6 to train, 4 to validate" in said
+
+
 def test_config_and_environment(page):
     assert "name: maml" in page.texts["config"]
     assert qs.__version__ in page.texts["config"]
@@ -151,6 +210,7 @@ def test_tasks_that_are_neither_images_nor_functions():
     evaluation = qs.evaluate(qs.NearestCentroid(), tasks, 4)
     page = Page(draw(evaluation, measure(qs.NearestCentroid(), tasks, evaluation, episodes=4)))
     assert "class C" in page.texts["episodes"]
+    assert "classes" not in page.ids, "they have no names"
     assert "inner-steps" not in page.ids
 
 

@@ -128,3 +128,31 @@ def test_no_table(tmp_path: Path):
     (tmp_path / "a.csv").write_text("picture,kind\n")
     with pytest.raises(DataError, match=r"expected the column species, got picture, kind: 'species' is missing\. "):
         from_csv(tmp_path / "a.csv", filename="picture", label="species")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "call"),
+    [
+        (("width", "height", "intent"), lambda n: (n, -n, "abcd"[n % 4]), "features=['width', 'height'], label='intent')"),
+        (("width", "label"), lambda n: (n, n % 4), "features=['width'])"),
+        (("sentence", "intent"), lambda n: (f"the {n}th of them", "abcd"[n % 4]), "text='sentence', label='intent')"),
+        (("picture", "species"), lambda n: (f"{n}.png", "abcd"[n % 4]), "filename='picture', label='species'"),
+        (tuple("abcdefghi"), lambda n: (*range(n, n + 8), "abcd"[n % 4]), "features='*', label='i')"),
+    ],
+)
+def test_a_table_without_files_is_told_its_call(tmp_path: Path, header, row, call):
+    path = write(tmp_path / "all.csv", [header, *(row(number) for number in range(20))])
+    with pytest.raises(DataError) as error:
+        from_csv(path)
+    assert call in error.value.do
+    assert "filename" in call or f" call from_csv({str(path)!r}, {call}" in error.value.do
+    if "features" in call:
+        assert "FewShotClassifier" in error.value.do
+        assert "from_groups" in error.value.do
+        given = {"features": list(header[:-1]), "label": header[-1]}
+        assert from_csv(path, **given, ways=1, queries=1, split=(2, 1, 1)).train.x.shape[1:] == (len(header) - 1,)
+
+
+def test_a_table_that_does_not_say_what_it_is_is_answered_by_the_nearest_column(tmp_path: Path):
+    with pytest.raises(DataError, match="'filename' is missing"):
+        from_csv(write(tmp_path / "all.csv", [("one", "two"), *((f"a{n}", f"b{n}") for n in range(20))]))

@@ -1,15 +1,27 @@
-"""config.yaml: the settings of a run as plain data. The command line writes it; `Run` reads it."""
+"""config.yaml: the settings of a run as plain data.
+
+    quickstudy: 0.1.0
+    start: seed                                   the initial weights: drawn from train.seed, or `given`
+    learner: {name: maml, inner_lr: 0.4, ...}     a learner by name; or {class: Descent, arguments: {...}}, as Python made it
+    tasks:   {name: omniglot, root: ..., ...}     with `given: [x, y]` where they are made of what no text describes
+    network: {name: conv4, channels: 64, ...}     of a learner by name
+    train:   {steps: 2000, ...}                   the arguments of meta_train
+    outer, loss: {class: ...}                     the same, where they were given; named in `given: [...]` where no text can
+
+`meta_train` writes it (`quickstudy.artifacts.configuring`), and `quickstudy.artifacts.rebuilding` makes the objects again.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from quickstudy.artifacts.written import as_objects
 from quickstudy.errors import ArgumentError, nearest
-from quickstudy.registry import named, sources
+from quickstudy.files import write_text
 
+CONFIG = "config.yaml"
 SECTIONS = ("learner", "tasks", "network", "train")
+BESIDE = ("quickstudy", "start", "outer", "loss", "given")  # the other keys
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -30,16 +42,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
         if not isinstance(key, str):
             raise ArgumentError(argument, expected="keys that are words", got=repr(key), do="Write `key: value`.")
     for key in config:
-        if key not in (*SECTIONS, "quickstudy"):
+        if key not in (*SECTIONS, *BESIDE):
             raise ArgumentError(argument, expected="known sections", got=f"{key!r}", do=nearest(str(key), SECTIONS))
     return config
 
 
-def build_tasks(config: dict[str, Any]) -> Any:
-    """The task family of a config.
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Write it into a run's folder."""
+    import yaml
 
-    Raises:
-        ArgumentError: no domain has tasks of this name; see `as_objects`.
-    """
-    arguments = dict(config.get("tasks", {}))
-    return named("tasks", arguments.pop("name", None), sources())(**as_objects(arguments))
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))

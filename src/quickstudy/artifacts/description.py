@@ -47,7 +47,7 @@ def description(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [description(one) for one in value]
     if isinstance(value, Learner):
-        return _of_learner(value)
+        return _of_learner(value, value.arguments)
     known = classes().get(type(value).__name__)
     if known is type(value):
         if dataclasses.is_dataclass(value):
@@ -57,6 +57,13 @@ def description(value: Any) -> Any:
         names = [one.name for one in taken if one.name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
         return {"class": type(value).__name__, "arguments": {name: description(getattr(value, name)) for name in names}}
     return _of_callable(value)
+
+
+def whole_description(learner: Learner) -> dict[str, Any]:
+    """The description of a learner with the arguments that it was not given, by their defaults."""
+    parameters = inspect.signature(type(learner).__init__).parameters.values()
+    known = {one.name: one.default for one in parameters if one.default is not one.empty or one.name in learner.arguments}
+    return _of_learner(learner, {**known, **learner.arguments})
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, Any] | None:
@@ -77,9 +84,8 @@ def classes() -> dict[str, type]:
     return {cls.__name__: cls for cls in handed_on if issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls)}
 
 
-def _of_learner(learner: Learner) -> dict[str, Any]:
-    given = {name: value for name, value in learner.arguments.items() if value is not learner and value is not None}
-    arguments = {name: description(value) for name, value in given.items()}
+def _of_learner(learner: Learner, given: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = {name: description(value) for name, value in given.items() if value is not learner and value is not None}
     if "outer" in arguments and (foreign := _foreign(arguments["outer"])):
         arguments["outer"] = {"left_out": foreign}
     if is_own(type(learner)):

@@ -1,54 +1,51 @@
 """Run: a run's folder in Python.
 
-RUN/config.yaml         everything needed to repeat the run, resolved (command line only)
-RUN/splits.json         the classes of meta-training, meta-validation and meta-test
-RUN/learner/            the best learner
-RUN/ensemble/           the best few together, with `keep` above 1
-RUN/metrics.jsonl       one record per meta-step
-RUN/checkpoints/        the whole state, at intervals
-RUN/preprocessing.json  how an image file becomes what the learner sees
-RUN/calibration.json    temperature, and the threshold of "unknown"
-RUN/evaluation.json     the score on meta-test tasks
+What `quickstudy.artifacts.run_folder` lists, and
+
+RUN/evaluation.json     its score on meta-test tasks
+RUN/report.html         the same as a report
 """
 
 from __future__ import annotations
 
 import math
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from torch import nn
 
+from quickstudy.arguments import Several
 from quickstudy.artifacts.checkpoint import checkpoints
-from quickstudy.artifacts.config import build_tasks, read_config
+from quickstudy.artifacts.config import CONFIG, read_config
+from quickstudy.artifacts.fitting import fitted
 from quickstudy.artifacts.identity import IDENTITY, check_tasks, identity
-from quickstudy.artifacts.run_folder import RESULT, read_metrics
+from quickstudy.artifacts.rebuilding import build_tasks
+from quickstudy.artifacts.run_folder import RESULT, SPLITS, read_metrics
 from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
 from quickstudy.errors import CheckpointError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
-from quickstudy.files import read_json, read_sealed, write_json, write_sealed, write_text
+from quickstudy.evaluation.evaluate import Evaluation, evaluate
+from quickstudy.files import read_json, read_sealed, write_sealed
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks import Preprocessing
-from quickstudy.tasks.distribution.interface import PREPROCESSING
+from quickstudy.tasks.distribution.interface import PREPROCESSING, TaskDistribution
 
-if TYPE_CHECKING:
-    from quickstudy.evaluation.evaluate import Evaluation
-
-CONFIG, METRICS = "config.yaml", "metrics.jsonl"
-EVALUATION, SPLITS = "evaluation.json", "splits.json"
+METRICS, EVALUATION = "metrics.jsonl", "evaluation.json"
+CONFUSIONS = 50  # that a record keeps
 AGAIN = "Run the command again that wrote it."
 
 
 class Run:
     """A run's folder: `Run.open("runs/maml")`.
 
-    Files are read on access. A folder written by the command line has a config, from which `tasks` are rebuilt; one written by
-    `meta_train(out=)` has learner, metrics and checkpoints.
+    `quickstudy train` and `meta_train(out=)` write the same folder. Files are read on access.
 
     Args:
         path: the folder.
-        tasks: its task family, if you have it; otherwise rebuilt from the config, which may take a while.
+        tasks: its task family; None: made again from the config, which may take a while. Needed where the tasks are made of what
+            no config can describe: arrays in memory.
 
     Raises:
         CheckpointError: the folder is not a run's.
@@ -82,13 +79,13 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.yaml: the sections learner, tasks, network and train.
+        """config.yaml: see `quickstudy.artifacts.config`.
 
         Raises:
-            CheckpointError: the folder was written by `meta_train`, not by the command line.
+            CheckpointError: the folder has none.
         """
         if not (self.path / CONFIG).is_file():
-            raise _no_run(self.path, f"a run of `quickstudy train`, with {CONFIG}")
+            raise _no_run(self.path, f"a run, with {CONFIG}")
         return read_config(self.path / CONFIG)
 
     @cached_property
@@ -96,7 +93,8 @@ class Run:
         """The task family it was trained on.
 
         Raises:
-            CheckpointError: the config makes other tasks than the run was trained on: the data or the split have changed.
+            CheckpointError: the config makes other tasks than the run was trained on: the data or the split have changed; or it
+                cannot make them, since they are of arrays in memory.
         """
         tasks = build_tasks(self.config)
         check_tasks(self.path, tasks)
@@ -106,7 +104,9 @@ class Run:
     def names(self) -> tuple[str, str | None]:
         """What the config calls the learner and the tasks; without one, the class of the saved learner and None."""
         if (self.path / CONFIG).is_file():
-            return self.config["learner"]["name"], self.config["tasks"]["name"]
+            learner = self.config["learner"]
+            named = learner["name"] if "name" in learner else learner.get("class", learner.get("own", ""))
+            return str(named).rpartition(".")[2], self.config["tasks"]["name"]
         return class_in(self.path / "learner") if (self.path / "learner").is_dir() else "", None
 
     @property
@@ -120,6 +120,26 @@ class Run:
         if not isinstance(found, Learner):
             raise _no_run(self.path, "a run folder, whose learner/ holds a learner")
         return found
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image file becomes what the learner sees; None for a run that was not trained on images."""
+        return Preprocessing.load(self.path) if (self.path / PREPROCESSING).is_file() else None
+
+    def fitted(self, tasks: TaskDistribution) -> TaskDistribution:
+        """Other tasks as this run reads its own, to score it on: `evaluate(run.learner, run.fitted(others.test))`.
+
+        Raises:
+            UnsupportedError: images of other channels or another size, examples of another shape, another kind of target.
+        """
+        return fitted(self.path, self.preprocessing, tasks)
+
+    def score(self, episodes: Several = 600, seed: int = 0, *, progress: bool = False) -> Evaluation:
+        """Score the learner on its meta-test tasks. The first score of a learner is kept in the folder, as `evaluation`."""
+        result = evaluate(self.learner, self.tasks.test, episodes, seed, progress=progress)
+        if self.evaluation is None and os.access(self.path, os.W_OK):
+            write_evaluation(self.path, result)
+        return result
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
@@ -161,35 +181,34 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
         UnsupportedError: a run that was not trained on images.
     """
     folder = run_folder(run)
-    learner = Run(folder).learner
-    if not (folder / PREPROCESSING).is_file():
+    found = Run(folder)
+    if found.preprocessing is None:
         raise UnsupportedError(
             "RUN",
             expected="a run that was trained on images",
             got=f"{run!r}, without {PREPROCESSING}",
             do="Use qs.load in Python.",
         )
-    return learner, Preprocessing.load(folder), Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
-
-
-def write_config(folder: Path, config: dict[str, Any], tasks: Any) -> None:
-    """config.yaml, splits.json and, for images, preprocessing.json."""
-    import yaml
-
-    write_json(folder / SPLITS, tasks.classes)
-    if tasks.preprocessing is not None:
-        tasks.preprocessing.save(folder)
-    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
+    return found.learner, found.preprocessing, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
 
 
 def write_evaluation(folder: Path, result: Evaluation) -> None:
-    """evaluation.json: the scores and their protocol; null for an episode that leaves a metric undefined."""
+    """evaluation.json: the scores, also by class, and their protocol; null for an episode that leaves a metric undefined."""
     record = {"mean": result.mean, "ci95": result.ci95, "protocol": result.protocol, "per_episode": _defined(result.per_episode)}
     others = {
         name: {"mean": one.mean, "ci95": one.ci95, "per_episode": _defined(one.per_episode)}
         for name, one in result.others.items()
     }
-    write_sealed(folder / EVALUATION, record | ({"others": others} if others else {}) | {"of": _scored(folder)})
+    more = ({"others": others} if others else {}) | by_class(result)
+    write_sealed(folder / EVALUATION, record | more | {"of": _scored(folder)})
+
+
+def by_class(result: Evaluation) -> dict[str, Any]:
+    """The entry "by_class" of a record: all classes and the 50 most frequent confusions; none for tasks without classes."""
+    if result._by_class is None:
+        return {}
+    found = result._by_class.to_dict()
+    return {"by_class": {**found, "confusions": found["confusions"][:CONFUSIONS]}}
 
 
 def _scored(folder: Path) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """A run's folder, as the outer loop writes it. One process at a time.
 
-RUN/learner/          the best learner so far
-RUN/ensemble/         the best few together, with `keep` above 1
-RUN/metrics.jsonl     one record per meta-step
-RUN/checkpoints/      the whole state, at intervals
-RUN/identity.json     hashes of its tasks
-RUN/result.json       how it ended, once it has
+RUN/config.yaml         everything needed to repeat the run
+RUN/splits.json         the classes of meta-training, meta-validation and meta-test
+RUN/preprocessing.json  how an image file becomes what the learner sees
+RUN/environment.json    versions and hardware
+RUN/identity.json       hashes of its tasks, and what their examples are
+RUN/learner/            the best learner so far
+RUN/ensemble/           the best few together, with `keep` above 1
+RUN/metrics.jsonl       one record per meta-step
+RUN/checkpoints/        the whole state, at intervals
+RUN/calibration.json    temperature, and the threshold of "unknown", once it has ended
+RUN/result.json         how it ended, once it has
+
+`meta_train` writes it, for the command line too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,11 +26,17 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from quickstudy.artifacts.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from quickstudy.artifacts.config import CONFIG, read_config, write_config
+from quickstudy.artifacts.environment import environment
 from quickstudy.artifacts.identity import check_tasks, write_identity
 from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.evaluation.calibration import CALIBRATION, calibrate
 from quickstudy.files import append_text, write_json, write_text
+from quickstudy.learners.learner import Learner
+from quickstudy.tasks import TaskDistribution, TaskFamily
+from quickstudy.tasks.distribution.size import largest
 
-RESULT = "result.json"
+RESULT, SPLITS, ENVIRONMENT = "result.json", "splits.json", "environment.json"
 HELD = ("checkpoints", "learner", RESULT, "evaluation.json")  # by which a folder is known to hold a run
 
 
@@ -36,15 +48,14 @@ class RunFolder:
     Args:
         path: the folder; created if missing.
         resume: continue the run in it.
-        describe: called by `begin`, to write what else describes the run; None: nothing does.
 
     Raises:
         CheckpointError: on entering, if another process is writing this run.
         ArgumentError: on entering, if the folder holds a run and `resume` is False.
     """
 
-    def __init__(self, path: str | Path, resume: bool = False, describe: Callable[[], None] | None = None):
-        self.path, self.resume, self.describe = Path(path), resume, describe
+    def __init__(self, path: str | Path, resume: bool = False):
+        self.path, self.resume = Path(path), resume
         self._lock = FileLock(self.path / "lock", timeout=0)
         self._made = False  # by us, and nothing written yet: it goes again where the run is refused
 
@@ -98,16 +109,25 @@ class RunFolder:
         if self.resume:
             check_tasks(self.path, tasks)
 
-    def begin(self, tasks: Any) -> None:
-        """Write what the run is of: its tasks, and whatever `describe` writes."""
+    def begin(self, tasks: Any, config: dict[str, Any]) -> None:
+        """Write what the run is of: its settings, its tasks, and where it runs. What a resumed run started from stays."""
         self._made = False
-        (self.path / RESULT).unlink(missing_ok=True)
-        if self.describe is not None:
-            self.describe()
+        for of_the_end in (RESULT, CALIBRATION):
+            (self.path / of_the_end).unlink(missing_ok=True)
+        if self.resume and (self.path / CONFIG).is_file():
+            config = {**config, "start": read_config(self.path / CONFIG).get("start", "given")}
+        write_config(self.path, config)
+        write_json(self.path / SPLITS, classes_of(tasks))
+        if (reads := getattr(tasks, "preprocessing", None)) is not None:
+            reads.save(self.path)
+        write_json(self.path / ENVIRONMENT, environment(), indent=1)
         write_identity(self.path, tasks)
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Write how the run ended."""
+    def finish(self, result: dict[str, Any], learner: Learner, validation: TaskDistribution | None) -> None:
+        """Write how the run ended, and the calibration of its learner where the tasks have classes enough to leave one out."""
+        ways, names = getattr(validation, "ways", None), getattr(validation, "class_names", [])
+        if validation is not None and ways is not None and len(names) > largest(ways):
+            calibrate(learner, validation).save(self.path)
         write_json(self.path / RESULT, result)
 
     def save(self, step: int, state: Any) -> None:
@@ -128,6 +148,11 @@ class RunFolder:
         kept = [record for record in read_metrics(self.metrics) if record["step"] <= until]
         write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
         return kept
+
+
+def classes_of(tasks: Any) -> dict[str, list[str]]:
+    """The class names of each part of the tasks; those of a single distribution are of "train"."""
+    return tasks.classes if isinstance(tasks, TaskFamily) else {"train": list(getattr(tasks, "class_names", []))}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.registry import named
 
 AUGMENT = ("Rotations", "PermuteLabels", "FeatureNoise", "MixTasks")
-TRANSFORM = ("RandomCrop", "RandomFlip", "ColourJitter", "RandomResizedCrop", "Resize")
+TRANSFORM = ("RandomCrop", "RandomFlip", "ColourJitter", "RandomResizedCrop", "RandomAffine", "Resize")
 WRITTEN = {"augment": AUGMENT, "transform": TRANSFORM}
 LONGEST = 1000  # characters
 

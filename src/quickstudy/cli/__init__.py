@@ -8,23 +8,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-from quickstudy.cli.terminal import printable
-from quickstudy.errors import QuickstudyError, nearest
+from quickstudy.errors import QuickstudyError
 from quickstudy_console import STOPPED
 from quickstudy_console import main as main
 from quickstudy_console.commands import COMMANDS as COMMANDS
 from quickstudy_console.commands import USAGE as USAGE
+from quickstudy_console.words import printable
 
 FUNCTIONS = {"list": "list_runs", "export": "export_run", "pretrained": "list_pretrained"}  # the others are called as the command
 
 
 def run(argv: list[str]) -> int:
-    """Run one command that needs quickstudy; returns the exit code."""
+    """Run one of `COMMANDS`; returns the exit code. The console has refused every other word."""
     command, rest = argv[0], argv[1:]
-    if command not in COMMANDS:
-        print(f"quickstudy: there is no command {printable(repr(command))}. {nearest(command, COMMANDS)}", file=sys.stderr)
-        print("`quickstudy --help` says what each does.", file=sys.stderr)
-        return 2
     module = importlib.import_module(f"quickstudy.cli.{COMMANDS[command][0]}")
     function = getattr(module, FUNCTIONS.get(command, command))
     try:

@@ -1,9 +1,4 @@
-"""config.yaml: a run as plain data; flags and files become objects.
-
-    learner: {name: maml, inner_lr: 0.4, ...}     the recipe's own arguments
-    tasks:   {name: omniglot, root: ..., ...}     the task family's
-    network: {name: conv4, channels: 64, ...}     the network's
-    train:   {steps: 2000, ...}                   meta_train's
+"""Flags and files as the config of a run: see `quickstudy.artifacts.config`.
 
 Every key is also a flag (--inner_lr, --tasks.root, --network.channels, --train.steps). Both come from the signatures: a new
 learner needs no code here. A flag overrides the file, the file overrides the default.
@@ -11,8 +6,6 @@ learner needs no code here. A flag overrides the file, the file overrides the de
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import inspect
 import json
 import re
@@ -20,26 +13,23 @@ from argparse import ArgumentError as FlagError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 
 import quickstudy as qs
-from quickstudy.arguments import types_of, union_parts
-from quickstudy.artifacts.config import SECTIONS, build_tasks, read_config
+from quickstudy.arguments import union_parts
+from quickstudy.artifacts.config import SECTIONS, read_config
+from quickstudy.artifacts.rebuilding import FROM_TASKS, declared, for_python, is_text, only_python
 from quickstudy.artifacts.written import WRITTEN
 from quickstudy.cli.ends import ENDS, add_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
 from quickstudy.cli.options import explained, flags
 from quickstudy.errors import ArgumentError, nearest
-from quickstudy.randomness import seeded
-from quickstudy.tasks.distribution.size import largest
+from quickstudy.meta.loop.meta_train import NOT_SETTINGS
 
-FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks determine
-SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # arguments of a learner that the tasks determine
 DEFAULTS = {"steps": 2000, "tasks_per_step": 16}
-NOT_OPTIONS: set[str | int] = {"learner", "tasks", "outer", "loss", "out", "progress", "resume", "track"}
+NOT_OPTIONS: set[str | int] = {*NOT_SETTINGS, "outer", "loss"}
 
 
 def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
@@ -47,13 +37,8 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     learner, network = LEARNERS[name], named("--network", network_name, NETWORKS)
     description = (inspect.getdoc(learner) or "").split("\n")[0]
     made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
-    made.add_function_arguments(learner, skip=_skipped(learner), as_group=True)
-    tasks = named("--tasks", tasks_name, TASKS)
-    objects = sorted(WRITTEN.keys() & set(inspect.signature(tasks).parameters))
-    made.add_function_arguments(tasks, "tasks", skip=set(objects))
-    for key in objects:
-        text = f"such as '[{WRITTEN[key][0]}()]': a list of {', '.join(WRITTEN[key])}"
-        made.add_argument(f"--tasks.{key}", type=str | list[str], default="[]", help=text)
+    made.add_function_arguments(learner, skip=for_python(learner), as_group=True)
+    add_tasks(made, tasks_name)
     made.add_function_arguments(network, "network", skip=FROM_TASKS & set(inspect.signature(network).parameters))
     made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():
@@ -63,6 +48,19 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     return made
 
 
+def add_tasks(made: ArgumentParser, name: str) -> None:
+    """The options `--tasks.` of a source: its arguments. Where it can, `queries` fits the data."""
+    tasks = named("--tasks", name, TASKS)
+    types = declared(tasks)
+    objects = sorted(WRITTEN.keys() & types.keys())
+    made.add_function_arguments(tasks, "tasks", skip=set(objects))
+    for key in objects:
+        text = f"such as '[{WRITTEN[key][0]}()]': a list of {', '.join(WRITTEN[key])}"
+        made.add_argument(f"--tasks.{key}", type=str | list[str], default="[]", help=text)
+    if type(None) in union_parts(types.get("queries")):
+        made.set_defaults({"tasks.queries": None})
+
+
 def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str, Any], Namespace]:
     """The resolved config of a command line (including `--tasks NAME`, `--network NAME`) over a config file, and the options.
 
@@ -70,6 +68,7 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
         ArgumentError: an unknown key or flag (the error names the nearest known one); a value of a wrong type.
     """
     config = {} if file is None else read_config(file)
+    _check_by_name(config, f"--config {file}")
     given = {section: dict(config.get(section, {})) for section in SECTIONS}
     argv, tasks_name = taken(argv, "--tasks", given["tasks"].pop("name", "omniglot"))
     argv, network_name = taken(argv, "--network", given["network"].pop("name", DEFAULT_NETWORK.get(tasks_name, "conv4")))
@@ -94,12 +93,13 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
         raise explained(
             error, flags(made), f"--config {file}" if file else "train", "`quickstudy train LEARNER --help`"
         ) from error
-    return resolved(name, tasks_name, network_name, options), options
+    beside = {key: config[key] for key in ("outer", "loss") if key in config}
+    return resolved(name, tasks_name, network_name, options) | beside, options
 
 
 def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) -> dict[str, Any]:
     """The options as plain data, the content of config.yaml."""
-    plain = json.loads(json.dumps(options.as_dict(), default=str))
+    plain = plain_options(options)
     learner = {key: value for key, value in plain.items() if key not in ("tasks", "network", "train", *ENDS)}
     return {
         "quickstudy": qs.__version__,
@@ -110,59 +110,9 @@ def resolved(name: str, tasks_name: str, network_name: str, options: Namespace) 
     }
 
 
-def build(config: dict[str, Any]) -> tuple[Any, qs.Learner]:
-    """Tasks and learner from a resolved config, with initial weights drawn from its seed."""
-    tasks = build_tasks(config)
-    return tasks, build_learner(config, tasks)
-
-
-def build_learner(config: dict[str, Any], tasks: Any) -> qs.Learner:
-    """The learner of a resolved config for these tasks, with initial weights drawn from its seed."""
-    arguments, network_arguments = dict(config["learner"]), dict(config["network"])
-    recipe, network = LEARNERS[arguments.pop("name")], NETWORKS[network_arguments.pop("name")]
-    network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
-    takes = inspect.signature(recipe).parameters
-    with seeded(config["train"].get("seed", 0)):
-        built = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
-        return recipe(*built, **_objects(recipe, arguments), **_shape(tasks, takes, built))
-
-
-def _objects(recipe: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, where a config holds the fields of an object (`inner_lr: {initial: 0.1}`) the object itself."""
-    types = _declared(recipe)
-
-    def made(name: str, value: Any) -> Any:
-        kinds = (
-            [part for part in union_parts(types[name]) if dataclasses.is_dataclass(part)] if isinstance(value, Mapping) else []
-        )
-        return cast("Any", kinds[0])(**value.get("init_args", value)) if kinds else value
-
-    return {name: made(name, value) for name, value in arguments.items()}
-
-
-def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -> dict[str, int]:
-    """The shape arguments of a learner that the tasks and its embedding determine."""
-    if not SHAPE & set(takes):
-        return {}
-    episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
-    x, y, most = episode.support.x, episode.support.y, tasks.train.protocol
-    shape = {"inputs": x[0].numel(), "targets": y[0].numel()}
-    if "features" in takes and built:
-        with torch.no_grad():
-            shape["features"] = copy.deepcopy(built[0]).eval()(x[:1]).shape[1]
-    if most["ways"] is not None:
-        shape["max_ways"] = largest(most["ways"])
-        shape["length"] = largest(most["ways"]) * largest(most["shots"]) + 1
-    return {name: value for name, value in shape.items() if name in takes}
-
-
-def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any]:
-    """The shape arguments of a network that the tasks determine: outputs (none for an embedding), channels and size of images."""
-    ways, reads = tasks.train.protocol["ways"], tasks.preprocessing
-    shape = {"ways": None if embedding or ways is None else largest(ways)}
-    if reads is not None:
-        shape |= {"in_channels": reads.channels, "size": reads.size}
-    return {name: value for name, value in shape.items() if name in inspect.signature(network).parameters}
+def plain_options(options: Namespace) -> dict[str, Any]:
+    """Options as plain data."""
+    return json.loads(json.dumps(options.as_dict(), default=str))
 
 
 def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:
@@ -173,6 +123,20 @@ def taken(argv: list[str], flag: str, default: Any) -> tuple[list[str], Any]:
         if word.startswith(flag + "="):
             return argv[:index] + argv[index + 1 :], word.removeprefix(flag + "=")
     return argv, default
+
+
+def _check_by_name(config: dict[str, Any], argument: str) -> None:
+    """Raise ArgumentError for the config of a run whose learner or tasks only Python can make."""
+    of_python, learner = only_python(config), config.get("learner", {})
+    if "class" in learner or "own" in learner:
+        of_python.append(f"a learner by its class, {learner.get('class', learner.get('own'))}")
+    if of_python:
+        raise ArgumentError(
+            argument,
+            expected="a learner by its name and what else a file can say",
+            got="; ".join(of_python)[:200],
+            do="Train it in Python: qs.meta_train(learner, tasks, ..., out=FOLDER).",
+        )
 
 
 def _check_keys(plain: dict[str, Any], known: list[str], argument: str) -> None:
@@ -203,7 +167,7 @@ def _check_empty(plain: dict[str, Any], defaults: Namespace, functions: Mapping[
 def _check_classes(plain: dict[str, Any], functions: Mapping[str, Callable], argument: str) -> None:
     """A file never causes an import: a class that it names is quickstudy's own, or refused before anyone looks it up."""
     for prefix, function in functions.items():
-        types = _declared(function)
+        types = declared(function)
         section = plain.get(prefix[:-1], {}) if prefix else {key: one for key, one in plain.items() if key not in SECTIONS}
         for key, value in section.items():
             for name in _class_names(value, _takes_objects(types.get(key))):
@@ -234,27 +198,4 @@ def _takes_objects(kind: Any) -> bool:
     """Whether a type has a part that jsonargparse would look up as a class or a function."""
     if get_origin(kind) in (Union, UnionType, Sequence, tuple, list):
         return any(_takes_objects(part) for part in get_args(kind))
-    return not (kind is None or kind in (type(None), Path, Ellipsis) or _is_plain(kind))
-
-
-def _skipped(learner: Callable) -> set[str | int]:
-    """Arguments that the command line does not take: those the tasks determine, networks, functions and objects."""
-    return SHAPE | {name for name, kind in _declared(learner).items() if not _is_plain(kind)}
-
-
-def _declared(function: Callable) -> dict[str, Any]:
-    """The types of a function's arguments, of those that it hands on too."""
-    inner: Any = inspect.unwrap(getattr(function, "__init__") if isinstance(function, type) else function)  # noqa: B009 (mypy)
-    types = types_of(inner)
-    return {name: types.get(name, one.annotation) for name, one in inspect.signature(function).parameters.items()}
-
-
-def _is_plain(kind: Any) -> bool:
-    """Whether a user can type a value of this type, or of one part of a union: a number, text, a flag, or a sequence of them."""
-    if get_origin(kind) in (Union, UnionType):
-        return any(_is_plain(part) for part in get_args(kind) if part is not type(None))
-    if get_origin(kind) in (Sequence, tuple):
-        return all(_is_plain(part) for part in get_args(kind) if part is not Ellipsis)
-    if get_origin(kind) is Annotated:
-        return _is_plain(get_args(kind)[0])
-    return kind in (int, float, str, bool) or get_origin(kind) is Literal
+    return not (kind is None or kind in (type(None), Path, Ellipsis) or is_text(kind))

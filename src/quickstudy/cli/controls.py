@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 import quickstudy as qs
+from quickstudy.artifacts.rebuilding import build_learner
 from quickstudy.artifacts.run import Run
-from quickstudy.cli.config import build_learner
 from quickstudy.cli.ends import EASY, names_of
 from quickstudy.evaluation import Evaluation
 

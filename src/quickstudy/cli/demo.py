@@ -59,7 +59,7 @@ class Demo:
         self.scores: list[Evaluation] = []
 
     def train(
-        self, learner: qs.Learner, name: str, *, share: float = 1.0, sizes: Mapping[str, int] | None = None, **more: Any
+        self, learner: qs.Learner, name: str, *, share: float = 1.0, sizes: Mapping[str, Any] | None = None, **more: Any
     ) -> TrainingResult:
         """Meta-train for a share of the time, on tasks of other `sizes` where they are given, and save the learner."""
         tasks = TaskFamily(self.tasks.train.with_(**(sizes or {})), self.tasks.validation, self.tasks.test)

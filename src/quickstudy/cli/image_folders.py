@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 import quickstudy as qs
+from quickstudy.domains.images.images import read_each
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError
+from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import class_folders
-
-SHOWN = 20  # broken files that one error names
 
 
 def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str], qs.Examples]:
@@ -32,22 +32,9 @@ def read_support(folder: Path, preprocessing: Preprocessing) -> tuple[list[str],
 
 def read_files(files: list[Path], preprocessing: Preprocessing) -> tuple[dict[Path, Tensor], list[DataError]]:
     """The pixels of each file that can be read, and an error for each that cannot."""
-    images, broken = {}, []
-    for path in files:
-        try:
-            images[path] = preprocessing.read(path)
-        except DataError as error:
-            broken.append(error)
-    return images, broken
-
-
-def together(broken: list[DataError], argument: str) -> DataError:
-    """One error for several files."""
-    if len(broken) == 1:
-        return broken[0]
-    each = [f"{error.argument} ({error.got})" for error in broken[:SHOWN]]
-    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return DataError(argument, expected="images that can be read", got="; ".join(each) + more, do=broken[0].do)
+    images, broken = read_each(files, preprocessing)
+    readable = [path for place, path in enumerate(files) if place not in broken]
+    return dict(zip(readable, images, strict=True)), list(broken.values())
 
 
 def labels_of(files: list[Path], root: Path, names: list[str]) -> list[str | None]:

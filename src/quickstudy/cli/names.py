@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import quickstudy as qs
-from quickstudy.registry import METHODS, sources
+from quickstudy.registry import DEFAULT_NETWORK as DEFAULT_NETWORK
+from quickstudy.registry import methods, networks, sources
 from quickstudy.registry import named as named
 
-LEARNERS: dict[str, Callable] = {method.command: method.load() for method in METHODS if method.command}
+LEARNERS: dict[str, Callable] = methods()
 TASKS: dict[str, Callable] = sources()
-NETWORKS: dict[str, Callable] = {
-    "conv4": qs.models.conv4,
-    "resnet12": qs.models.resnet12,
-    "mlp": qs.models.mlp,
-    "context_conv4": qs.models.ContextConv4,
-}
-DEFAULT_NETWORK = {"sinusoid": "mlp", "gaussian_process": "mlp"}  # otherwise conv4
+NETWORKS: dict[str, Callable] = networks()

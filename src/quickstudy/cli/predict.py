@@ -15,13 +15,14 @@ from torch import Tensor
 
 from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.artifacts.store import run_folder
-from quickstudy.cli.image_folders import labels_of, read_files, read_support, together
+from quickstudy.cli.image_folders import labels_of, read_files, read_support
 from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
+from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import quickstudy as qs
 from quickstudy.artifacts.run import Run
 from quickstudy.cli.controls import check_controls, scores
 from quickstudy.cli.ends import add_controls, names_of
@@ -24,7 +23,7 @@ def report(argv: list[str]) -> int:
     names_of(options.controls)  # names first: tasks may take a while to make
     run = Run(options.run)
     check_controls(options.controls, run.config, run.tasks)
-    result = qs.evaluate(run.learner, run.tasks.test, options.episodes, progress=True)
+    result = run.score(options.episodes, progress=True)
     print(reported(run, result, options.controls))
     return 0
 

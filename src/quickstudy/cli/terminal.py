@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-
-def printable(text: str) -> str:
-    """Text without control characters, which in the name of a file or a class could move the cursor, colour, or start a line."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+from quickstudy_console.words import printable as printable
 
 
 def has_display() -> bool:

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import quickstudy as qs
-from quickstudy.artifacts.run import Run, write_config, write_evaluation
+from quickstudy.artifacts.config import CONFIG
+from quickstudy.artifacts.rebuilding import build, build_outer, only_python
+from quickstudy.artifacts.run import Run, write_evaluation
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.artifacts.tracking import tracker
-from quickstudy.cli.config import build, parse, parser, taken
+from quickstudy.cli.config import parse, parser, taken
 from quickstudy.cli.controls import check_controls
 from quickstudy.cli.ends import add_ends, check_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, TASKS, named
 from quickstudy.cli.options import command, read
 from quickstudy.cli.report import reported
-from quickstudy.meta.loop.meta_train import EARLY
-from quickstudy.tasks.distribution.size import largest
+from quickstudy.errors import CheckpointError
+from quickstudy.meta.loop.outer_loop import EARLY
+from quickstudy.tasks.sources.options import QUERIES
 
 USAGE = """usage: quickstudy train LEARNER --tasks TASKS [options]
        quickstudy train --config RUN/config.yaml [options]
@@ -55,6 +58,13 @@ def resume(argv: list[str]) -> int:
     options = read(made, argv)
     run = Run(options.run)
     config = run.config
+    if of_python := only_python(config):
+        raise CheckpointError(
+            f"{run.path / CONFIG}",
+            expected="a run that its config can make again",
+            got=f"one with {'; '.join(of_python)}"[:300],
+            do=f"Go on with it in Python: qs.meta_train(learner, tasks, ..., out={str(run.path)!r}, resume=True).",
+        )
     if options.steps is not None:
         config["train"]["steps"] = options.steps
     if options.seconds is not None:
@@ -65,13 +75,15 @@ def resume(argv: list[str]) -> int:
 def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> int:
     """Check everything, train to the end, score and report. Returns the exit code."""
     check_ends(options)
-    tasks: Any = None  # `describe` is called after they are made
-    folder = RunFolder(out, resume, describe=lambda: write_config(out, config, tasks))
+    folder = RunFolder(out, resume)
     with folder:
         tasks, learner = build(config)
+        if config["tasks"].get("queries", 0) is None and (line := fitted(tasks)) is not None:
+            print(line, file=sys.stderr)
         check_controls(options.controls, config, tasks)
+        settings = config["train"] | build_outer(config)
         with nullcontext() if options.tracking is None else tracker(options.tracking, out, config) as track:
-            training = qs.meta_train(learner, tasks, **config["train"], out=folder, resume=resume, track=track, progress=True)
+            training = qs.meta_train(learner, tasks, **settings, out=folder, resume=resume, track=track, progress=True)
     for line in training.passed_over:
         print(f"passed over: {line}", file=sys.stderr)
     print(training, file=sys.stderr)
@@ -79,24 +91,26 @@ def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> i
         print(f"stopped by train.{training.stopped}", file=sys.stderr)
     if training.stopped == "seconds":
         print(f"`quickstudy resume {out} --seconds N` goes on, to N seconds in all", file=sys.stderr)
-    calibrated(learner, tasks, out)
-    result = qs.evaluate(learner, tasks.test, options.episodes, progress=True)
-    write_evaluation(out, result)
+    run = Run(out, tasks)
+    result = run.score(options.episodes, progress=True)
     print(result)
     if len(training.kept) > 1:
         together = qs.evaluate(qs.Ensemble.of(learner, training.kept), tasks.test, options.episodes, progress=True)
         write_evaluation(RunFolder(out).ensemble, together)
         print(together)
-    print(reported(Run(out, tasks), result, options.controls))
+    print(reported(run, result, options.controls))
     print(f"run: {out}")
     return 0
 
 
-def calibrated(learner: qs.Learner, tasks: Any, out: Path) -> None:
-    """Write calibration.json, if the tasks have enough classes to leave one out."""
-    validation = tasks.validation
-    if validation.ways is not None and len(tasks.classes["validation"]) > largest(validation.ways):
-        qs.calibrate(learner, validation).save(out)
+def fitted(tasks: Any) -> str | None:
+    """A line on the queries of a task, where the smallest class has too few examples for the usual number; None elsewhere."""
+    smallest = min(int(part.counts.min()) for part in tasks.parts.values())
+    shots, queries = tasks.test.shots, tasks.test.queries
+    if queries == QUERIES:
+        return None
+    why = f"the smallest has {smallest} examples, and {shots} of them are its support"
+    return f"queries: {queries} of each class, since {why} (--tasks.queries)"
 
 
 def _help(name: str, rest: list[str]) -> int:

@@ -19,12 +19,13 @@ from torch import Tensor
 from quickstudy.arguments import NonNegativeInt, Several, checked
 from quickstudy.episode import Episode, absent_class, check_finite
 from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
+from quickstudy.evaluation.by_class import ByClass, ClassCounts
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threads, Vmap
 from quickstudy.meta.executors.vmap import autocast_refusal
 from quickstudy.meta.problem import task
-from quickstudy.targets import check_fit, check_fit_of_own
+from quickstudy.targets import Labels, check_fit, check_fit_of_own
 from quickstudy.tasks.distribution.family import check_one
 
 if TYPE_CHECKING:
@@ -80,12 +81,14 @@ class Evaluation:
         mean: mean of the first metric, the score: accuracy in [0, 1], mean squared error, ...
         ci95: half the width of its 95 % interval over tasks.
         per_episode: the score of every episode.
-        protocol: metric, ways, shots, queries, episodes, seed, normalisation, transductive, inner steps, executor.
+        protocol: metric, ways, shots, queries, within and groups_left_out where classes are drawn within a group, episodes,
+            seed, normalisation, transductive, inner steps, executor.
         seconds: seconds per episode, adaptation and prediction together.
         peak_mb: growth of the peak memory during the evaluation, in MB: allocated on the GPU with CUDA, else resident; None if
             the system does not report it.
         name: the learner's name in tables.
         others: the scores of the other metrics, by name.
+        by_class: the accuracy of each class and the confusions between classes, by name.
 
     Examples:
         >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4)
@@ -103,6 +106,23 @@ class Evaluation:
     name: str = field(default="")
     others: dict[str, Score] = field(default_factory=dict)
     _metrics: list[Metric] = field(default_factory=list, repr=False)
+    _by_class: ByClass | None = field(default=None, repr=False)
+
+    @property
+    def by_class(self) -> ByClass:
+        """The accuracy of each class and the confusions between classes, by name.
+
+        Raises:
+            UnsupportedError: the tasks have no classes that come again in other tasks, or only the learner's loss was evaluated.
+        """
+        if self._by_class is None:
+            raise UnsupportedError(
+                "evaluation.by_class",
+                expected="answers to queries of classes that have names",
+                got=_without_classes(self.protocol),
+                do="Evaluate on tasks of a labelled source, such as tasks.LabelledTasks, by a metric of the answers.",
+            )
+        return self._by_class
 
     @property
     def metric(self) -> Metric:
@@ -129,6 +149,7 @@ class Evaluation:
         further = {metric.name: metric for metric in self._metrics[1:]}
         scores = [self.score.text(self.metric), *(one.text(further.get(name)) for name, one in self.others.items())]
         shape = f"{p['ways']}-way {p['shots']}-shot" if p.get("ways") else f"{p['shots']}-shot"
+        shape += f" within one {p['within']}" if p.get("within") else ""
         transductive = "transductive" if p["transductive"] else "not transductive"
         return (
             f"{self.name}: {', '.join(scores)} (95 % interval over {p['episodes']} tasks, {shape}, {p['queries']} queries, "
@@ -174,7 +195,7 @@ def evaluate(
     from quickstudy.progress import bar
 
     generator = torch.Generator().manual_seed(seed)
-    before, scorer = _peak_mb(), None
+    before, scorer = peak_mb(), None
     started = time.perf_counter()
     done = 0
     with bar(episodes, "evaluating", progress) as advance:
@@ -185,7 +206,7 @@ def evaluate(
             done += len(batch)
             advance(len(batch))
     assert scorer is not None
-    seconds, after = (time.perf_counter() - started) / episodes, _peak_mb()
+    seconds, after = (time.perf_counter() - started) / episodes, peak_mb()
     first, *further = scorer.results()
     protocol = {
         "metric": first.metric,
@@ -200,7 +221,8 @@ def evaluate(
     grown = None if before is None or after is None else after - before
     others = {one.metric: one for one in further}
     name = display_name(learner)
-    return Evaluation(first.mean, first.ci95, first.per_episode, protocol, seconds, grown, name, others, scorer.metrics)
+    by_class = scorer.counts.result()
+    return Evaluation(first.mean, first.ci95, first.per_episode, protocol, seconds, grown, name, others, scorer.metrics, by_class)
 
 
 class Scorer:
@@ -222,6 +244,7 @@ class Scorer:
         self.loss = partial(_loss, criterion=loss)
         self.mapper = mapper_for(executor, self.answer if self.answers else self.loss, learner, batch)
         self.found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics}
+        self.counts = ClassCounts()
 
     def score(self, batch: Episode, before: int = 0) -> None:
         """Score the episodes of a batch; `before` others were scored before it."""
@@ -236,6 +259,8 @@ class Scorer:
             read = [metric for metric in self.metrics if metric.name != LOSS]
             for name, scores in of_tasks(read, predictions, y, query.target).items():
                 self.found[name] += scores
+            if isinstance(query.target, Labels) and query.target.fits(predictions[0], y[0]):
+                self.counts.add(batch, query.target.read(predictions), y)
         if self.losses:
             self.found[LOSS] += self.mapper.map(self.loss, self.learner, batch).tolist()
 
@@ -293,6 +318,13 @@ def not_finite(learner: Learner, batch: Episode, bad: list[int], before: int = 0
     )
 
 
+def _without_classes(protocol: dict[str, Any]) -> str:
+    """Why an evaluation has no scores by class."""
+    if protocol.get("ways") is None:
+        return "tasks with targets"
+    return "the learner's loss alone" if protocol["metric"] == LOSS else "tasks that do not say which classes they have"
+
+
 def interval(scores: list[float]) -> tuple[float, float]:
     """The mean of the scores, and half the width of its 95 % interval: 1.96 std / sqrt(n)."""
     values = torch.tensor(scores, dtype=torch.float64)
@@ -339,7 +371,8 @@ def display_name(learner: Learner) -> str:
     return getattr(learner, "name", type(learner).__name__)
 
 
-def _peak_mb() -> float | None:
+def peak_mb() -> float | None:
+    """The peak memory of this process in MB: allocated on the GPU with CUDA, else resident; None if the system reports none."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     try:

@@ -25,6 +25,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import check_arguments
 from quickstudy.arrays import as_inputs
+from quickstudy.calls import Call
 from quickstudy.episode import Episode, Examples, absent_class, check_finite
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint, share
@@ -48,6 +49,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 @share
 class Arguments(dict[str, Any]):
     """The arguments that a learner was built with, by name."""
+
+
+share(Call)
 
 
 class Learner(nn.Module):

@@ -16,6 +16,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.transfer.cosine_probe import CosineProbe
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -24,6 +25,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import CosineProbeOptions
 
 
+@remembered
 @checked
 @hands_on(CosineProbeOptions, CosineProbe)
 def BaselinePlusPlus(

@@ -15,6 +15,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.learners.descend.descent import Descent
@@ -25,6 +26,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import InnerLoopOptions
 
 
+@remembered
 @checked
 @hands_on(InnerLoopOptions, Descent)
 def CAVIA(

@@ -12,6 +12,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.learners.transfer.probe import Probe
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -20,6 +21,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import ProbeOptions
 
 
+@remembered
 @checked
 @hands_on(ProbeOptions, Probe)
 def LinearProbe(

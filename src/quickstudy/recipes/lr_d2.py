@@ -11,10 +11,12 @@ from __future__ import annotations
 from torch import nn
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.logistic import Logistic
 
 
+@remembered
 @checked
 def LRD2(
     embed: nn.Module,

@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError
 from quickstudy.learners.descend.annealing import Annealing
 from quickstudy.learners.descend.descent import Descent
@@ -32,6 +33,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@remembered
 @checked
 @hands_on(StepOptions, Descent, normalisation="running")
 def MAMLPlusPlus(

@@ -14,6 +14,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
@@ -21,6 +22,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import DescentOptions
 
 
+@remembered
 @checked
 @hands_on(DescentOptions, Descent)
 def MetaSGD(

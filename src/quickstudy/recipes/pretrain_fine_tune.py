@@ -15,6 +15,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.transfer.fine_tune import FineTune
 from quickstudy.learners.transfer.pretext import CosineClassifier
 from quickstudy.meta.estimators.pretraining import Supervised
@@ -23,6 +24,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import FineTuneOptions
 
 
+@remembered
 @checked
 @hands_on(FineTuneOptions, FineTune)
 def PretrainFineTune(

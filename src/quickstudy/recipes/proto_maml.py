@@ -16,6 +16,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.prototype_head import PrototypeHead
 from quickstudy.learners.descend.rates import LearnedRates
@@ -23,6 +24,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@remembered
 @checked
 @hands_on(StepOptions, PrototypeHead)
 def ProtoMAML(

@@ -14,10 +14,12 @@ from __future__ import annotations
 from torch import nn
 
 from quickstudy.arguments import PositiveFloat, checked
+from quickstudy.calls import remembered
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.solve.ridge import Ridge
 
 
+@remembered
 @checked
 def R2D2(
     embed: nn.Module,

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, checked
+from quickstudy.calls import remembered
 from quickstudy.learners.descend.descent import Descent
 from quickstudy.learners.descend.hypergradient import FirstOrder
 from quickstudy.learners.descend.rule import Adam
@@ -27,6 +28,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import StepOptions
 
 
+@remembered
 @checked
 @hands_on(StepOptions, Descent, rule=Adam(b1=0.0))
 def Reptile(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.episode import Examples
 from quickstudy.forward.call import call, plain
 from quickstudy.forward.context import Context, Normalisation
@@ -30,6 +31,7 @@ from quickstudy.tasks.distribution.interface import TaskDistribution
 BATCH = 256  # examples embedded at once
 
 
+@remembered
 @checked
 def SimpleShot(
     embed: nn.Module,

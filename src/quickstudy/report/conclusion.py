@@ -15,7 +15,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.evaluation.evaluate import Evaluation, interval
 from quickstudy.evaluation.metrics import Metric
 
-SAME_TASKS = ("ways", "shots", "queries", "episodes", "seed")
+SAME_TASKS = ("ways", "shots", "queries", "episodes", "seed", "within")
 
 
 @dataclass(frozen=True)

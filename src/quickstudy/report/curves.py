@@ -5,6 +5,7 @@ s_t  =  sum_{i <= t} d^(t-i) l_i  /  sum_{i <= t} d^(t-i),        d = 1 - 1/span
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,12 @@ class LearningCurves:
     validation: list[Point]
     best: Point | None
 
+    @property
+    def lowest(self) -> int | None:
+        """The index at which the smoothed loss is lowest; None where none is finite."""
+        finite = [index for index, loss in enumerate(self.smoothed) if math.isfinite(loss)]
+        return min(finite, key=self.smoothed.__getitem__, default=None)
+
 
 def learning_curves(history: Sequence[Mapping[str, Any]], metric: Metric) -> LearningCurves:
     """The curves of a run's `history`; empty if nothing was meta-trained."""
@@ -47,9 +54,10 @@ def learning_curves(history: Sequence[Mapping[str, Any]], metric: Metric) -> Lea
 
 
 def smoothed(values: Sequence[float], span: int) -> list[float]:
-    """(1): a moving average with weights that fall by 1/span a step, without a bias towards 0 at the start."""
+    """(1) of the finite values: weights that fall by 1/span a step, without a bias towards 0 at the start."""
     decay, total, weight, means = 1 - 1 / span, 0.0, 0.0, []
     for value in values:
-        total, weight = decay * total + value, decay * weight + 1
-        means.append(total / weight)
+        if math.isfinite(value):
+            total, weight = decay * total + value, decay * weight + 1
+        means.append(total / weight if weight else math.nan)
     return means

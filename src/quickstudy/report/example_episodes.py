@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ class ExampleEpisode:
         probability: of the predicted class, (examples,); None for a regression task.
         before: the prediction after 0 inner steps; None for a learner without inner steps, and for classes.
         function: for a regression task with one input and one output.
+        names: of the classes in the order of their labels, without the folders that all classes of the data share; None where
+            they have none.
     """
 
     support: Examples
@@ -43,6 +46,7 @@ class ExampleEpisode:
     probability: Tensor | None
     before: Tensor | None
     function: Function | None
+    names: Sequence[str] | None = None
 
     @property
     def right(self) -> Tensor:
@@ -62,7 +66,8 @@ def example_of(learner: Learner, episode: Episode) -> ExampleEpisode:
     predictor = learner.adapt(support)
     if support.ways is not None:
         probability, prediction = predictor.predict_proba(query.x).max(1)
-        return ExampleEpisode(support, query, prediction, probability, None, None)
+        names = None if episode.classes is None else episode.classes.short
+        return ExampleEpisode(support, query, prediction, probability, None, None, names or episode.class_names)
     function = None
     if isinstance(support.x, Tensor) and support.x[0].numel() == 1 and query.y[0].numel() == 1:
         x = torch.cat([support.x, query.x])

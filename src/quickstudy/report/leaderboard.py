@@ -8,6 +8,7 @@ from html import escape
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.report.conclusion import Against, conclusion, points
+from quickstudy.report.data import Data
 from quickstudy.report.sections import section
 
 POLICIES = {
@@ -18,11 +19,12 @@ POLICIES = {
 }
 
 
-def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) -> str:
-    """Learner, protocol, score, policy, and whether a control wins."""
+def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric, data: Data | None = None) -> str:
+    """Learner, data, protocol, score, policy, and whether a control wins."""
     p, name = evaluation.protocol, escape(evaluation.name or "learner")
     transductive = "transductive" if p["transductive"] else "not transductive"
     policy = escape(str(p["normalisation"]))
+    on = shape(evaluation) if data is None else f"{shape(evaluation)} on {data.name}"
     worst = "control" if any(row.winner == "control" for row in rows) else "learner" if _all_beaten(rows) else "neither"
     tiles = [
         (
@@ -30,6 +32,7 @@ def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) ->
             metric.text(evaluation.mean, evaluation.ci95),
             f"95 % interval over {p['episodes']} tasks, seed {p['seed']}",
         ),
+        *([] if data is None else [("Data", escape(data.name), escape(data.facts))]),
         ("Protocol", escape(shape(evaluation)), f"{escape(str(p['queries']))} queries{_steps(evaluation)}"),
         ("Normalisation", policy, f"<b>{transductive}</b>: {POLICIES.get(policy, '')}"),
     ]
@@ -43,7 +46,7 @@ def headline(evaluation: Evaluation, rows: Sequence[Against], metric: Metric) ->
         for what, value, note in tiles
     )
     return (
-        f'<header id="headline"><p class="brand">quickstudy report</p><h1>{name} <small>{escape(shape(evaluation))}</small></h1>'
+        f'<header id="headline"><p class="brand">quickstudy report</p><h1>{name} <small>{escape(on)}</small></h1>'
         f'<p class="conclusion {worst}">{escape(conclusion(evaluation.name or "the learner", rows, metric))}</p>'
         f'<div class="tiles">{cells}</div></header>'
     )
@@ -95,10 +98,11 @@ def _whisker(one: Evaluation, low: float, high: float) -> str:
 
 
 def shape(evaluation: Evaluation) -> str:
-    """5-way 1-shot, or 10-shot for tasks without classes."""
+    """5-way 1-shot, 20-way 1-shot within one alphabet, or 10-shot for tasks without classes."""
     p = evaluation.protocol
     ways = f"{_size(p['ways'])}-way " if p.get("ways") else ""
-    return f"{ways}{_size(p['shots'])}-shot"
+    within = f" within one {p['within']}" if p.get("within") else ""
+    return f"{ways}{_size(p['shots'])}-shot{within}"
 
 
 def _size(size: object) -> str:

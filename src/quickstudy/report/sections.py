@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -23,6 +24,10 @@ def learning_curves(curves: LearningCurves, metric: Metric) -> str:
     if curves.best is not None:
         at, mean, ci95 = curves.best.at, curves.best.mean, curves.best.ci95
         words += f" The weights kept are those of step {at}, the best on meta-validation: {metric.text(mean, ci95)}."
+        if (cut := plots.validation_limits(curves.validation, curves.best, metric)) is not None:
+            words += f" Of the validation scores, {cut.said}."
+    if (found := plots.loss_limits(curves)) is not None:
+        words += f" Of the losses, {found.said}; triangles at its edge mark them."
     body = drawn(plots.training_loss(curves), "training loss over the meta-steps")
     if curves.best is not None:
         plot = plots.validation(curves.validation, curves.best, metric)
@@ -48,6 +53,7 @@ def inner_steps(measures: Measures, metric: Metric, chance: float | None) -> str
         f"What each step on the support adds, over {measures.episodes} meta-test tasks; 0 answers from the learned start. "
         f"It was meta-trained with {measures.own_steps}. " + _missing(measures, "inner steps")
     )
+    words += _beyond(measures.inner_steps, metric)
     body = drawn(plot, "score after 0 to 10 inner steps") + numbers("inner steps", measures.inner_steps, metric)
     return section("inner-steps", "Inner steps", words, body)
 
@@ -63,8 +69,9 @@ def shots(measures: Measures, metric: Metric, chance: float | None, trained_at: 
         measures.shots, metric, name="shots", xlabel=f"shots: {each}", trained_at=trained_at, chance=chance, own_label=label
     )
     words = f"The same learner with more or fewer {each} to learn from, over {measures.episodes} meta-test tasks. "
+    words += _missing(measures, "shots") + _beyond(measures.shots, metric)
     body = drawn(plot, "score with 1 to 10 shots") + numbers("shots", measures.shots, metric)
-    return section("shots", "Shots", words + _missing(measures, "shots"), body)
+    return section("shots", "Shots", words, body)
 
 
 def reliability(measures: Measures, temperature: float | None) -> str:
@@ -95,11 +102,14 @@ def scores(evaluation: Evaluation, metric: Metric) -> str:
     """The histogram of per-episode scores."""
     if len(evaluation.per_episode) < 2:
         return ""
-    low, high = min(evaluation.per_episode), max(evaluation.per_episode)
+    defined = [score for score in evaluation.per_episode if not math.isnan(score)]
+    low, high = min(defined), max(defined)
     words = (
         f"Tasks differ: the scores of the {len(evaluation.per_episode)} meta-test tasks lie between {metric.text(low)} and "
         f"{metric.text(high)}. The interval of the headline is that of their mean."
     )
+    if (found := plots.histogram_limits(evaluation, metric)) is not None:
+        words += f" Of the tasks, {found.said}."
     body = drawn(plots.histogram(evaluation, metric), "histogram of the scores of single tasks")
     return section("scores", "Scores of single tasks", words, body)
 
@@ -155,6 +165,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _beyond(points: Sequence[Point], metric: Metric) -> str:
+    """What is said of scores beyond the plot."""
+    found = plots.score_limits(points, metric)
+    return "" if found is None else f" Of the scores, {found.said}."
 
 
 def _missing(measures: Measures, word: str) -> str:

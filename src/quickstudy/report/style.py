@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from quickstudy.process_wide import without_warnings
+
 # part: (stand-in, light, dark)
 COLOURS = {
     "ink": ("#010203", "#1c2430", "#e8ecf2"),
@@ -87,10 +89,15 @@ def legend(made: Figure, axes: Axes, columns: int = 1) -> None:
         made.legend(handles, labels, loc="outside upper left", ncols=columns)
 
 
+def plain(text: str) -> str:
+    """A name as matplotlib draws it unchanged: a dollar begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def svg(made: Figure, name: str) -> str:
     """The figure as an inline SVG element with ids that begin with `name` and with the page's colours."""
     file = io.StringIO()
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), without_warnings:  # of letters that our font lacks: the reader's browser draws them
         made.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.report.example_episodes import ExampleEpisode, Function
 from quickstudy.report.pictures import class_name
-from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, legend, svg
+from quickstudy.report.style import FIRST, INK, MARKERS, MUTED, PAPER, SECOND, SEQUENCE, figure, legend, plain, svg
 
 
 def function_plot(shown: ExampleEpisode, function: Function, name: str) -> str:
@@ -54,7 +54,7 @@ def plane_plot(shown: ExampleEpisode, name: str) -> str:
             x, y = query_points.T.tolist()
             axes.scatter(x, y, s=16, color=colour, marker=marker, alpha=0.55, linewidths=0)
             x, y = support_points.T.tolist()
-            label = f"class {class_name(k)}"
+            label = f"class {class_name(k)}" if shown.names is None else plain(f" {shown.names[k]}")  # none begins with "_"
             axes.scatter(x, y, s=110, color=colour, marker=marker, edgecolors=INK, linewidths=1.2, zorder=3, label=label)
         x, y = query[~shown.right.cpu()].T.tolist()
         axes.scatter(x, y, s=60, color=INK, marker="x", linewidths=1.4, zorder=4, label="answered wrongly")

@@ -10,14 +10,15 @@ from typing import Any
 import yaml
 
 from quickstudy.arguments import checked
+from quickstudy.artifacts.environment import environment
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.evaluate import Evaluation
 from quickstudy.files import write_text
 from quickstudy.learners.learner import Learner
-from quickstudy.report import leaderboard, sections
+from quickstudy.report import classes, leaderboard, sections
 from quickstudy.report.conclusion import against
 from quickstudy.report.curves import learning_curves
-from quickstudy.report.environment import environment
+from quickstudy.report.data import Data, data_of
 from quickstudy.report.measures import Measures, measure
 from quickstudy.report.page import page
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -72,7 +73,8 @@ def write_report(
     seed = int(evaluation.protocol["seed"]) if seed is None else seed
     measures = measure(learner, test, evaluation, calibration=calibration, episodes=episodes, seed=seed, progress=progress)
     path = Path(path) / REPORT if Path(path).is_dir() else Path(path)
-    html = draw(evaluation, measures, history=history, controls=controls, config=config, calibration=calibration)
+    data = data_of(tasks, test, config)
+    html = draw(evaluation, measures, history=history, controls=controls, config=config, calibration=calibration, data=data)
     write_text(path, html)
     return path
 
@@ -85,8 +87,9 @@ def draw(
     controls: Sequence[Evaluation] = (),
     config: Mapping[str, Any] | None = None,
     calibration: Calibration | None = None,
+    data: Data | None = None,
 ) -> str:
-    """Render the report as HTML from numbers that are already measured."""
+    """Render the report as HTML from numbers that are already measured; `data` names the data set."""
     metric = evaluation.metric
     rows = against(evaluation, controls, metric)
     chance = metric.chance(evaluation.protocol)
@@ -99,11 +102,14 @@ def draw(
         [("Learning curves", sections.learning_curves(learning_curves(history, metric), metric))],
         [("Inner steps", by_steps), ("Shots", by_shots)],
         [("Scores", sections.scores(evaluation, metric))],
+        [("Classes", classes.by_class(evaluation._by_class))],
         [("Reliability", sections.reliability(measures, temperature))],
         [("Tasks", sections.episodes(measures, metric))],
         [("Config", _config(config, evaluation, measures))],
     ]
-    return page(f"{name}, {leaderboard.shape(evaluation)}: report", leaderboard.headline(evaluation, rows, metric), parts)
+    on = "" if data is None else f" on {data.name}"
+    title = f"{name}{on}, {leaderboard.shape(evaluation)}: report"
+    return page(title, leaderboard.headline(evaluation, rows, metric, data), parts)
 
 
 def _config(config: Mapping[str, Any] | None, evaluation: Evaluation, measures: Measures) -> str:
@@ -132,5 +138,7 @@ def _plain(value: Any) -> Any:
 def _under(test: TaskDistribution, evaluation: Evaluation) -> TaskDistribution:
     """The tasks with the protocol of the evaluation."""
     sizes = {name: evaluation.protocol.get(name) for name in ("ways", "shots", "queries")}
-    given = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    given: dict[str, Any] = {name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    if hasattr(test, "columns"):
+        given["within"] = evaluation.protocol.get("within", False)
     return test.with_(**given)

@@ -6,6 +6,7 @@ from quickstudy.domains.images.omniglot import Omniglot as Omniglot
 from quickstudy.domains.images.preprocessing import Preprocessing as Preprocessing
 from quickstudy.domains.images.strokes import Strokes as Strokes
 from quickstudy.domains.images.transform import ColourJitter as ColourJitter
+from quickstudy.domains.images.transform import RandomAffine as RandomAffine
 from quickstudy.domains.images.transform import RandomCrop as RandomCrop
 from quickstudy.domains.images.transform import RandomFlip as RandomFlip
 from quickstudy.domains.images.transform import RandomResizedCrop as RandomResizedCrop

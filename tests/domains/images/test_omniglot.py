@@ -256,3 +256,22 @@ def test_a_place_that_cannot_be_reached(tmp_path: Path):
 def test_a_local_copy_is_not_asked_for_the_official_checksum(root: Path):
     """The zips may have been packed anew: `download=True` takes them as they are, and the loader checks their content."""
     assert len(load(root, download=True).train.class_names) == 60
+
+
+def test_episodes_within_one_alphabet(root: Path):
+    tasks = load(root, split="alphabet", within="alphabet", rotations=True)
+    assert tasks.test.protocol["within"] == "alphabet"
+    assert tasks.test.protocol["groups_left_out"] == []
+    assert tasks.test.within.groups == ("Omega0", "Omega1")
+    assert tasks.train.within.groups == tuple(f"Alpha{n}{turn}" for turn in ("", "/rot090", "/rot180", "/rot270") for n in (0, 1))
+    numbered = tasks.test.with_()
+    numbered.x, numbered.preprocessing = tasks.test.y.float(), None
+    drawn = numbered.sample(50, generator=seeded()).support.x.long()
+    alphabets = [{tasks.test.class_names[label].split("/")[0] for label in one} for one in drawn.tolist()]
+    assert {len(one) for one in alphabets} == {1}
+    assert set.union(*alphabets) == {"Omega0", "Omega1"}
+    assert load(root, split="alphabet").with_(within="alphabet").test.protocol == tasks.test.protocol
+    with pytest.raises(ArgumentError, match=r"`within`: expected one of the columns alphabet, got 'alphabets'\. Did you mean"):
+        load(root / "nowhere", within="alphabets")
+    with pytest.raises(TaskError, match="`ways=4, within='alphabet'`: expected a group of 4 classes or more, got at most 3"):
+        load(root, split="alphabet", within="alphabet", ways=4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests import needs
 from tests.tasks.rows import seeded
+from tests.tasks.statistics import UNIFORM, p_value
 
 from quickstudy.domains.images import omniglot
 from quickstudy.tasks import Omniglot, read_split
@@ -73,3 +74,17 @@ def test_drawings_of_a_character_are_alike_and_classes_differ(load):
     found = episode.support.y.gather(1, nearest)
     assert 0.35 < (found == episode.query.y).float().mean() < 0.9
     assert ((found + 1) % 5 == episode.query.y).float().mean() < 0.2
+
+
+def test_twenty_way_episodes_are_of_one_alphabet(load):
+    family = load(split="alphabet", ways=20, within="alphabet", rotations=False)
+    assert family.validation.protocol["groups_left_out"] == ["Ojibwe_(Canadian_Aboriginal_Syllabics)", "Tagalog"]  # 14 and 17
+    test = family.test
+    assert test.protocol["groups_left_out"] == []
+    sizes = dict(zip(test.within.groups, test.within.sizes.tolist(), strict=True))
+    assert (len(sizes), sum(sizes.values()), min(sizes.values())) == (20, 659, 20)
+    chosen = test._classes(4000, 20, seeded())
+    drawn = [{test.class_names[label].split("/")[0] for label in one} for one in chosen.tolist()]
+    assert {len(one) for one in drawn} == {1}
+    counts = [sum(one == {name} for one in drawn) for name in sizes]
+    assert p_value(torch.tensor(counts)) > UNIFORM

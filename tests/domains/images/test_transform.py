@@ -14,13 +14,14 @@ from quickstudy.tasks import (
     MixTasks,
     PermuteLabels,
     Preprocessing,
+    RandomAffine,
     RandomCrop,
     RandomFlip,
     RandomResizedCrop,
     Resize,
 )
 
-ALL = [RandomCrop(2), RandomFlip(), ColourJitter(), RandomResizedCrop(0.5)]
+ALL = [RandomCrop(2), RandomFlip(), ColourJitter(), RandomResizedCrop(0.5), RandomAffine()]
 IMAGES = torch.rand(40, 3, 8, 8, generator=seeded(9))
 
 
@@ -47,6 +48,38 @@ def test_a_crop_is_a_shift_with_the_edge_repeated():
     assert torch.equal(up[1:], images[0, 0, :-1])
     assert torch.equal(up[0], images[0, 0, 0])
     assert torch.equal(RandomCrop(0)(IMAGES, seeded()), IMAGES)
+
+
+def test_an_affine_map_that_does_nothing_and_each_part_alone():
+    nothing = {"degrees": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0}
+    torch.testing.assert_close(RandomAffine(**nothing)(IMAGES, seeded()), IMAGES)
+    ramp = torch.linspace(-1 + 1 / 64, 1 - 1 / 64, 64)  # a pixel's own coordinate as its value: x(p) = p
+    across, down = ramp.expand(200, 1, 64, 64), ramp[:, None].expand(200, 1, 64, 64)
+    inner = (slice(None), 0, slice(24, 40), slice(24, 40))  # what no edge reaches
+    p, q = across[inner], down[inner]
+
+    def seen(**given: float) -> tuple[torch.Tensor, torch.Tensor]:
+        transform = RandomAffine(**{**nothing, **given})
+        return transform(across, seeded(3))[inner], transform(down, seeded(3))[inner]
+
+    x, y = seen(degrees=30.0)  # a turn keeps lengths
+    torch.testing.assert_close(x**2 + y**2, p**2 + q**2, atol=1e-4, rtol=0)
+    angles = torch.rad2deg(torch.atan2(y, x) - torch.atan2(q, p))[:, 0, 0]
+    angles = (angles + 180) % 360 - 180
+    assert 25 < float(angles.max()) <= 30.1
+    assert -30.1 <= float(angles.min()) < -25
+    x, y = seen(shear=0.5)
+    torch.testing.assert_close(y, q, atol=1e-5, rtol=0)
+    h = (x - p)[:, 0, 0] / q[:, 0, 0]
+    assert 0.4 < float(h.abs().max()) <= 0.501
+    x, y = seen(scale=0.2)
+    s_x, s_y = (x / p)[:, 0, 0].log(), (y / q)[:, 0, 0].log()
+    assert 0.18 < float(s_x.abs().max()) < 0.201
+    assert not torch.allclose(s_x, s_y, atol=1e-2)
+    x, y = seen(shift=0.2)
+    t_x, t_y = (x - p)[:, 0, 0], (y - q)[:, 0, 0]
+    assert 0.18 < float(t_x.abs().max()) < 0.201
+    assert not torch.allclose(t_x, t_y, atol=1e-2)
 
 
 def test_a_flip_exchanges_left_and_right_of_its_share():
@@ -127,6 +160,7 @@ def test_only_meta_training_is_transformed():
         (lambda: RandomCrop(-1), r"`padding`: expected 0 or more, got -1\. 4 is the default"),
         (lambda: RandomFlip(1.5), r"`probability`: expected a number from 0 to 1, got 1\.5\. 0\.5 is the default"),
         (lambda: ColourJitter(contrast=2.0), r"`ColourJitter\(contrast\)`: expected 0 to 1, got contrast=2\.0\. 0\.4 is common"),
+        (lambda: RandomAffine(degrees=200.0), r"`RandomAffine\(degrees\)`: expected at most 180, got 200\. 180 is any angle"),
         (lambda: RandomResizedCrop(0.0), r"`RandomResizedCrop\(smallest\)`: expected a share above 0, at most 1, got 0\.0\. Try"),
         (lambda: Resize(0), r"`Resize\(size\)`: expected 1 pixel or more, got 0\. 84 is common"),
     ],

@@ -17,6 +17,7 @@ DOMAIN = Domain(
         "ColourJitter": "quickstudy.domains.images.transform:ColourJitter",
         "RandomCrop": "quickstudy.domains.images.transform:RandomCrop",
         "RandomFlip": "quickstudy.domains.images.transform:RandomFlip",
+        "RandomAffine": "quickstudy.domains.images.transform:RandomAffine",
         "RandomResizedCrop": "quickstudy.domains.images.transform:RandomResizedCrop",
         "Resize": "quickstudy.domains.images.transform:Resize",
     },

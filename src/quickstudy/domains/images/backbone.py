@@ -18,7 +18,7 @@ from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.forward.call import plain
 from quickstudy.progress import bar
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, as_float
 from quickstudy.tasks.distribution.size import Size
 
@@ -93,8 +93,8 @@ def from_backbone(
         raise ArgumentError("batch_size", expected="1 or more", got=str(batch_size), do="256 is the default.")
     plain("module", module)
     if isinstance(tasks, TaskFamily):
-        parts = {name: getattr(tasks, name) for name in ("train", "validation", "test")}
-        return TaskFamily(*(_tasks(part, module, batch_size, progress, f"features, {name}") for name, part in parts.items()))
+        parts = {name: _tasks(part, module, batch_size, progress, f"features, {name}") for name, part in tasks.parts.items()}
+        return TaskFamily(*map(parts.get, SPLITS))
     if isinstance(tasks, LabelledTasks):
         return _tasks(tasks, module, batch_size, progress, "features")
     data = tasks if isinstance(tasks, Examples) else _collected(tasks)
@@ -140,6 +140,8 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
         queries=tasks.queries,
         class_names=tasks.class_names,
         augment=tasks.augment,
+        columns=tasks.columns,
+        within=None if tasks.within is None else tasks.within.column,
     )
 
 

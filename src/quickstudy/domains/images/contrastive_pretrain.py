@@ -12,6 +12,7 @@ from typing import Unpack
 from torch import nn
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, checked
+from quickstudy.calls import remembered
 from quickstudy.domains.images.contrastive import Contrastive
 from quickstudy.domains.images.views import Augmentation
 from quickstudy.learners.transfer.fine_tune import FineTune
@@ -21,6 +22,7 @@ from quickstudy.options import hands_on
 from quickstudy.recipes.options import FineTuneOptions
 
 
+@remembered
 @checked
 @hands_on(FineTuneOptions, FineTune)
 def ContrastivePretrain(

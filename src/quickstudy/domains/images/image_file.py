@@ -14,6 +14,7 @@ from quickstudy.errors import DataError
 from quickstudy.process_wide import without_warnings
 
 LARGEST = 100_000_000  # pixels of a file; a larger one is refused as a decompression bomb
+HEIC = (".heic", ".heif")  # read by pillow-heif, where it is installed
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # those of the suffixes; PostScript would start Ghostscript
 BROKEN = (  # raised by Pillow's readers for invalid images
     OSError,
@@ -41,17 +42,20 @@ def open_image(file: str | Path | io.BytesIO, near: int | None = None, *, name: 
         largest: pixels that it may have.
 
     Raises:
-        DataError: no such file, or one that is not an image, is cut short or has more than `largest` pixels.
+        DataError: no such file, or one that is not an image, is cut short or has more than `largest` pixels; a HEIC image where
+            pillow-heif is not installed.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with without_warnings, Image.open(file, formats=FORMATS) as opened:  # read whatever Pillow can
+        with without_warnings, Image.open(file, formats=_formats(file)) as opened:  # read whatever Pillow can
             if opened.width * opened.height > largest:
                 raise ValueError(f"{opened.width} x {opened.height} pixels, more than {largest}")
             if near is not None:
                 opened.draft(None, (2 * near, 2 * near))
             return upright(opened)
+    except DataError:
+        raise
     except (*BROKEN, Image.DecompressionBombError) as error:
         got = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, FileNotFoundError):
@@ -64,6 +68,23 @@ def open_image(file: str | Path | io.BytesIO, near: int | None = None, *, name: 
             got=got,
             do="Remove it from the folder, or save it again as PNG or JPEG.",
         ) from error
+
+
+def _formats(file: str | Path | io.BytesIO) -> tuple[str, ...]:
+    """The formats that a file may have; of a HEIC image after Pillow has learned to read it."""
+    if isinstance(file, io.BytesIO) or Path(file).suffix.lower() not in HEIC:
+        return FORMATS
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise DataError(
+            str(file),
+            expected="an image that can be read",
+            got="HEIC without pillow-heif",
+            do='HEIC needs it: pip install "quickstudy[heic]". Or save the image as PNG or JPEG.',
+        ) from error
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 def upright(image: Any) -> Any:

@@ -16,12 +16,15 @@ from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.class_lists import split_classes
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.columns import check_known
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
+from quickstudy.tasks.sources.options import Part, check_part
 
 RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
+ALPHABET = "alphabet"
 VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
 
 
@@ -39,15 +42,20 @@ class Omniglot(TaskFamily[LabelledTasks]):
             "alphabet", as published: test on the 20 evaluation alphabets, validate on the last 5 (by name) of 30 background ones;
             a folder of split files (see `tasks.read_split`), such as Vinyals et al.'s 1028, 172 and 423;
             or the names as {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them.
+        part: "test": all 1623 characters are meta-test ones, to score a trained learner on. None: split.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes, in meta-training only. (Snell et al.
             2017 rotate those of meta-test too, which changes the score.)
         size: pixels per side, averaged down from 105.
+        within: "alphabet": all classes of an episode are of one alphabet, drawn uniformly among those with `ways` characters or
+            more in that part; the others are left out and named in `protocol`. It asks for whole alphabets, as split="alphabet"
+            has them; a rotated alphabet is one of its own. None: from all alphabets.
         seed: of the random split.
         download: fetch the official zips, verified by checksum, if root lacks them.
 
     Raises:
         DataError: no data in root, a broken zip, a wrong checksum, counts other than Omniglot's; a split without a class.
-        TaskError: a class in two splits; more ways, shots or queries than the data can give.
+        TaskError: a class in two splits; more ways, shots or queries than the data can give, or ways than any alphabet has.
+        ArgumentError: `within` of another name.
         LabelError: a class twice in one split.
 
     Examples:
@@ -65,15 +73,20 @@ class Omniglot(TaskFamily[LabelledTasks]):
         queries: Size = 15,
         *,
         split: str | Path | Mapping[str, Sequence[str]] = "random",
+        part: Part = None,
         rotations: bool = True,
         size: int = 28,
+        within: str | None = None,
         seed: int = 0,
         download: bool = False,
     ):
+        if within is not None:
+            check_known(within, {ALPHABET: None})
         if download:
             fetch(Path(root))
         images = read_images(Path(root), size)
-        chosen = _split(list(images), split, seed)
+        check_part(part, split=None if split == "random" else split)
+        chosen: Splits = _split(list(images), split, seed) if part is None else {part: list(images)}
 
         def tasks(part: str) -> LabelledTasks:
             names = [name.partition("/")[2] for name in chosen[part]]
@@ -81,10 +94,19 @@ class Omniglot(TaskFamily[LabelledTasks]):
             y, x = torch.arange(len(x)).repeat_interleave(x.shape[1]), x.flatten(0, 1)
             if rotations and part == "train":
                 x, y, names = Rotations().classes(x, y, names)
-            reads = Preprocessing(size, channels=1, invert=True)
-            return LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=names, preprocessing=reads)
+            return LabelledTasks(
+                x,
+                y,
+                ways=ways,
+                shots=shots,
+                queries=queries,
+                class_names=names,
+                preprocessing=Preprocessing(size, channels=1, invert=True),
+                columns={ALPHABET: {name: name.partition("/")[0] for name in names}},
+                within=within,
+            )
 
-        super().__init__(tasks("train"), tasks("validation"), tasks("test"))
+        super().__init__(*(tasks(name) if name in chosen else None for name in SPLITS))
 
 
 def _split(classes: list[str], split: str | Path | Mapping[str, Sequence[str]], seed: int) -> Splits:

@@ -6,6 +6,7 @@ a CPU generator: one seed gives the same images on any device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -133,6 +134,51 @@ class RandomResizedCrop:
         shift_x, shift_y = ((2 * u - 1) * (1 - side) for u in (across, down))
         window = torch.stack([side, zero, shift_x, zero, side, shift_y], 1).view(-1, 2, 3)
         grid = F.affine_grid(window, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+@checked
+@dataclass(frozen=True)
+class RandomAffine:
+    """Turn, shear, stretch and shift each image about its centre: what another hand, or another camera, does to it.
+
+        x'(p)  =  x(A p + t),     A  =  [[s_x, h], [0, s_y]] R(angle),     p in [-1, 1]^2
+
+    angle, h, ln s_x, ln s_y and t are uniform between minus and plus their argument. Outside the image its edge is repeated.
+
+    Args:
+        degrees: of the angle, at most 180.
+        shear: of h.
+        scale: of ln s: 0.1 is from 90 to 110 % in each direction.
+        shift: of t, as a share of half a side.
+
+    Raises:
+        ArgumentError: an argument below 0, or more than 180 degrees.
+
+    Examples:
+        >>> images = torch.rand(16, 1, 28, 28)
+        >>> qs.tasks.RandomAffine(degrees=15)(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([16, 1, 28, 28])
+    """
+
+    degrees: NonNegativeFloat = 10.0
+    shear: NonNegativeFloat = 0.1
+    scale: NonNegativeFloat = 0.1
+    shift: NonNegativeFloat = 0.1
+
+    def __post_init__(self) -> None:
+        if self.degrees > 180:
+            got = f"{self.degrees:g}"
+            raise ArgumentError("RandomAffine(degrees)", expected="at most 180", got=got, do="180 is any angle.")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        draws = (2 * torch.rand(6, len(images), generator=generator) - 1).to(images)
+        angle, h = math.radians(self.degrees) * draws[0], self.shear * draws[1]
+        s_x, s_y = (self.scale * draws[2]).exp(), (self.scale * draws[3]).exp()
+        t_x, t_y = self.shift * draws[4], self.shift * draws[5]
+        cos, sin = angle.cos(), angle.sin()
+        a = torch.stack([s_x * cos + h * sin, h * cos - s_x * sin, t_x, s_y * sin, s_y * cos, t_y], 1)
+        grid = F.affine_grid(a.view(-1, 2, 3), list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

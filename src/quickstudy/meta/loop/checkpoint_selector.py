@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from quickstudy.artifacts.run_folder import RunFolder
 from quickstudy.errors import ArgumentError
-from quickstudy.evaluation.evaluate import evaluate
+from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.wrap.ensemble import Ensemble
@@ -92,15 +93,7 @@ class CheckpointSelector:
         """Score now, and keep the weights if they are finite and among the best so far (without validation tasks: the latest)."""
         score, place = 0.0, 0
         if self.validation is not None and self.metric is not None:
-            result = evaluate(
-                self.learner,
-                self.validation,
-                self.episodes,
-                VALIDATION_SEED,
-                metrics=[self.metric],
-                loss=self.loss,
-                executor=self.executor,
-            )
+            result = self._scored(self.episodes)
             record["validation"], record["validation_ci95"] = result.mean, result.ci95
             score = self.metric.gain(result.mean, 0.0)
             place = bisect_right(self.kept, -score, key=lambda one: -one.score)
@@ -109,6 +102,20 @@ class CheckpointSelector:
                 self.best = {"step": record["step"], "score": result.mean, "ci95": result.ci95, "metric": self.metric.name}
         if place < self.keep and all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.parameters()):
             self._take(place, score)
+
+    def seconds(self) -> float:
+        """About how long one validation takes: the time of a few of its tasks, for all of them."""
+        few = min(self.episodes, BATCH)
+        began = time.perf_counter()
+        if self.validation is not None and self.metric is not None:
+            self._scored(few)
+        return (time.perf_counter() - began) * self.episodes / few
+
+    def _scored(self, episodes: int) -> Evaluation:
+        assert self.validation is not None
+        assert self.metric is not None
+        settings: dict[str, Any] = {"metrics": [self.metric], "loss": self.loss, "executor": self.executor}
+        return evaluate(self.learner, self.validation, episodes, VALIDATION_SEED, **settings)
 
     def _take(self, place: int, score: float) -> None:
         weights = {name: tensor.detach().clone() for name, tensor in self.learner.state_dict().items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+from quickstudy.meta.loop.estimate import Estimate
 
 
 @dataclass
@@ -21,6 +23,7 @@ class TrainingResult:
         seconds: wall time.
         stopped: why it ended: "steps", "patience" or "seconds".
         protocol: everything needed to repeat it.
+        estimate: what it was to take, by its first steps; None for a short run.
         passed_over: after a resume, a line for each unreadable checkpoint for which an older one was taken.
 
     Examples:
@@ -41,6 +44,7 @@ class TrainingResult:
     stopped: str = "steps"
     protocol: dict[str, Any] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
+    estimate: Estimate | None = None
 
     def summary(self) -> dict[str, Any]:
         """How it ended, as plain data: what result.json holds."""
@@ -52,6 +56,7 @@ class TrainingResult:
             "why": self.why,
             "best": self.best,
             "protocol": self.protocol,
+            "estimate": None if self.estimate is None else asdict(self.estimate),
         }
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.arguments import PositiveFloat
-from quickstudy.artifacts.description import description, first_difference
+from quickstudy.artifacts.description import description, first_difference, whole_description
 from quickstudy.errors import CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries
@@ -148,7 +148,7 @@ class MetaTraining:
 
     def _made_of(self) -> dict[str, Any]:
         """The learner and the outer method, as plain data."""
-        return {"learner": description(self.learner), "outer": description(self.outer)}
+        return {"learner": whole_description(self.learner), "outer": description(self.outer)}
 
     def _draw(self, generator: torch.Generator) -> Any:
         """The batch of the next step: fresh tasks, or the next window of the carried runs."""

@@ -74,11 +74,13 @@ class PermuteLabels:
         ways = episode.support.ways
         if ways is None:
             raise _no_classes("PermuteLabels()")
-        order = torch.rand(len(episode), ways, generator=generator).argsort(1).to(episode.support.y.device)
+        order = torch.rand(len(episode), ways, generator=generator).argsort(1)
+        classes = None if episode.classes is None else episode.classes.relabelled(order)
+        order = order.to(episode.support.y.device)
         support, query = (
             part.like(part.x, order.gather(1, part.y), target=unnamed(part)) for part in (episode.support, episode.query)
         )
-        return Episode(support, query)
+        return Episode(support, query, classes=classes)
 
 
 @checked
@@ -107,7 +109,7 @@ class FeatureNoise:
             noise = torch.randn(part.x.shape, generator=generator).to(part.x)
             return part.like(part.x + self.std * noise, part.y)
 
-        return Episode(noisy(episode.support), noisy(episode.query))
+        return Episode(noisy(episode.support), noisy(episode.query), classes=episode.classes)
 
 
 @checked

@@ -30,8 +30,8 @@ SUFFIXES = (".csv", ".json", ".txt")
 EXPECTED, DO = "a list of classes in a published format", "Use the file as it was published."
 
 
-def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
-    """The class names of each part, in the order of the split.
+def split_classes(names: Sequence[str], split: Split, seed: int, do: str | None = None) -> Splits:
+    """The class names of each part, in the order of the split. `do`: what errors propose where the classes are too few.
 
     Raises:
         ArgumentError, TaskError: invalid fractions; a part without a class.
@@ -49,7 +49,7 @@ def split_classes(names: Sequence[str], split: Split, seed: int) -> Splits:
             got=repr(tuple(split)),
             do="Give for example split=(0.64, 0.16, 0.2).",
         )
-    train, validation, test = random_split(names, split, seed=seed, argument="split")
+    train, validation, test = random_split(names, split, seed=seed, argument="split", do=do)
     return {"train": train, "validation": validation, "test": test}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError
+from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.distribution.interface import Preprocessing
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.size import Size
@@ -29,7 +30,7 @@ class DescribedTasks(LabelledTasks):
         x, y: (N, *feature) and global labels 0..C-1 (N,), as for `LabelledTasks`.
         descriptions: v (C, *description), floating-point; row c describes class c.
         ways, queries: classes of an episode, query examples of each.
-        class_names, preprocessing: as for `LabelledTasks`.
+        class_names, preprocessing, columns, within: as for `LabelledTasks`.
 
     Raises:
         ShapeError: a number of descriptions other than the number of classes.
@@ -55,8 +56,20 @@ class DescribedTasks(LabelledTasks):
         queries: Size = 15,
         class_names: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
+        columns: Mapping[str, Any] | None = None,
+        within: str | None = None,
     ):
-        super().__init__(x, y, ways=ways, shots=0, queries=queries, class_names=class_names, preprocessing=preprocessing)
+        super().__init__(
+            x,
+            y,
+            ways=ways,
+            shots=0,
+            queries=queries,
+            class_names=class_names,
+            preprocessing=preprocessing,
+            columns=columns,
+            within=within,
+        )
         if len(descriptions) != len(self.counts):
             raise ShapeError(
                 "descriptions",
@@ -69,11 +82,11 @@ class DescribedTasks(LabelledTasks):
         self.descriptions = descriptions.to(x.device)
 
     def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
-        classes = self.index.choose_classes(n, ways, generator)
+        classes = self._classes(n, ways, generator)
         rows = self.index.choose_rows(classes, queries, generator)
         y = torch.arange(ways, device=self.y.device).repeat(n, 1)
         support = Examples({"description": gathered(self.descriptions, classes)}, y, ways=ways)
-        return Episode(support, self._gathered(rows, generator))
+        return Episode(support, self._gathered(rows, generator), classes=KnownClasses(classes, self.class_names))
 
     def only(self, classes: Iterable[int]) -> DescribedTasks:
         """Only these classes, given by their global labels, with their descriptions."""
@@ -87,6 +100,8 @@ class DescribedTasks(LabelledTasks):
             queries=self.queries,
             class_names=part.class_names,
             preprocessing=self.preprocessing,
+            columns=part.columns,
+            within=None if part.within is None else part.within.column,
         )
 
     def to(self, device: str | torch.device) -> Self:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from quickstudy.tasks.distribution.family import TaskFamily
 
-NOT_CONTENT = ("ways", "shots", "queries", "index")  # the protocol; an index is made of the labels
-PARTS = ("train", "validation", "test")
+NOT_CONTENT = ("ways", "shots", "queries", "index", "columns")  # the protocol; an index is made of the labels; `within` holds
+# the groups of the one column that decides what is drawn
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:
     """A hash for each part of a family, by its name; of a single distribution, of "train"."""
-    parts = {name: getattr(tasks, name) for name in PARTS} if isinstance(tasks, TaskFamily) else {"train": tasks}
+    parts = tasks.parts if isinstance(tasks, TaskFamily) else {"train": tasks}
     return {name: _hash(part) for name, part in parts.items()}
 
 

@@ -1,6 +1,6 @@
 """N-way K-shot episodes from labelled data held in memory.
 
-    classes   ~  uniform, `ways` of C without replacement; the i-th drawn has label i
+    classes   ~  uniform, `ways` of C without replacement; the i-th drawn has label i. Of one group: see `within`
     examples  ~  uniform, `shots` + `queries` of each class without replacement; the first are support, the others query
 
 A batch of n episodes is drawn without a Python loop over tasks. Indices come from a CPU generator whatever the data's device,
@@ -9,8 +9,9 @@ so one seed gives the same episodes everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -18,13 +19,16 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
+from quickstudy.tasks.distribution.columns import check_known, read_columns
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
-from quickstudy.tasks.distribution.size import Size, check_size, drawn
+from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 from quickstudy.tasks.distribution.splits import random_split
+from quickstudy.tasks.distribution.within import Within
 from quickstudy.tasks.sources.labels import check_enough, check_names, check_x, check_y
 
 
@@ -43,13 +47,20 @@ class LabelledTasks(TaskDistribution):
         transform: image transforms, for meta-training: see `domains.images.transform`. They see images in [0, 1], before these
             are normalised.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
+        columns: what else is known of the data, by name: the group of each example (N,), or a mapping from class name to group.
+        within: the column within one group of which all classes of an episode are drawn: first a group, uniformly among those
+            with `ways` classes or more, then its classes, uniformly. A smaller group is left out and named in `protocol`. None:
+            the classes of an episode are drawn from all.
 
     Raises:
-        ShapeError: x and y of different length, or empty; a number of names other than the number of classes.
-        LabelError: labels that are not integers, or that skip a number; a duplicate class name.
+        ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column of another
+            length.
+        LabelError: labels that are not integers, or that skip a number; a duplicate class name; a missing group.
         NotFiniteError: NaN or infinity in x.
-        ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range.
-        TaskError: more ways than classes; a class with fewer than shots + queries examples.
+        ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range; an
+            unknown column.
+        TaskError: more ways than classes, or than any group has; a class with fewer than shots + queries examples; a class in
+            several groups of `within`.
         UnsupportedError: transforms for data that are not images.
 
     Examples:
@@ -64,6 +75,7 @@ class LabelledTasks(TaskDistribution):
     """
 
     ways: Size
+    within: Within | None = None  # an attribute of the object only if there is one: the fingerprint reads those
 
     def __init__(
         self,
@@ -77,6 +89,8 @@ class LabelledTasks(TaskDistribution):
         preprocessing: Preprocessing | None = None,
         transform: Sequence[Transform] = (),
         augment: Sequence[EpisodeAugmentation] = (),
+        columns: Mapping[str, Any] | None = None,
+        within: str | None = None,
     ):
         check_y(x, y)
         check_x(x)
@@ -87,6 +101,9 @@ class LabelledTasks(TaskDistribution):
         self.ways, self.shots, self.queries = ways, shots, queries
         self.preprocessing, self.transform, self.augment = preprocessing, tuple(transform), tuple(augment)
         check_transform(self.transform, x)
+        self.columns = read_columns(columns, [self.class_names[label] for label in self.y.tolist()]) if columns else {}
+        if within is not None:
+            self._group(within)
         self.check_protocol()
 
     @property
@@ -106,10 +123,47 @@ class LabelledTasks(TaskDistribution):
         return augmented(self.augment, n, generator, lambda tasks: self._drawn(tasks, ways, shots, queries, generator))
 
     def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
-        classes = self.index.choose_classes(n, ways, generator)
+        classes = self._classes(n, ways, generator)
         rows = self.index.choose_rows(classes, shots + queries, generator)  # (tasks, ways, shots + queries)
         support, query = rows.split((shots, queries), dim=2)
-        return Episode(self._gathered(support, generator), self._gathered(query, generator))
+        known = KnownClasses(classes, self.class_names)
+        return Episode(self._gathered(support, generator), self._gathered(query, generator), classes=known)
+
+    def _classes(self, n: int, ways: int, generator: torch.Generator) -> Tensor:
+        """The classes of n episodes: (tasks, ways)."""
+        if self.within is None:
+            return self.index.choose_classes(n, ways, generator)
+        return self.within.choose_classes(n, ways, largest(self.ways), generator)
+
+    def with_(
+        self,
+        *,
+        ways: Size | None = None,
+        shots: Size | None = None,
+        queries: Size | None = None,
+        within: str | Literal[False] | None = None,
+    ) -> Self:
+        """The same data under another protocol; what is not given stays. `within=False`: classes drawn from all groups.
+
+        Raises:
+            ArgumentError, TaskError: as for the constructor.
+        """
+        other = copy(self)
+        if within is not None:
+            other.__dict__.pop("within", None)
+        if isinstance(within, str):
+            other._group(within)
+        given = {"ways": ways, "shots": shots, "queries": queries}
+        other.__dict__.update({name: size for name, size in given.items() if size is not None})
+        other.check_protocol()
+        return other
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """ways, shots and queries; `within` and the names of the groups that are too small for it."""
+        if self.within is None:
+            return super().protocol
+        return {**super().protocol, "within": self.within.column, "groups_left_out": self.within.left_out(self.ways)}
 
     def examples(self, rows: Tensor | None = None) -> Examples:
         """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
@@ -137,17 +191,22 @@ class LabelledTasks(TaskDistribution):
             preprocessing=self.preprocessing,
             transform=self.transform,
             augment=self.augment,
+            columns={name: column.rows(rows) for name, column in self.columns.items()},
+            within=None if self.within is None else self.within.column,
         )
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
         """Split the classes at random into train, validation and test; `sizes` are numbers of classes or fractions of them.
 
-        Only `train` keeps transforms and augmentation.
+        With `within` whole groups are split, and `sizes` are of groups. Only `train` keeps transforms and augmentation.
 
         Raises:
             ArgumentError, TaskError: invalid sizes, see `random_split`; a part with fewer classes than `ways`.
         """
-        train, validation, test = (self.only(part) for part in random_split(range(len(self.counts)), sizes, seed=seed))
+        groups = torch.arange(len(self.counts)) if self.within is None else self.within.of
+        chosen = random_split(range(int(groups.max()) + 1), sizes, seed=seed)
+        members = [[label for group in part for label in (groups == group).nonzero().flatten().tolist()] for part in chosen]
+        train, validation, test = (self.only(part) for part in members)
         for part in (validation, test):
             part.transform, part.augment = (), ()
         return TaskFamily(train, validation, test)
@@ -157,12 +216,26 @@ class LabelledTasks(TaskDistribution):
         check_size("shots", self.shots, 0)
         check_size("queries", self.queries, 1)
         check_enough(self.class_names, self.counts, self.ways, self.shots, self.queries)
+        if self.within is not None:
+            self.within.check(self.ways)
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}, "
-            f"ways={self.ways}, shots={self.shots}, queries={self.queries})"
+            f"ways={self.ways}, shots={self.shots}, queries={self.queries}{self._said_within()})"
         )
+
+    def _said_within(self) -> str:
+        if self.within is None:
+            return ""
+        left_out = self.within.left_out(self.ways)
+        few = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+        return f", within={self.within.column!r}" + (f", {len(left_out)} groups too small: {few}" if left_out else "")
+
+    def _group(self, name: str) -> None:
+        """Draw the classes of an episode within one group of this column."""
+        check_known(name, self.columns)
+        self.within = Within.read(name, self.columns[name], self.index, self.class_names)
 
     def _gathered(self, rows: Tensor, generator: torch.Generator) -> Examples:
         """The rows (tasks, ways, each) as examples in random order; the label of a row is its index along `ways`."""

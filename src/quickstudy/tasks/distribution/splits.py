@@ -22,13 +22,16 @@ DO = "Use the split file as it was published."
 
 
 @checked
-def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int, argument: str = "sizes") -> list[list[Class]]:
+def random_split(
+    classes: Sequence[Class], sizes: Sequence[float], *, seed: int, argument: str = "sizes", do: str | None = None
+) -> list[list[Class]]:
     """Disjoint random parts of the classes. The same seed gives the same parts.
 
     Args:
         sizes: of the parts. All ints: numbers of classes; classes may be left over. Otherwise fractions that sum to at most 1,
             rounded so that fractions that sum to 1 leave no class over.
         argument: the name of `sizes` in error messages.
+        do: what they propose where the classes are too few.
 
     Raises:
         ArgumentError: a part without a class; fractions that sum to more than 1.
@@ -39,13 +42,13 @@ def random_split(classes: Sequence[Class], sizes: Sequence[float], *, seed: int,
         >>> len(train), len(validation), len(test)
         (6, 2, 2)
     """
-    counts = _counts(sizes, len(classes), argument)
+    counts = _counts(sizes, len(classes), argument, do)
     if sum(counts) > len(classes):
         raise TaskError(
             f"{argument}={tuple(sizes)}",
             expected=f"at most the {len(classes)} classes there are",
             got=f"{' + '.join(map(str, counts))} = {sum(counts)}",
-            do="Lower a size.",
+            do=do or "Lower a size.",
         )
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
     return [[classes[place] for place in order[start:end]] for start, end in pairwise(accumulate(counts, initial=0))]
@@ -66,7 +69,7 @@ def read_split(folder: str | Path) -> Splits:
     return {split: _read(_find(folder, stems)) for split, stems in STEMS.items()}
 
 
-def _counts(sizes: Sequence[float], classes: int, argument: str) -> list[int]:
+def _counts(sizes: Sequence[float], classes: int, argument: str, do: str | None) -> list[int]:
     counts = [size for size in sizes if isinstance(size, int)]
     if len(counts) < len(sizes):
         if min(sizes) < 0 or sum(sizes) > 1 + 1e-9:
@@ -83,7 +86,7 @@ def _counts(sizes: Sequence[float], classes: int, argument: str) -> list[int]:
             argument,
             expected="at least one class in every part",
             got=f"{tuple(sizes)} of {classes} classes",
-            do="Raise the size of the empty part, or bring more classes.",
+            do=do or "Raise the size of the empty part, or bring more classes.",
         )
     return counts
 

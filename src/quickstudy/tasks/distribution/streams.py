@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.targets import Labels
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import TaskFamily, check_columns
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
 from quickstudy.tasks.distribution.size import Size, drawn
@@ -246,8 +246,17 @@ class Streams(TaskFamily[Any]):
         """Whether the data have class labels."""
         return isinstance(self.train.inner.target, Labels)
 
-    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
+    def with_(
+        self,
+        *,
+        ways: Size | None = None,
+        shots: Size | None = None,
+        queries: Size | None = None,
+        within: str | Literal[False] | None = None,
+    ) -> Self:
         """The same data with these `shots` and `queries` in validation and test; the stream stays."""
+        if within is not None:
+            check_columns(within, [self.validation])
         other = copy(self)
         other.validation, other.test = (
             part.with_(ways=ways, shots=shots, queries=queries) for part in (self.validation, self.test)

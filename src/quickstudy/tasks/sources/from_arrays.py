@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from quickstudy.arguments import checked
 from quickstudy.arrays import as_tensor
+from quickstudy.calls import remembered
 from quickstudy.errors import ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
@@ -20,9 +22,17 @@ from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, p
 from quickstudy.tasks.sources.source import family_of
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
-def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    kind: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    **options: Unpack[SourceOptions],
+) -> TaskFamily[LabelledTasks]:
     """N-way K-shot tasks from labelled data.
 
     Args:
@@ -30,12 +40,14 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
             `channels` or `invert` is given: (N, height, width), (N, channels, height, width) or (N, height, width, channels).
         y: (N,) labels of any kind: integers, strings. Each different label names a class. Classes may differ in size.
         kind: "images", or another kind that a domain reads; None: images as described above, else plain numbers.
+        columns: what else is known of the examples, by name, such as {"alphabet": [...]}: a group for each example, or a mapping
+            from class to group. `within` names one of them.
 
     Other Args:
         options: see `SourceOptions`.
 
     Raises:
-        ShapeError: x and y of different length; examples of different shapes.
+        ShapeError: x, y or a column of different length; examples of different shapes.
         LabelError: text in x; a label that is missing; fewer than three classes.
         TaskError: a split naming an unknown class or one class twice; more ways, shots or queries than the data can give.
         ArgumentError: ways, shots or queries that are neither a number nor a range; invalid fractions; images outside [0, 1];
@@ -62,9 +74,9 @@ def from_arrays(x: Any, y: Any, *, kind: str | None = None, **options: Unpack[So
     reads = kind_of_value(values[0], kind, given) if len(names) else None
     if reads is None:
         check_x(values)
-        return family_of(names, Items(lambda rows, part: gathered(values, torch.tensor(rows))), protocol)
+        return family_of(names, Items(lambda rows, part: gathered(values, torch.tensor(rows))), protocol, columns=columns)
     check_options(reads, given)
-    return family_of(names, reads.of_values(values, **given), protocol)
+    return family_of(names, reads.of_values(values, **given), protocol, columns=columns)
 
 
 def _length(x: Any) -> int:

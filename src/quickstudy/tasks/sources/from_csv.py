@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any, Unpack
 import torch
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.splits import STEMS, Splits
+from quickstudy.tasks.sources.guess import call_for
 from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_file
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
@@ -28,6 +30,7 @@ from quickstudy.tasks.sources.source import family_of
 COLUMNS = (("filename", "label"), ("image_name", "class_name"))  # the columns of files and labels, when none is named
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_csv(
@@ -43,6 +46,8 @@ def from_csv(
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a CSV: inputs in one or more columns, labels in another.
 
+    Every other column whose rows are complete is one that `within` can name.
+
     One of `filename`, `text` and `features` names the inputs; with none of them the columns are `filename` and `label`, or
     `image_name` and `class_name`, as in the lists of miniImageNet.
 
@@ -50,7 +55,8 @@ def from_csv(
         path: the CSV; or a folder with train.csv, val.csv (or validation.csv, valid.csv) and test.csv.
         filename: the column of files.
         text: the column of texts.
-        features: the columns of numbers: one or more globs over their names ("*": all but the label).
+        features: the columns of numbers: one or more globs over their names ("*": all but the label and
+            that of `within`).
         label: the column of labels; None: "label".
         folder: the folder of the files; None: `images/` beside the CSV, or the CSV's own folder. A file may be in a subfolder
             named after its class.
@@ -93,13 +99,24 @@ def from_csv(
         check_options(reads, given)
         items = reads.of_values([value for table in tables.values() for value in table.column(text)], **given)
     elif features is not None:
-        items = _numbers(tables, features, label, kind, given)
+        items = _numbers(tables, features, {label or "label", protocol.within}, kind, given)
     else:
         files = [file for table in tables.values() for file in _files(table, filename, label, folder)]
         reads = kind_named(_kind_of(files, path) if kind is None else kind)
         check_options(reads, given)
         items = reads.of_files(files, **given)
-    return family_of(labels, items, protocol, parts=None if "all" in parts else parts)
+    taken = {filename, text, label} | set(_features(next(iter(tables.values())), features or (), {protocol.within}))
+    columns = _others(tables, protocol.within, taken)
+    return family_of(labels, items, protocol, parts=None if "all" in parts else parts, columns=columns)
+
+
+def _others(tables: Mapping[str, _Table], within: str | None, taken: Set[str | None]) -> dict[str, list[str]]:
+    """The columns of all tables, by name, but for those of inputs and labels; of `within` each row must have a value."""
+    names = [name for name in next(iter(tables.values())).header if all(name in table.header for table in tables.values())]
+    known = taken | {name for pair in COLUMNS for name in pair}
+    full = {name for name in names if all(table.full(name) for table in tables.values())}
+    wanted = [name for name in names if name not in known and (name == within or name in full)]
+    return {name: [value for table in tables.values() for value in table.column(name)] for name in wanted}
 
 
 # ---- the columns named ---------------------------------------------------------------------------------------------------
@@ -128,6 +145,13 @@ def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str
         wanted = next((pair for pair in COLUMNS if set(pair) & set(table.header)), COLUMNS[0])
         other = "{} and {}".format(*COLUMNS[wanted == COLUMNS[0]])
         missing = next(name for name in wanted if name not in table.header)
+        if missing == wanted[0] and (call := call_for(table.header, [row for _, row in table.rows], table.path)):
+            raise DataError(
+                str(table.path),
+                expected=f"the columns {wanted[0]} and {wanted[1]} (or {other})",
+                got=f"{', '.join(table.header)[:100]}: {missing!r} is missing",
+                do=call,
+            )
         raise table.missing(missing, f"the columns {wanted[0]} and {wanted[1]} (or {other})", others=wanted)
     return known
 
@@ -164,6 +188,11 @@ class _Table:
                     do="Complete the row.",
                 )
         return [row[place].strip() for _, row in self.rows]
+
+    def full(self, name: str) -> bool:
+        """Whether every row has a value in a column."""
+        place = self.header.index(name)
+        return all(len(row) > place and row[place].strip() for _, row in self.rows)
 
     def missing(self, name: str, expected: str, others: Sequence[str]) -> DataError:
         """The error for a missing column: it names the nearest existing one."""
@@ -230,9 +259,9 @@ def _kind_of(files: Sequence[Path], path: Path) -> str:
 
 
 def _numbers(
-    tables: dict[str, _Table], features: str | Sequence[str], label: str | None, kind: str | None, given: dict[str, Any]
+    tables: dict[str, _Table], features: str | Sequence[str], beside: Set[str | None], kind: str | None, given: dict[str, Any]
 ) -> Items:
-    """The columns that the globs name, as rows of numbers."""
+    """The columns that the globs name, but for those `beside` them, as rows of numbers."""
     for name, value in {"kind": kind, **given}.items():
         if value is not None:
             raise ArgumentError(name, expected="no such option beside `features`", got=repr(value), do="Leave it out.")
@@ -240,7 +269,7 @@ def _numbers(
     rows: list[list[float]] = []
     first: list[str] | None = None
     for table in tables.values():
-        names = [name for name in table.header if name != (label or "label") and _matches(name, patterns)]
+        names = _features(table, patterns, beside)
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise table.missing(pattern, f"a column that matches {pattern!r}", others=())
@@ -259,8 +288,10 @@ def _numbers(
     return Items(lambda chosen, part: gathered(x, torch.tensor(chosen)))
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _features(table: _Table, patterns: str | Sequence[str], beside: Set[str | None]) -> list[str]:
+    """The columns that a glob matches, but for those `beside`."""
+    globs = [patterns] if isinstance(patterns, str) else patterns
+    return [name for name in table.header if name not in beside and any(fnmatchcase(name, glob) for glob in globs)]
 
 
 def _number(value: str, row: tuple[int, list[str]], name: str, table: _Table) -> float:

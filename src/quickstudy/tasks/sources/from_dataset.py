@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.arrays import as_tensor
+from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.progress import reading
@@ -24,10 +25,16 @@ from quickstudy.tasks.sources.source import family_of
 KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_dataset(
-    dataset: Any, *, labels: Labels = None, kind: str | None = None, **options: Unpack[SourceOptions]
+    dataset: Any,
+    *,
+    labels: Labels = None,
+    kind: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    **options: Unpack[SourceOptions],
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a Dataset whose items are (x, y), {"image": x} or x.
 
@@ -37,6 +44,7 @@ def from_dataset(
         labels: one for each item, or a function of the index; None: read from `.targets`, `.labels` or `.y` without decoding an
             item. Classes are named by `.classes` if the Dataset has it.
         kind: see `from_arrays`; None: taken from the first item.
+        columns: see `from_arrays`.
 
     Other Args:
         options: see `SourceOptions`. `size` and `channels` None: those of the first image.
@@ -57,9 +65,9 @@ def from_dataset(
     protocol, given = parted(options)
     reads = kind_of_value(values[0], kind, given)
     if reads is None:
-        return family_of(names, Items(values.numbers), protocol)
+        return family_of(names, Items(values.numbers), protocol, columns=columns)
     check_options(reads, given)
-    return family_of(names, reads.of_values(values, **given), protocol)
+    return family_of(names, reads.of_values(values, **given), protocol, columns=columns)
 
 
 class _Values(Sequence):

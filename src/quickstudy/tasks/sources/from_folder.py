@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
@@ -15,7 +16,10 @@ from quickstudy.tasks.sources.kind import check_options
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
 from quickstudy.tasks.sources.source import family_of
 
+SUPERCLASS = "superclass"
 
+
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[SourceOptions]) -> TaskFamily[LabelledTasks]:
@@ -24,6 +28,7 @@ def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[
     Args:
         path: PATH/class/image.png, at any depth (`superclass/class/` too: the class is named 'superclass/class'); or
             PATH/train/class/..., PATH/val/class/..., PATH/test/class/... .
+            Where classes are nested, their parent is the column "superclass": within="superclass".
         kind: "images", "sounds", "texts", or another kind that a domain defines; None: by the suffixes of the files.
 
     Other Args:
@@ -60,4 +65,7 @@ def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[
         parts[part] = list(classes)
         files += [file for of_class in classes.values() for file in of_class]
         labels += [name for name, of_class in classes.items() for _ in of_class]
-    return family_of(labels, reads.of_files(files, **given), protocol, parts=None if "all" in parts else parts)
+    nested = any("/" in name for name in labels)
+    columns = {SUPERCLASS: [name.rpartition("/")[0] or "." for name in labels]} if nested else {}
+    split = None if "all" in parts else parts
+    return family_of(labels, reads.of_files(files, **given), protocol, parts=split, columns=columns)

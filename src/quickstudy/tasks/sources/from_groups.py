@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,19 +12,23 @@ from torch import Tensor
 
 from quickstudy.arguments import NonNegativeFloat, checked
 from quickstudy.arrays import as_tensor
+from quickstudy.calls import remembered
 from quickstudy.errors import ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import as_names, in_order
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks as GroupTasks
 from quickstudy.tasks.distribution.group_tasks import check_horizon
 from quickstudy.tasks.distribution.size import Size
-from quickstudy.tasks.distribution.splits import check_apart
+from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.sources.labels import check_x
+from quickstudy.tasks.sources.options import Part, check_part
+from quickstudy.tasks.sources.proposal import proposal
 
 
+@remembered
 @checked
 def from_groups(
     x: Any,
@@ -34,7 +39,8 @@ def from_groups(
     horizon: NonNegativeFloat | None = None,
     shots: Size = 5,
     queries: Size = 10,
-    split: Split = FRACTIONS,
+    split: Split | None = None,
+    part: Part = None,
     seed: int = 0,
     augment: Sequence[EpisodeAugmentation] = (),
     target: Target | None = None,
@@ -51,8 +57,9 @@ def from_groups(
             12 where time is in months and y is of the twelve that follow. A task's query begins `horizon` after its last
             support row: before that the support's targets are not known, and would hold what the query asks for.
         shots, queries: rows of a task, to learn from and to predict; numbers or ranges.
-        split: of the groups, as `from_arrays` splits classes: no group is in two parts. "time": the usual fractions, and the rows
-            of each group are already in order of time; then `horizon` is in rows.
+        split: of the groups, as `from_arrays` splits classes: no group is in two parts. None: (0.64, 0.16, 0.2). "time": these
+            fractions, and the rows of each group are already in order of time; then `horizon` is in rows.
+        part: "test": all groups are meta-test ones, to score a trained learner on; there is no meta-training part. None: split.
         seed: of a split by fractions.
         augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
         target: the kind of y: `targets.MultiLabel()`, with NaN for an unknown label, `targets.Binary()`,
@@ -74,6 +81,7 @@ def from_groups(
     """
     in_time = time is not None or split == "time"
     check_horizon(horizon, in_time)
+    check_part(part, split=None if split == "time" else split, augment=augment)
     for one in augment:
         if isinstance(one, Rotations | PermuteLabels):
             raise UnsupportedError(
@@ -81,13 +89,7 @@ def from_groups(
             )
     rows, target = _read(x, y, group, time, target)
     x, y, owner, moments = _in_time(rows) if in_time else rows
-    names = in_order(owner)
-    if len(names) < 3:
-        raise TaskError(
-            "group", expected="three groups or more", got=str(len(names)), do="Some train, some validate, some test: bring more."
-        )
-    parts = split_classes(names, FRACTIONS if split == "time" else split, seed)
-    check_apart(parts)
+    parts: Splits = {part: in_order(owner)} if part is not None else _parts(owner, split, seed, shots, queries)
 
     def tasks(part: str) -> GroupTasks:
         place = {name: number for number, name in enumerate(parts[part])}
@@ -107,7 +109,21 @@ def from_groups(
             target=target,
         )
 
-    return TaskFamily(tasks("train"), tasks("validation"), tasks("test"))
+    return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
+
+
+def _parts(owner: Sequence[str], split: Split | None, seed: int, shots: Size, queries: Size) -> Splits:
+    """The groups of each part."""
+    counts = Counter(owner)
+    names = in_order(owner)
+    if len(names) < 3:
+        raise TaskError(
+            "group", expected="three groups or more", got=str(len(names)), do="Some train, some validate, some test: bring more."
+        )
+    do = proposal(list(counts.values()), (), None, shots, queries, command=False)
+    parts = split_classes(names, FRACTIONS if split is None or split == "time" else split, seed, do=do)
+    check_apart(parts)
+    return parts
 
 
 class _Rows(NamedTuple):

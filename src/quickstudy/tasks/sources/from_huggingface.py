@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import import_module
 from typing import Any, Unpack
 
 from quickstudy.arguments import checked
+from quickstudy.calls import remembered
 from quickstudy.errors import DataError, UnsupportedError
 from quickstudy.options import hands_on
+from quickstudy.tasks.distribution.columns import check_known
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.sources.from_dataset import from_dataset
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions
 
 
+@remembered
 @checked
 @hands_on(SourceOptions, Protocol, **READING)
 def from_huggingface(
@@ -22,8 +25,8 @@ def from_huggingface(
 ) -> TaskFamily[LabelledTasks]:
     """Few-shot tasks from a `datasets.Dataset`, from all splits of a `DatasetDict` pooled, or from the hub by name.
 
-    Classes take the label column's own names if it has them (ClassLabel). They are split by class here: the library's own splits
-    are by example, with every class in each.
+    Classes take the label column's own names if it has them (ClassLabel). `within` may name any other column. They
+    are split by class here: the library's own splits are by example, with every class in each.
 
     Args:
         dataset: a data set with the columns x and y; or a mapping of them; or a name for `datasets.load_dataset`, which needs
@@ -43,7 +46,11 @@ def from_huggingface(
         dataset = _library(dataset).load_dataset(dataset)
     tables = list(dataset.values()) if isinstance(dataset, Mapping) else [dataset]
     labels = [label for table in tables for label in _labels(table, x, y)]
-    return from_dataset(_Column(tables, x), labels=labels, kind=kind, **options)
+    columns = {
+        name: [value for table in tables for value in _values(table, name, f"column {name!r}")]
+        for name in _groupings(tables, {x, y}, options.get("within"))
+    }
+    return from_dataset(_Column(tables, x), labels=labels, kind=kind, columns=columns, **options)
 
 
 class _Column:
@@ -79,12 +86,25 @@ def _labels(table: Any, x: str, y: str) -> list[Any]:
                 got="none of them",
                 do=f"Name the column: {argument}=...",
             )
-    values, names = list(table[y]), getattr(table.features[y], "names", None)
+    return _values(table, y, f"y={y!r}")
+
+
+def _groupings(tables: list[Any], taken: Set[str], within: str | None) -> list[str]:
+    """The columns with class names of their own beside those `taken`, and the one of `within`."""
+    shared = [name for name in tables[0].column_names if name not in taken and all(name in one.column_names for one in tables)]
+    if within is not None:
+        check_known(within, dict.fromkeys(shared))
+    return [name for name in shared if name == within or getattr(tables[0].features[name], "names", None)]
+
+
+def _values(table: Any, column: str, argument: str) -> list[Any]:
+    """The values of a column, by name if they have names."""
+    values, names = list(table[column]), getattr(table.features[column], "names", None)
     if not names:
         return values
     if any(not isinstance(value, int) or not 0 <= value < len(names) for value in values):
         raise DataError(
-            f"y={y!r}",
+            argument,
             expected=f"a label 0..{len(names) - 1} in each row",
             got="rows without one",
             do="A test split without labels is left out by giving the others: from_huggingface(dataset['train']).",

@@ -19,7 +19,7 @@ from quickstudy.tasks.distribution.interface import Preprocessing
 
 Take = Callable[[list[int], str], Tensor]  # (rows, their name in the progress bar) -> the items of these rows
 SUFFIXES = {  # of files, by kind; a domain may add a kind of its own
-    "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
+    "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif"),
     "sounds": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff"),
     "texts": (".txt", ".text"),
 }

@@ -64,18 +64,27 @@ def check_names(class_names: Sequence[str], classes: int) -> None:
         )
 
 
-def check_enough(names: Sequence[str], counts: Tensor, ways: Size, shots: Size, queries: Size, where: str = "there are") -> None:
+def check_enough(
+    names: Sequence[str],
+    counts: Tensor,
+    ways: Size,
+    shots: Size,
+    queries: Size,
+    where: str = "there are",
+    do: str | None = None,
+) -> None:
     """Raise TaskError unless there are `ways` classes, each with shots + queries of its `counts` (C,) examples.
 
     Args:
         where: which classes these are, for the message.
+        do: what it proposes.
     """
     if largest(ways) > len(names):
         raise TaskError(
             f"ways={ways}",
             expected=f"at most the {len(names)} classes {where}",
             got=str(largest(ways)),
-            do="Lower `ways`, or bring more classes.",
+            do=do or "Lower `ways`, or bring more classes.",
         )
     each = largest(shots) + largest(queries)
     short = (counts < each).nonzero().flatten().tolist()
@@ -86,5 +95,5 @@ def check_enough(names: Sequence[str], counts: Tensor, ways: Size, shots: Size, 
             f"shots={shots}, queries={queries}",
             expected=f"at least {each} examples of every class",
             got=f"{int(counts[fewest])} of class {names[fewest]!r}{others}",
-            do="Lower `shots` or `queries`, or leave such classes out: with `only`, or a `split` by names.",
+            do=do or "Lower `shots` or `queries`, or leave such classes out: with `only`, or a `split` by names.",
         )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from quickstudy.arguments import checked
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.size import Size, check_size
 
 Augment = Sequence[Rotations | EpisodeAugmentation]
+Part = Literal["test"] | None
+QUERIES = 15  # of each class, where it has as many
 
 
 class ProtocolOptions(TypedDict, total=False):
@@ -22,20 +24,30 @@ class ProtocolOptions(TypedDict, total=False):
     Attributes:
         ways: classes of an episode: a number, or a range (low, high) from which it is drawn once for each batch.
         shots: support examples of each class, likewise.
-        queries: query examples of each class, likewise.
+        queries: query examples of each class, likewise; None: as many as the smallest class leaves, at most 15.
         split: of the classes: fractions or numbers for meta-training, meta-validation and meta-test; or their names as
             {"train": [...], "validation": [...], "test": [...]}, as `family.classes` has them; or the path of class lists, see
             `quickstudy.tasks.distribution.class_lists`. None: as the files are laid out, else (0.64, 0.16, 0.2).
+        within: the column within one group of which all classes of an episode are drawn, such as "alphabet": first a group,
+            uniformly among those of the part with `ways` classes or more, then its classes, uniformly. A smaller group is left
+            out and named in `protocol`. Fractions and numbers of `split` then count groups, so that no group is in two parts.
+            None: the classes of an episode are drawn from all.
+        part: "test": all classes are meta-test ones, to score a trained learner on; there is no meta-training part. None: split.
         seed: of a split by fractions.
+        broken: "refuse": files that cannot be read are an error, which names all of them; "leave out": they are named in a
+            `DataWarning`, and the others make the tasks.
         augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
     """
 
     ways: Size
     shots: Size
-    queries: Size
+    queries: Size | None
     split: Split | None
+    within: str | None
+    part: Part
     seed: int
+    broken: Literal["refuse", "leave out"]
     augment: Augment
     transform: Sequence[Transform]
 
@@ -63,9 +75,12 @@ class Protocol:
 
     ways: Size = 5
     shots: Size = 1
-    queries: Size = 15
+    queries: Size | None = QUERIES
     split: Split | None = None
+    within: str | None = None
+    part: Part = None
     seed: int = 0
+    broken: Literal["refuse", "leave out"] = "refuse"
     augment: Augment = ()
     transform: Sequence[Transform] = ()
 
@@ -73,7 +88,9 @@ class Protocol:
         """Raise ArgumentError or UnsupportedError if no data could satisfy it."""
         check_size("ways", self.ways, 1)
         check_size("shots", self.shots, 0)
-        check_size("queries", self.queries, 1)
+        if self.queries is not None:
+            check_size("queries", self.queries, 1)
+        check_part(self.part, split=self.split, augment=self.augment, transform=self.transform)
         for name, given in (("augment", self.augment), ("transform", self.transform)):
             for one in given:
                 if isinstance(one, type) or not (callable(one) or isinstance(one, Rotations)):
@@ -83,6 +100,20 @@ class Protocol:
                         got=f"the class {one.__name__}" if isinstance(one, type) else repr(one)[:60],
                         do="Call the class." if isinstance(one, type) else "See quickstudy.tasks for those there are.",
                     )
+
+
+def check_part(part: Part, **training: Any) -> None:
+    """Raise ArgumentError where what makes or changes meta-training classes is given beside a `part` of all classes."""
+    if part is None:
+        return
+    for name, value in training.items():
+        if value:
+            raise ArgumentError(
+                name,
+                expected=f"nothing beside part={part!r}, by which all classes are meta-test ones",
+                got=repr(value)[:100],
+                do=f"Leave `{name}` out, or `part`.",
+            )
 
 
 READING = {"size": None, "channels": None, "invert": None, "normalise": None}  # None: the kind's default

@@ -5,24 +5,43 @@ A source gives the items and the class name of each; all checks that need no ite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from quickstudy.errors import LabelError
+from quickstudy.errors import DataError, DataWarning, LabelError
 from quickstudy.tasks.construction.augmentation import Rotations
-from quickstudy.tasks.distribution.class_lists import FRACTIONS, split_classes
+from quickstudy.tasks.distribution.class_index import ClassIndex
+from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
-from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.columns import Column, check_known, read_columns
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart
+from quickstudy.tasks.distribution.within import Within
+from quickstudy.tasks.sources.broken import BrokenItems, named, together
 from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
-from quickstudy.tasks.sources.options import Protocol
+from quickstudy.tasks.sources.options import QUERIES, Protocol
+from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
+
+Rows = Mapping[str, Sequence[int]]  # of each class
+TURNS = 4  # of `Rotations`
 
 
 def family_of(
-    names: Sequence[str], items: Items, protocol: Protocol, *, parts: Splits | None = None
+    names: Sequence[str],
+    items: Items,
+    protocol: Protocol,
+    *,
+    parts: Splits | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> TaskFamily[LabelledTasks]:
     """The task family of labelled items.
 
@@ -30,32 +49,30 @@ def family_of(
         names: the class of each item.
         items: reads them; called once for each part.
         parts: the split by files or folders, used if `protocol.split` is None.
+        columns: what else is known of the items, as `LabelledTasks` takes them.
 
     Raises:
-        LabelError: fewer than three classes.
-        TaskError: a class in two parts; more ways, shots or queries than a part can give.
+        LabelError: fewer than three classes; a missing group.
+        ArgumentError: `protocol.within` is none of the columns.
+        TaskError: a class in two parts, or in several groups; more ways, shots or queries than a part can give.
     """
     protocol.check()
     classes = in_order(names)
-    if len(classes) < 3:
-        raise LabelError(
-            "y",
-            expected="three classes or more: some to train, to validate and to test",
-            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
-            do="Bring more classes, or adapt a learner that is meta-trained already (quickstudy predict).",
-        )
-    if protocol.split is not None or parts is None:
-        parts = split_classes(classes, FRACTIONS if protocol.split is None else protocol.split, protocol.seed)
-    check_apart(parts)
-    rows: dict[str, list[int]] = {name: [] for name in classes}
+    counts = Counter(names)
+    if protocol.queries is None:
+        protocol = replace(protocol, queries=queries_for(counts, protocol.shots, QUERIES))
+    known = read_columns(columns or {}, names)
+    parts = _parts(_groups(names, classes, known, protocol.within), counts, protocol, parts)
+    every: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
-        rows[name].append(row)
-    for part, part_classes in parts.items():
-        _check_part(part, part_classes, [len(rows[name]) for name in part_classes], protocol)
+        every[name].append(row)
+    read, rows = _read(items, parts, {name: every[name] for own in parts.values() for name in own}, protocol)
     tasks, preprocessing = {}, items.preprocessing
     for part, part_classes in parts.items():
         training = part == "train"
-        x = items.take([row for name in part_classes for row in rows[name]], part)
+        chosen = [row for name in part_classes for row in rows[name]]
+        x = read.pop(part)
+        part_columns = {name: column.rows(torch.tensor(chosen)) for name, column in known.items()}
         y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
             preprocessing = preprocessing.fitted(x)
@@ -63,22 +80,103 @@ def family_of(
         for one in protocol.augment if training else ():
             if isinstance(one, Rotations):
                 x, y, part_names = one.classes(x, y, part_names)
+                part_columns = {name: column.repeated(TURNS) for name, column in part_columns.items()}
         tasks[part] = LabelledTasks(
             x,
             y,
             ways=protocol.ways,
             shots=protocol.shots,
-            queries=protocol.queries,
+            queries=protocol.queries or QUERIES,
             class_names=part_names,
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
             augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
+            columns=part_columns,
+            within=protocol.within,
         )
-    return TaskFamily(tasks["train"], tasks["validation"], tasks["test"])
+    return TaskFamily(*map(tasks.get, SPLITS))
 
 
-def _check_part(part: str, names: Sequence[str], counts: list[int], protocol: Protocol) -> None:
-    turns = 4 if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
-    where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
-    all_names, all_counts = [*names] * turns, torch.tensor(counts * turns)
-    check_enough(all_names, all_counts, protocol.ways, protocol.shots, protocol.queries, where)
+def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor], Rows]:
+    """The items of each part, and the rows of each class without those that are left out.
+
+    Raises:
+        DataError: items that cannot be read, of all parts together, unless they are left out.
+        TaskError: without them a part cannot give its episodes.
+    """
+    read: dict[str, Tensor] = {}
+    broken: dict[int, DataError] = {}
+    for part, names in parts.items():
+        asked = [row for name in names for row in rows[name]]
+        try:
+            read[part] = items.take(asked, part)
+        except BrokenItems as error:
+            broken |= {asked[place]: one for place, one in error.errors.items()}
+            read[part] = error.x
+    if not broken:
+        return read, rows
+    errors = list(broken.values())
+    if protocol.broken == "refuse":
+        one = together(errors, f"{len(errors)} of {sum(map(len, rows.values()))} items")
+        raise DataError(one.argument, expected=one.expected, got=one.got, do=f'{one.do} broken="leave out" goes on without.')
+    rows = {name: [row for row in own if row not in broken] for name, own in rows.items()}
+    check_parts(parts, {name: len(own) for name, own in rows.items()}, protocol)
+    warnings.warn(f"{len(errors)} items cannot be read and are left out: {named(errors)}", DataWarning, stacklevel=2)
+    return read, rows
+
+
+def _groups(names: Sequence[str], classes: Sequence[str], columns: Mapping[str, Column], within: str | None) -> dict[str, str]:
+    """The group of each class; without `within` each class is one of its own."""
+    if within is None:
+        return {name: name for name in classes}
+    check_known(within, columns)
+    number = {name: place for place, name in enumerate(classes)}
+    index = ClassIndex(torch.tensor([number[name] for name in names]))
+    found = Within.read(within, columns[within], index, classes)
+    return {name: found.groups[group] for name, group in zip(classes, found.of.tolist(), strict=True)}
+
+
+def _split(groups: Mapping[str, str], split: Split, protocol: Protocol, do: str | None) -> Splits:
+    """The classes of each part: a split by names or lists names classes, one by sizes divides groups."""
+    if protocol.within is None or isinstance(split, str | Path | Mapping):
+        return split_classes(list(groups), split, protocol.seed, do)
+    parts = split_classes(in_order(list(groups.values())), split, protocol.seed, do)
+    return {part: [name for group in chosen for name, own in groups.items() if own == group] for part, chosen in parts.items()}
+
+
+def _parts(groups: Mapping[str, str], counts: Mapping[str, int], protocol: Protocol, parts: Splits | None) -> Splits:
+    """The classes of each part, of which there are enough, each with enough examples. `groups`: that of each class.
+
+    Raises:
+        LabelError, TaskError, ArgumentError: see `family_of`.
+    """
+    assert protocol.queries is not None
+    sizes, classes, every = (protocol.ways, protocol.shots, protocol.queries), list(groups), list(counts.values())
+
+    def do(found: Sequence[int]) -> str | None:
+        return proposal(every, found, *sizes) if protocol.within is None else None  # there a split divides groups
+
+    if protocol.part is not None and classes:
+        parts = {protocol.part: classes}
+    elif len(classes) < 3:
+        raise LabelError(
+            "y",
+            expected="three classes or more: some to train, to validate and to test",
+            got=f"{len(classes)}: {', '.join(classes)}" if classes else "none",
+            do=TOO_FEW,
+        )
+    elif protocol.split is not None or parts is None:
+        parts = _split(groups, FRACTIONS if protocol.split is None else protocol.split, protocol, do(()))
+    check_apart(parts)
+    check_parts(parts, counts, protocol, do([len(names) for names in parts.values()]))
+    return parts
+
+
+def check_parts(parts: Splits, counts: Mapping[str, int], protocol: Protocol, do: str | None = None) -> None:
+    """Raise TaskError where a part cannot give its episodes."""
+    for part, names in parts.items():
+        turns = TURNS if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
+        where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
+        where = "there are" if protocol.part is not None else where
+        have = torch.tensor([counts[name] for name in names] * turns)
+        check_enough([*names] * turns, have, protocol.ways, protocol.shots, protocol.queries or 1, where, do)

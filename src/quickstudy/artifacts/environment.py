@@ -1,4 +1,4 @@
-"""The environment of a report: versions and hardware."""
+"""The environment of a run: versions and hardware. Written into its folder, and shown in its report."""
 
 from __future__ import annotations
 
