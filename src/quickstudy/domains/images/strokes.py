@@ -30,7 +30,7 @@ class Strokes(TaskFamily[LabelledTasks]):
         examples: drawings of each character.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes of meta-training.
         size: pixels per side.
-        style: how the characters look: see `domains.images.Style`.
+        style: how the characters look: a `domains.images.Style`; None: as Omniglot's.
         seed: of all characters and drawings.
 
     Raises:
@@ -55,11 +55,13 @@ class Strokes(TaskFamily[LabelledTasks]):
         examples: PositiveInt = 20,
         rotations: bool = False,
         size: int = 28,
-        style: Style = PLAIN,
+        style: Style | None = None,
         seed: int = 0,
     ):
         _check_classes(classes)
-        images = draw_characters(sum(classes), examples, generator=torch.Generator().manual_seed(seed), size=size, style=style)
+        images = draw_characters(
+            sum(classes), examples, generator=torch.Generator().manual_seed(seed), size=size, style=style or PLAIN
+        )
         names = [f"seed{seed}/character{number:05d}" for number in range(len(images))]
         parts = []
         for split, count in enumerate(classes):
