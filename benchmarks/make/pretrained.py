@@ -13,11 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import quickstudy as qs
 from benchmarks.studies.pretrained_strokes.books import books
 from benchmarks.studies.pretrained_strokes.candidates import CANDIDATES
-from benchmarks.studies.pretrained_strokes.validation import FIRST_BOOK
+from benchmarks.studies.pretrained_strokes.validation import BOOKS, FIRST_BOOK, embedded
 from quickstudy.evaluation.head_choice import OWN
 
 PRETRAINED = Path(qs.__file__).parent / "pretrained" / "strokes"
@@ -39,15 +40,15 @@ def main() -> None:
     finish(learner)
 
 
-def finish(learner: qs.Learner) -> None:
+def finish(learner: qs.Prototypical) -> None:
     """How it reads images, and the calibration of each head on drawn validation characters."""
-    images = books(FIRST_BOOK, 24, 60)
-    volumes, classes, examples = images.shape[:3]
-    y = torch.arange(volumes * classes).repeat_interleave(examples)
-    tasks = qs.tasks.LabelledTasks(images.flatten(0, 2)[:, None], y, ways=5, shots=SHOTS, queries=15)
+    images = books(FIRST_BOOK, BOOKS, 60)
+    features = embedded(learner.embed, images.flatten(0, 1))
+    y = torch.arange(len(features)).repeat_interleave(features.shape[1])
+    tasks = qs.tasks.LabelledTasks(features.flatten(0, 1), y, ways=5, shots=SHOTS, queries=15)
     qs.tasks.Preprocessing(28, channels=1, invert=True).save(PRETRAINED)
     for head in HEADS:
-        found = qs.calibrate(learner, tasks, episodes=EPISODES, head=head)
+        found = qs.calibrate(qs.Prototypical(nn.Identity()), tasks, episodes=EPISODES, head=head)
         print(head, found, flush=True)
         found.save(PRETRAINED)
 

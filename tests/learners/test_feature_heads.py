@@ -41,7 +41,7 @@ def test_logistic_regression_is_that_of_scikit_learn(features: int):
     mean, length = standard(x)
     z = ((x - mean) / length).numpy()
     queries = torch.randn(9, features, dtype=torch.float64)
-    found = LogisticHead(nn.Identity(), penalty=0.5).adapt(qs.Examples(x, y))(queries)
+    found = LogisticHead(nn.Identity(), penalty=0.5, scale=1.0).adapt(qs.Examples(x, y))(queries)
     for k in range(WAYS):
         peer = LogisticRegression(C=2.0, fit_intercept=False, tol=1e-12, max_iter=10_000).fit(z, (y == k).numpy())
         np.testing.assert_allclose(found[:, k], peer.decision_function(((queries - mean) / length).numpy()), atol=1e-5)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +38,10 @@ from quickstudy.learners.solve.ridge import Ridge
 
 OWN, AUTO = "own", "auto"
 HEADS = (OWN, "centroid", "ridge", "logistic")
-KINDS: dict[str, tuple[type[Learner], type[Learner]]] = {  # of each head: learners that have it themselves, the one that is built
-    "centroid": (Prototypical, Prototypical),
-    "ridge": (RidgeHead, RidgeHead),
-    "logistic": (LogisticHead, LogisticHead),
+KINDS: dict[str, type[Prototypical | RidgeHead | LogisticHead]] = {
+    "centroid": Prototypical,
+    "ridge": RidgeHead,
+    "logistic": LogisticHead,
 }
 AS_GOOD = 1e-6  # a difference of losses that is none
 
@@ -116,10 +115,10 @@ def heads_of(learner: Learner) -> dict[str, Learner]:
     """
     if not isinstance(learner, Comparison | CentredCentroid | Ridge):
         return {OWN: learner}
-    shared: dict[str, Any] = {"normalisation": learner.normalisation}
-    return {OWN: learner} | {
-        name: learner if isinstance(learner, has) else built(learner.embed, **shared) for name, (has, built) in KINDS.items()
-    }
+    found: dict[str, Learner] = {OWN: learner}
+    for name, kind in KINDS.items():
+        found[name] = learner if type(learner) is kind else kind(learner.embed, normalisation=learner.normalisation)
+    return found
 
 
 def left_out_losses(heads: dict[str, Learner], support: Examples) -> dict[str, float]:

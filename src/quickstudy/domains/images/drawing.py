@@ -79,7 +79,7 @@ def draw(programs: Programs, examples: int, generator: Generator, size: int, sty
     """`examples` drawings of each program, on paper: (classes * examples, size, size) in 0..1."""
     points, ink = (part.flatten(0, 1) for part in redraw(programs, examples, generator, style))
     dice = Dice(generator)
-    images = raster(points, ink, size, pens(*ink.shape, style, dice), style.press)
+    images = raster(points, ink, size, pens(len(ink), POINTS, style, dice), style.press)
     filled = programs.filled.repeat_interleave(examples)
     if filled.any():
         images[filled] = torch.maximum(images[filled], interior(points[filled], size))
