@@ -5,7 +5,6 @@ python -m benchmarks.make.pretrained_page      writes them into the page
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,11 @@ def page(text: str) -> str:
     """The page with its tables made anew."""
     rows: Rows = read_json(SCORES, expected="scores", do="")["scores"]
     choice: Rows = read_json(CHOICE, expected="scores", do="")["rows"]
-    for name, table in (("scores", scores(rows) + "\n\n" + verdict(rows)), ("choice", choices(choice))):
-        text = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda found: found[1] + table + found[2], text, flags=re.S)  # noqa: B023
+    made = {"scores": f"{scores(rows)}\n\n{verdict(rows)}", "choice": f"{choices(choice)}\n\n{told(choice)}"}
+    for name, table in made.items():
+        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        _, _, after = rest.partition(f"<!-- end of {name} -->")
+        text = f"{before}<!-- {name} -->\n{table}\n<!-- end of {name} -->{after}"
     return text
 
 
@@ -67,6 +69,14 @@ def choices(rows: Rows) -> str:
         difference = f"{100 * row['difference']:+.2f} ± {100 * row['ci95']:.2f} ({row['best']})"
         lines.append(f"| {row['set']} | {row['shots']} | {cells} | {difference} |")
     return "\n".join(lines)
+
+
+def told(rows: Rows) -> str:
+    """In how many rows the choice is as good as the best fixed head, within the interval, and what it loses elsewhere."""
+    worse = [row for row in rows if row["difference"] < -row["ci95"]]
+    line = f"In {len(rows) - len(worse)} of {len(rows)} rows the choice is as good as the best fixed head within the interval"
+    most = max((-100 * row["difference"] for row in worse), default=0.0)
+    return line + (f"; elsewhere it is {most:.1f} points or less below." if worse else ".")
 
 
 def _above(rows: Rows, tasks: str, shots: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from benchmarks.make.pretrained_page import CHOICE, PAGE, SCORES, page, verdict
+
 from quickstudy.artifacts.store import PRETRAINED, weights_hash
 from quickstudy.files import read_json, write_text
 

@@ -9,7 +9,7 @@ from torch import nn
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.evaluation import head_choice
-from quickstudy.evaluation.head_choice import choose_head, features, heads_of, left_out, left_out_losses, with_head
+from quickstudy.evaluation.head_choice import LeftOut, choose_head, features, heads_of, left_out, left_out_scores, with_head
 from quickstudy.learners.solve import LogisticHead, RidgeHead
 
 WAYS = 3
@@ -37,7 +37,7 @@ def test_where_means_are_poor_a_regression_is_chosen_and_is_better():
     support, query = crosses(shots=8)
     choice = choose_head(own(), support)
     assert choice.head in ("ridge", "logistic")
-    assert min(choice.loss, key=lambda name: choice.loss[name]) == choice.head
+    assert choice.loss[choice.head] < choice.loss["own"]
     assert accuracy(choice.learner, support, query) > accuracy(own(), support, query) + 0.2
 
 
@@ -139,9 +139,25 @@ def test_the_head_shares_the_network_and_its_normalisation():
 def test_a_perfect_head_has_no_loss_and_one_that_knows_nothing_that_of_chance():
     x = torch.tensor([[0.0], [0.1], [9.0], [9.1]], dtype=torch.float64)
     support = qs.Examples(x, torch.tensor([0, 0, 1, 1]))
-    assert left_out_losses({"own": own()}, support)["own"] < 1e-6
+    assert left_out_scores({"own": own()}, support)["own"].loss < 1e-6
+    assert left_out_scores({"own": own()}, support)["own"].errors == 0
     mixed = qs.Examples(x, torch.tensor([0, 1, 0, 1]))
-    assert left_out_losses({"own": own()}, mixed)["own"] == pytest.approx(0.6931, abs=0.01)
+    assert left_out_scores({"own": own()}, mixed)["own"].loss == pytest.approx(0.6931, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "best"),
+    [
+        ({"own": (0.5, 3), "ridge": (0.4, 2), "logistic": (0.3, 2)}, "ridge"),  # the regressions err alike
+        ({"own": (0.5, 3), "ridge": (0.4, 2), "logistic": (0.3, 1)}, "logistic"),
+        ({"own": (0.5, 3), "ridge": (0.4, 1), "logistic": (0.3, 2)}, "ridge"),
+        ({"own": (0.3, 3), "ridge": (0.4, 1), "logistic": (0.3, 1)}, "own"),  # a tie
+        ({"own": (0.5, 0), "centroid": (0.3, 2), "ridge": (0.4, 1)}, "centroid"),
+        ({"own": (0.5, 3), "logistic": (0.3, 2)}, "logistic"),
+    ],
+)
+def test_which_is_the_best(found: dict[str, tuple[float, int]], best: str):
+    assert head_choice._best({name: LeftOut(*one) for name, one in found.items()}) == best
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ from quickstudy.cli.image_folders import labels_of, read_files, read_support
 from quickstudy.cli.options import command, read
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
+from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
+from quickstudy.learners.learner import Learner
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
 HEAD_HELP = (
-    "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, of those "
-    "that the run has a calibration for"
+    "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, the "
+    "one that tells unknown images best by the run's calibrations"
 )
 
 
@@ -59,7 +62,7 @@ def predict(argv: list[str]) -> int:
     images, broken = read_files(files, preprocessing)
     if broken and (options.strict or not images):
         raise together(broken, f"--query {options.query}")
-    choice = choose_head(learner, support, options.head, list(calibrated) if options.unknown else HEADS)
+    choice = _chosen(learner, support, options, calibrated)
     calibration = calibrated.get(choice.head)
     if options.unknown and calibration is None:
         raise _not_calibrated(choice, list(calibrated))
@@ -98,6 +101,16 @@ def accuracy(rows: list[dict[str, Any]], labels: list[str | None]) -> str | None
     right, unknown = sum(found == label for found, label in told), sum(found == UNKNOWN for found, _ in told)
     more = f"; {unknown} called {UNKNOWN}" if unknown else ""
     return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} images in folders of a class{more}"
+
+
+def _chosen(learner: Learner, support: Examples, options: Any, calibrated: dict[str, Calibration]) -> HeadChoice:
+    """The head: by the support, or with --unknown the one that tells unknown images best."""
+    if not options.unknown:
+        return choose_head(learner, support, options.head)
+    best = max(calibrated, key=lambda head: calibrated[head].auroc)
+    choice = choose_head(learner, support, options.head, [best])
+    why = "of the run's calibrations, it tells unknown images best"
+    return replace(choice, why=why) if options.head == AUTO and choice.head == best else choice
 
 
 def _not_calibrated(choice: HeadChoice, calibrated: list[str]) -> UnsupportedError:
