@@ -22,7 +22,9 @@ from benchmarks.studies.pretrained_strokes.validation import BOOKS, FIRST_BOOK, 
 from quickstudy.evaluation.head_choice import OWN
 
 PRETRAINED = Path(qs.__file__).parent / "pretrained" / "strokes"
-TRAINED_ON = "8000 drawn characters of 80 styles (benchmarks/studies/pretrained_strokes), nothing else"
+TRAINED_ON = (
+    "12000 drawn characters: 4000 of one style, then 8000 of 80 styles (see benchmarks/studies/pretrained_strokes); nothing else"
+)
 HEADS, SHOTS, EPISODES = (OWN, "ridge", "logistic"), 5, 400  # what is calibrated
 
 
