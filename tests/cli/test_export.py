@@ -53,15 +53,20 @@ def shape(name, size):
     return np.where(ink, 20, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("format", HIDDEN)
-def test_the_program_answers_as_predict_does(folders, format, capsys):
+@pytest.mark.parametrize(
+    ("format", "head"), [("onnx", "auto"), ("torch.export", "auto"), ("onnx", "ridge"), ("onnx", "logistic")]
+)
+def test_the_program_answers_as_predict_does(folders, format, head, capsys):
     file = "p.onnx" if format == "onnx" else "p.pt2"
-    assert main(["export", "--support", "support", "--format", format, "--out", file]) == 0
-    assert f"{file}.py: names images by both" in capsys.readouterr().out
+    assert main(["export", "--support", "support", "--format", format, "--out", file, "--head", head]) == 0
+    shown = capsys.readouterr().out
+    assert f"{file}.py: names images by both" in shown
+    assert f"head: {'own (with one example of a class' if head == 'auto' else head}" in shown
     for more in ([], ["--unknown"]):
-        assert main(["predict", "--support", "support", "--query", "query", "--json", *more]) == 0
+        assert main(["predict", "--support", "support", "--query", "query", "--json", "--head", head, *more]) == 0
         wanted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert len(wanted) == 8
+        assert {row["head"] for row in wanted} == {"own" if head == "auto" else head}
         program = [sys.executable, "-c", GUARD.format(hidden=HIDDEN[format]), f"{file}.py", *more]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         files = [row["file"] for row in wanted]

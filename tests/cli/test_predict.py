@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 from tests.cli.test_cli import write_images
 
+import quickstudy as qs
+from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.artifacts.store import run_folder
 from quickstudy.cli import main
+from quickstudy.cli.image_folders import read_support
 from quickstudy.domains.images.drawing import draw_characters
+from quickstudy.evaluation.calibration import calibrations
+from quickstudy.evaluation.head_choice import choose_head, with_head
 
 NAMES = ["one", "two", "three"]
 
@@ -44,7 +51,7 @@ def test_labelled_folders_give_an_accuracy(folders, capsys):
 
 
 def test_the_nearest_class_is_beside_unknown(folders, capsys):
-    assert main([*WORDS, "--json"]) == 0
+    assert main([*WORDS, "--json", "--head", "own"]) == 0  # the head that tells unknown images best
     known = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all("nearest" not in row for row in known)
     assert main([*WORDS, "--json", "--unknown"]) == 0
@@ -82,3 +89,66 @@ def test_a_broken_image_hides_no_other(folders, capsys):
     assert main(WORDS) == 2
     shown = capsys.readouterr()
     assert (shown.out, "support/one/0.png (" in shown.err, "support/two/0.png (" in shown.err) == ("", True, True)
+
+
+# ---- the head ----------------------------------------------------------------------------------------------------------
+
+
+def heads(words: list[str], capsys) -> tuple[str, str]:
+    """The head of the JSON records, and the line on it of the text."""
+    assert main([*words, "--json"]) == 0
+    (head,) = {json.loads(line)["head"] for line in capsys.readouterr().out.splitlines()}
+    assert main(words) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("head: ")]
+    return head, line
+
+
+def test_the_head_is_chosen_by_the_support_and_stated(folders, capsys):
+    learner, preprocessing, _ = ready_to_predict("strokes")
+    choice = choose_head(learner, read_support(folders / "support", preprocessing)[1])
+    head, line = heads(WORDS, capsys)
+    assert head == choice.head
+    assert line == f"head: {choice}"
+    assert "own " in line
+    assert "logistic " in line
+
+
+def test_a_fixed_head_answers_as_it_does(folders, capsys):
+    learner, preprocessing, _ = ready_to_predict("strokes")
+    names, support = read_support(folders / "support", preprocessing)
+    calibration = calibrations(run_folder("strokes"))["ridge"]
+    assert heads([*WORDS, "--head", "ridge"], capsys) == ("ridge", "head: ridge (as it was asked for)")
+    assert main([*WORDS, "--json", "--head", "ridge"]) == 0
+    for row in map(json.loads, capsys.readouterr().out.splitlines()):
+        x = preprocessing.apply(preprocessing.read(row["file"])[None])
+        (probability,) = calibration.probabilities(with_head(learner, "ridge").adapt(support)(x))
+        assert row["class"] == names[int(probability.argmax())]
+        assert row["probability"] == pytest.approx(float(probability.max()), abs=1e-5)
+
+
+def test_one_image_of_a_class_keeps_the_learners_own_head(folders, capsys):
+    for name in NAMES:
+        (folders / "support" / name / "1.png").unlink()
+    assert heads(WORDS, capsys) == ("own", "head: own (with one example of a class none can be left out)")
+
+
+def test_a_head_without_a_calibration_has_no_temperature_and_no_threshold(folders, capsys):
+    shutil.copytree(run_folder("strokes"), "run")
+    for head in ("ridge", "logistic"):
+        (folders / "run" / f"calibration-{head}.json").unlink()
+    words = ["predict", "run", *WORDS[1:]]
+    head, line = heads([*words, "--head", "ridge"], capsys)
+    assert (head, line) == ("ridge", "head: ridge (as it was asked for); without a calibration: probabilities are its softmax")
+    assert heads([*words, "--unknown"], capsys)[0] == "own"  # the only head that can tell what is unknown
+    assert main([*words, "--unknown", "--head", "ridge"]) == 2
+    message = (
+        "`--unknown`: expected a calibration of the run for the head that answers, ridge (as it was asked for), got calibrations"
+    )
+    assert f"{message} for own. Add --head own, or leave --unknown out." in capsys.readouterr().err
+
+
+def test_a_head_for_a_learner_without_features(folders, capsys):
+    shutil.copytree(run_folder("strokes"), "run")
+    qs.MAML(qs.models.conv4(3), inner_lr=0.1).save("run/learner")
+    assert main(["predict", "run", *WORDS[1:], "--head", "ridge"]) == 2
+    assert "`head='ridge'`: expected a learner with features of each example" in capsys.readouterr().err

@@ -18,12 +18,24 @@ def test_every_learner_has_scores_beside_its_control(capsys):
     assert [record["name"] for record in records] == sorted(path.name for path in PRETRAINED.iterdir() if path.is_dir())
     for record in records:
         assert record["scores"], "its weights are others than those scored: run the command anew that scores.json names"
-        told = {(row["tasks"], row["shots"], row["learner"] == record["name"]): row for row in record["scores"]}
-        for tasks, shots, own in told:
-            assert told[tasks, shots, True]["accuracy"] > told[tasks, shots, False]["accuracy"], (tasks, own)
+        told = {(row["tasks"], row["shots"], row["learner"]): row for row in record["scores"]}
+        controls = {learner for _, _, learner in told} - {record["name"]}
+        assert controls == {"nearest centroid of the pixels", "logistic regression on pixels"}
+        for tasks, shots, _ in told:
+            own, *others = (told[tasks, shots, learner] for learner in (record["name"], *controls))
+            better = max(others, key=lambda row: row["accuracy"])
+            if tasks != "Fashion":  # reported as it is: garments are no characters
+                assert own["accuracy"] - own["ci95"] > better["accuracy"] + better["ci95"], (tasks, shots)
     assert main(["pretrained"]) == 0
     shown = capsys.readouterr().out
-    for text in ("strokes\n", "trained on  ", "nearest centroid of the pixels", "5-way 1-shot", "measured on 20"):
+    for text in (
+        "strokes\n",
+        "trained on  ",
+        "nearest centroid of the pixels",
+        "5-way 1-shot",
+        "measured on 20",
+        "Omniglot, Tibetan",
+    ):
         assert text in shown
 
 
@@ -37,12 +49,13 @@ def test_scores_of_other_weights_are_not_shown(tmp_path):
 
 
 def test_the_scores_are_those_that_an_evaluation_gives(omniglot_root):
-    """The first 40 of the 600 tasks, within what so few can say."""
-    tasks = qs.tasks.Omniglot(omniglot_root, split="alphabet", rotations=False).test.with_(ways=5, shots=1)
+    """40 tasks of one alphabet, within what so few can say."""
+    tasks = qs.tasks.Omniglot(omniglot_root, split="alphabet", rotations=False).test
+    alphabet = [index for index, name in enumerate(tasks.class_names) if name.startswith("Tibetan/")]
     (row,) = [
         row
         for row in scores_of(PRETRAINED / "strokes")["scores"]
-        if (row["tasks"], row["shots"], row["learner"]) == ("Omniglot", 1, "strokes")
+        if (row["tasks"], row["shots"], row["learner"]) == ("Omniglot, Tibetan", 1, "strokes")
     ]
-    found = qs.evaluate(qs.load("strokes"), tasks, 40)
+    found = qs.evaluate(qs.load("strokes"), tasks.only(alphabet).with_(ways=5, shots=1), 40)
     assert found.mean == pytest.approx(row["accuracy"], abs=2 * found.ci95)

@@ -8,7 +8,8 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, CheckpointError, NotFiniteError, TaskError, UnsupportedError
-from quickstudy.evaluation.calibration import Calibration, calibrate
+from quickstudy.evaluation.calibration import Calibration, calibrate, calibrations
+from quickstudy.evaluation.head_choice import with_head
 from quickstudy.evaluation.ood_scores import Energy, MaxProbability
 from quickstudy.evaluation.open_set import answers, closed, open_tasks
 from quickstudy.evaluation.temperature import fit_temperature, nll
@@ -167,3 +168,38 @@ def test_refusals():
 
     with pytest.raises(NotFiniteError, match=r"`calibrate`: expected finite predictions, got NaN or infinity in episode 0"):
         calibrate(Broken(), tasks, 2)
+
+
+# ---- one calibration for each head -------------------------------------------------------------------------------------
+
+
+def test_each_head_has_a_calibration_of_its_own(tmp_path):
+    tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).validation
+    learner = qs.Prototypical(torch.nn.Identity())
+    made = {head: qs.calibrate(learner, tasks, episodes=20, head=head) for head in ("own", "ridge")}
+    assert made["ridge"].head == "ridge"
+    assert made["own"].head == "own"
+    assert made["own"].temperature != pytest.approx(made["ridge"].temperature, rel=0.05)
+    same = qs.calibrate(with_head(learner, "ridge"), tasks, episodes=20)
+    assert made["ridge"].temperature == pytest.approx(same.temperature)
+    for one in made.values():
+        one.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calibration-ridge.json", "calibration.json"]
+    assert calibrations(tmp_path) == made
+
+
+def test_a_calibration_under_the_name_of_another_head_is_refused(tmp_path):
+    tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).validation
+    qs.calibrate(qs.Prototypical(torch.nn.Identity()), tasks, episodes=20).save(tmp_path / "calibration-ridge.json")
+    with pytest.raises(
+        CheckpointError, match=r"expected a calibration for the head 'ridge', got one for 'own'\. Calibrate again"
+    ):
+        calibrations(tmp_path)
+
+
+def test_heads_that_cannot_be_calibrated():
+    tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).validation
+    with pytest.raises(ArgumentError, match=r"`head`: expected one of own, centroid, ridge, logistic, got 'tree'"):
+        qs.calibrate(qs.Prototypical(torch.nn.Identity()), tasks, episodes=20, head="tree")
+    with pytest.raises(UnsupportedError, match=r"`head='ridge'`: expected a learner with features"):
+        qs.calibrate(qs.MAML(qs.models.mlp(4, 3), inner_lr=0.1), tasks, episodes=20, head="ridge")

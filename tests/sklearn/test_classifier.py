@@ -74,7 +74,7 @@ def test_images_keep_their_shape_and_uint8_is_read_as_tasks_read_it():
 def test_a_tensor_of_integers_is_looked_up():
     tokens, y = torch.randint(0, 9, (6, 3)), ["a", "b", "c"] * 2
     learner = qs.Prototypical(nn.Sequential(nn.Embedding(9, 4), nn.Flatten()))
-    fitted = FewShotClassifier(learner).fit(tokens, y)
+    fitted = FewShotClassifier(learner, head="own").fit(tokens, y)
     assert list(fitted.predict(tokens[:3])) == [y[i] for i in range(3)] or len(fitted.predict(tokens)) == 6
     np.testing.assert_allclose(
         fitted.predict_proba(tokens),
@@ -371,3 +371,76 @@ def test_a_table_that_lies_column_by_column_is_learned_as_one_that_lies_row_by_r
     fitted.save(tmp_path)
     for other in (FewShotClassifier.load(tmp_path), FewShotClassifier().fit(X, y)):
         assert np.array_equal(other.predict_proba(X), fitted.predict_proba(columns))
+
+
+# ---- the head ----------------------------------------------------------------------------------------------------------
+
+
+def stretched(shots=8, seed=0):
+    """Three classes told apart by two features, beside a third of large spread: class means are poor."""
+    generator = np.random.default_rng(seed)
+    y = np.repeat([0, 1, 2], shots)
+    x = generator.normal(size=(len(y), 3)) * [0.3, 0.3, 6.0]
+    x[:, :2] += np.array([[0, 0], [2, 0], [0, 2]])[y]
+    return x, np.array(NAMES)[y]
+
+
+def means():
+    return qs.Prototypical(nn.Identity())
+
+
+def test_the_head_is_chosen_by_the_support():
+    (x, y), (asked, wanted) = stretched(), stretched(shots=100, seed=1)
+    chosen, own = FewShotClassifier(means()).fit(x, y), FewShotClassifier(means(), head="own").fit(x, y)
+    assert chosen.head_ in ("ridge", "logistic")
+    assert own.head_ == "own"
+    assert chosen.score(asked, wanted) > own.score(asked, wanted) + 0.2
+    assert chosen.head_ in str(chosen.head_choice_)
+    assert {"ridge": "RidgeHead", "logistic": "LogisticHead"}[chosen.head_] in repr(chosen.predictor_)
+    fixed = FewShotClassifier(means(), head=chosen.head_).fit(x, y)
+    np.testing.assert_array_equal(fixed.predict_proba(asked), chosen.predict_proba(asked))
+
+
+def test_a_class_with_one_example_keeps_the_own_head():
+    x, y = stretched(shots=8)
+    fitted = FewShotClassifier(means()).fit(x, y)
+    assert fitted.add_class("heron", x[:1] + 9).head_ == "own"
+    assert fitted.remove_class("heron").head_ != "own"
+
+
+def test_the_chosen_head_is_saved_and_read_back(tmp_path):
+    (x, y), (asked, _) = stretched(), stretched(seed=1)
+    fitted = FewShotClassifier(means()).fit(x, y)
+    fitted.save(tmp_path / "birds")
+    again = FewShotClassifier.load(tmp_path / "birds", embed=nn.Identity())
+    assert (again.head, again.head_) == ("auto", fitted.head_)
+    np.testing.assert_allclose(again.predict_proba(asked), fitted.predict_proba(asked))
+
+
+def test_a_calibration_of_another_head_is_never_used(tmp_path):
+    tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5).validation
+    own, ridge = (calibrate(means(), tasks, episodes=20, head=head) for head in ("own", "ridge"))
+    x, y = stretched()
+    assert FewShotClassifier(means(), calibration=own).fit(x, y).head_ == "own"  # the only head that it is for
+    both = FewShotClassifier(means(), calibration=[own, ridge]).fit(x, y)
+    assert both.head_ == "ridge"
+    plain = FewShotClassifier(means(), head="ridge").fit(x, y)
+    logits = np.log(plain.predict_proba(x))
+    expected = torch.from_numpy(logits / ridge.temperature).softmax(1).numpy()
+    np.testing.assert_allclose(both.predict_proba(x), expected, atol=1e-9)
+    both.save(tmp_path / "birds")
+    assert {one.head for one in FewShotClassifier.load(tmp_path / "birds", embed=nn.Identity()).calibration} == {"own", "ridge"}
+    with pytest.raises(
+        ArgumentError, match=r"`calibration`: expected one for the head that answers, 'ridge' .*, got for own\. Give"
+    ):
+        FewShotClassifier(means(), head="ridge", calibration=own).fit(x, y)
+    with pytest.raises(ArgumentError, match=r"expected one for the head that answers, 'own' \(with one example of a class"):
+        FewShotClassifier(means(), calibration=ridge).fit(x[[0, 8, 16]], y[[0, 8, 16]])
+
+
+def test_an_unknown_head():
+    x, y = stretched()
+    with pytest.raises(ArgumentError, match=r"`head`: expected one of own, centroid, ridge, logistic, got 'svm'"):
+        FewShotClassifier(means(), head="svm").fit(x, y)
+    with pytest.raises(UnsupportedError, match=r"`head='ridge'`: .*, got Standardised"):
+        FewShotClassifier(head="ridge").fit(x, y)

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from quickstudy.arguments import union_parts
 from quickstudy.artifacts.building import REFUSALS
 from quickstudy.artifacts.description import description, whole_description
-from quickstudy.artifacts.rebuilding import FROM_TASKS, build_learner, families, for_python, only_python
+from quickstudy.artifacts.rebuilding import FROM_TASKS, build_learner, declared, families, for_python, only_python
 from quickstudy.artifacts.written import WRITTEN
 from quickstudy.calls import Call, call, call_of, plain
 from quickstudy.evaluation.metrics import LOSS, METRICS, Metric
@@ -90,12 +91,13 @@ def _tasks(tasks: Any) -> dict[str, Any]:
     arguments = dict(made.arguments)
     for name in WRITTEN.keys() & arguments.keys():
         arguments[name] = f"[{', '.join(map(repr, arguments[name]))}]"
-    given = [*made.given, *(key for key, value in made.arguments.items() if not _writable(key, value))]
     name = next((key for key, one in sources().items() if one.__name__ == made.name), made.name)
+    types = declared(families()[name]) if name in families() else {}
+    given = [*made.given, *(key for key, value in made.arguments.items() if not _writable(key, value, types.get(key)))]
     if name not in families() and not given:
         given = ["arguments"]
     sizes = {size: plain(value) for size, value in protocol_of(tasks).items() if given or size in arguments}
-    arguments = {key: value for key, value in arguments.items() if key not in given} | sizes
+    arguments = {key: plain(_fields(value)) for key, value in arguments.items() if key not in given} | sizes
     return {"name": name, **arguments} | ({"given": given} if given else {})
 
 
@@ -106,8 +108,10 @@ def protocol_of(tasks: Any) -> dict[str, Size | None]:
     return {size: part.protocol.get(size) for size in SIZES}
 
 
-def _writable(name: str, value: Any) -> bool:
-    """Whether a config can write this argument of tasks."""
+def _writable(name: str, value: Any, kind: Any) -> bool:
+    """Whether a config can write this argument of tasks, of this declared type: settings are written as their fields."""
+    if is_dataclass(value):
+        return any(is_dataclass(part) for part in union_parts(kind))
     if name in WRITTEN:
         return all(type(one).__name__ in WRITTEN[name] for one in value)
     return not any(map(is_dataclass, value if isinstance(value, list) else [value]))

@@ -62,7 +62,8 @@ def build_tasks(config: dict[str, Any]) -> Any:
             do="In Python hand them in, qs.Run(path, tasks=...); at the command line name other data: "
             "quickstudy evaluate RUN --tasks folder --tasks.path PATH.",
         )
-    return named("tasks", name, families())(**as_objects(arguments))
+    family = named("tasks", name, families())
+    return family(**_objects(family, as_objects(arguments)))
 
 
 def build_learner(config: dict[str, Any], tasks: Any) -> Learner:

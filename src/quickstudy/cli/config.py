@@ -71,6 +71,8 @@ def parse(argv: list[str], name: str | None, file: str | None) -> tuple[dict[str
     _check_by_name(config, f"--config {file}")
     given = {section: dict(config.get(section, {})) for section in SECTIONS}
     argv, tasks_name = taken(argv, "--tasks", given["tasks"].pop("name", "omniglot"))
+    argv, start = taken(argv, "--start", None)
+    argv = argv if start is None else [*argv, f"--train.start={start}"]
     argv, network_name = taken(argv, "--network", given["network"].pop("name", DEFAULT_NETWORK.get(tasks_name, "conv4")))
     name = name or given["learner"].get("name")
     given["learner"].pop("name", None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import sys
+from pathlib import Path
 from typing import Any
 
 import quickstudy as qs
 from quickstudy.artifacts.rebuilding import build_learner
 from quickstudy.artifacts.run import Run
+from quickstudy.artifacts.store import load
 from quickstudy.cli.ends import EASY, names_of
 from quickstudy.evaluation import Evaluation
 
@@ -35,6 +37,8 @@ def _easy(run: Run, result: Evaluation) -> list[Evaluation]:
     found = []
     if run.tasks.train.ways is not None:
         found.append(_evaluated(qs.NearestCentroid(), run, result, "nearest centroid of the inputs"))
+    if (start := run.config["train"].get("start")) is not None:
+        found.append(_evaluated(load(start), run, result, f"{Path(start).name}, with which it began"))
     if hasattr(run.learner, "inner_steps"):
         found.append(_evaluated(run.learner, run, result, f"{result.name}, before it adapts", steps=0))
     return found
@@ -54,7 +58,7 @@ def _built(name: str, config: dict[str, Any], tasks: Any) -> qs.Learner:
     return build_learner(own, tasks)
 
 
-def _evaluated(learner: qs.Learner, run: Run, result: Evaluation, name: str, steps: int | None = None) -> Evaluation:
+def _evaluated(learner: Any, run: Run, result: Evaluation, name: str, steps: int | None = None) -> Evaluation:
     """The score of a control on the tasks of the run's evaluation."""
     protocol = result.protocol
     found = qs.evaluate(learner, run.tasks.test, protocol["episodes"], protocol["seed"], steps, progress=True)

@@ -16,19 +16,27 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
+from quickstudy.artifacts.store import run_folder
 from quickstudy.cli.image_folders import labels_of, read_files, read_support, warn_of_ground
 from quickstudy.cli.options import command, read, whole
 from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
+from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
-from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.calibration import Calibration, calibrations
+from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
 from quickstudy.learners.contradictions import Contradiction, contradicted
+from quickstudy.learners.learner import Learner
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
 JUDGED = 200  # support images at most, whose labels are questioned: the learner adapts once for each
 INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
+HEAD_HELP = (
+    "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, the "
+    "one that tells unknown images best by the run's calibrations"
+)
 
 
 def predict(argv: list[str]) -> int:
@@ -42,6 +50,7 @@ def predict(argv: list[str]) -> int:
         required=True,
         help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
     )
+    made.add_argument("--head", choices=(AUTO, *HEADS), default=AUTO, help=HEAD_HELP)
     made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
     made.add_argument(
         "--invert", action="store_true", help="invert the pictures: white on black where the run's are black on white"
@@ -50,8 +59,9 @@ def predict(argv: list[str]) -> int:
     made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
     options = read(made, argv)
-    learner, preprocessing, calibration = ready_to_predict(options.run)
-    if options.unknown and calibration is None:
+    learner, preprocessing, _ = ready_to_predict(options.run)
+    calibrated = calibrations(run_folder(options.run))
+    if options.unknown and not calibrated:
         raise UnsupportedError(
             "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
         )
@@ -67,13 +77,17 @@ def predict(argv: list[str]) -> int:
     asked = torch.stack(list(images.values()))
     warn_of_ground({"--support": shown, "--query": asked}, preprocessing, "Leave --invert out." if options.invert else INVERT)
     support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
-    predictor = learner.adapt(support)
+    choice = _chosen(learner, support, options, calibrated)
+    calibration = calibrated.get(choice.head)
+    if options.unknown and calibration is None:
+        raise _not_calibrated(choice, list(calibrated))
+    predictor = choice.adapt(support)
     logits = predictor(preprocessing.apply(asked))
     if len(y) <= JUDGED:
         _warn_of_contradictions(contradicted(learner, support), shown_files, names)
-    rows = answers(list(images), names, logits, calibration, options.unknown)
+    rows = [row | {"head": choice.head} for row in answers(list(images), names, logits, calibration, options.unknown)]
     labels = labels_of(list(images), Path(options.query), names)
-    _print(rows, labels, options.json)
+    _print(rows, labels, options.json, _head_line(choice, calibration))
     if options.most_uncertain is not None:
         count = min(options.most_uncertain, len(rows))
         for place in predictor.most_uncertain(preprocessing.apply(asked), count).tolist():
@@ -119,13 +133,37 @@ def accuracy(rows: list[dict[str, Any]], labels: list[str | None]) -> str | None
     return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} images in folders of a class{more}"
 
 
-def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool) -> None:
-    """The rows on stdout. The accuracy is the last line; beside JSON, which is to be read by a program, it is on stderr."""
+def _chosen(learner: Learner, support: Examples, options: Any, calibrated: dict[str, Calibration]) -> HeadChoice:
+    """The head: by the support, or with --unknown the one that tells unknown images best."""
+    if not options.unknown:
+        return choose_head(learner, support, options.head)
+    best = max(calibrated, key=lambda head: calibrated[head].auroc)
+    choice = choose_head(learner, support, options.head, [best])
+    why = "of the run's calibrations, it tells unknown images best"
+    return replace(choice, why=why) if options.head == AUTO and choice.head == best else choice
+
+
+def _not_calibrated(choice: HeadChoice, calibrated: list[str]) -> UnsupportedError:
+    return UnsupportedError(
+        "--unknown",
+        expected=f"a calibration of the run for the head that answers, {choice.head} ({choice.why})",
+        got=f"calibrations for {', '.join(calibrated)}",
+        do=f"Add --head {calibrated[0]}, or leave --unknown out.",
+    )
+
+
+def _head_line(choice: HeadChoice, calibration: Calibration | None) -> str:
+    return f"head: {choice}" + ("" if calibration else "; without a calibration: probabilities are its softmax")
+
+
+def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool, head: str) -> None:
+    """The rows and the head on stdout; the accuracy is the last line. Beside JSON, for programs, the accuracy is on stderr."""
     if as_json:
         for row, label in zip(rows, labels, strict=True):
             print(json.dumps(row | ({} if label is None else {"label": label})))
     else:
         _print_table(rows)
+        print(head)
     if (line := accuracy(rows, labels)) is not None:
         print(line, file=sys.stderr if as_json else sys.stdout)
 

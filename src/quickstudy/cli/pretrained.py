@@ -35,19 +35,23 @@ def scores_of(folder: Path) -> dict[str, Any]:
 
 def _text(record: dict[str, Any]) -> str:
     rows = record["scores"]
-    width = max((len(row["learner"]) for row in rows), default=0)
-    lines = [record["name"], f"  trained on  {record['trained_on']}"]
+    learners = list(dict.fromkeys(row["learner"] for row in rows))
+    width = max((len(_tasks(row)) for row in rows), default=0)
+    lines = [record["name"], f"  trained on  {record['trained_on']}", ""]
+    lines += [f"  accuracy in %, +- a 95 % interval over tasks, of {'; '.join(learners)}", ""] if rows else []
     for tasks in dict.fromkeys(_tasks(row) for row in rows):
-        lines += ["", f"  {tasks}"]
-        lines += [
-            f"    {row['learner']:<{width}}  {100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f} %"
-            for row in rows
-            if _tasks(row) == tasks
-        ]
-    lines += ["", f"  measured on {record['date']} by `{record['command']}`; 95 % intervals"]
+        found = {
+            row["learner"]: f"{100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f}" for row in rows if _tasks(row) == tasks
+        }
+        lines.append(f"  {tasks:<{width}}" + "".join(f"  {found.get(name, ''):>11}" for name in learners))
+    lines += ["", f"  measured on {record['date']} by `{record['command']}`"]
     lines += [f"  `quickstudy predict {record['name']} --support FOLDER --query FOLDER` uses it"]
     return "\n".join(lines)
 
 
+def _cell(row: dict[str, Any]) -> str:
+    return f"{100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f}"
+
+
 def _tasks(row: dict[str, Any]) -> str:
-    return f"{row['tasks']}, {row['ways']}-way {row['shots']}-shot, accuracy of {row['episodes']} tasks"
+    return f"{row['tasks']}, {row['ways']}-way {row['shots']}-shot, {row['episodes']} tasks"

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor
 
 from quickstudy.arguments import PositiveFloat, Probability, checked
-from quickstudy.errors import ArgumentError
+from quickstudy.errors import ArgumentError, CheckpointError
+from quickstudy.evaluation.head_choice import HEADS, OWN, with_head
 from quickstudy.evaluation.ood_scores import SCORES, Energy, MaxProbability, UnknownScore, auroc, threshold_keeping
 from quickstudy.evaluation.open_set import Answers, answers
 from quickstudy.evaluation.reliability_curve import Reliability, reliability
@@ -37,7 +38,7 @@ CALIBRATION = "calibration.json"
 @checked
 @dataclass(frozen=True)
 class Calibration:
-    """The result of `calibrate`. It holds for tasks of this protocol; calibrate again for other ways or shots.
+    """The result of `calibrate`. It holds for tasks of this protocol and for one head; calibrate again for others.
 
     Attributes:
         temperature: T*.
@@ -52,6 +53,7 @@ class Calibration:
         before: reliability diagram of known queries at T = 1.
         after: the same at T*.
         protocol: ways, shots, queries, left_out, episodes, seed.
+        head: the head on the learner's features that it is for: see `evaluation.head_choice`.
 
     Examples:
         >>> tasks = qs.tasks.GaussianClasses(ways=3, dim=4, shots=5)
@@ -74,10 +76,13 @@ class Calibration:
     before: Reliability
     after: Reliability
     protocol: dict[str, int | tuple[int, int] | None]
+    head: str = OWN
 
     def __post_init__(self) -> None:
         if missing := {"ways", "shots", "queries", "left_out", "episodes", "seed"} - self.protocol.keys():
             raise ArgumentError("protocol", expected=f"{min(missing)!r} in it", got=str(self.protocol), do="Calibrate again.")
+        if self.head not in HEADS:
+            raise ArgumentError("head", expected="one of " + ", ".join(HEADS), got=repr(self.head), do="Calibrate again.")
         if self.score not in SCORES:
             raise ArgumentError("score", expected="one of " + ", ".join(SCORES), got=repr(self.score), do="Calibrate again.")
 
@@ -111,8 +116,10 @@ class Calibration:
         return record(cls, fields)
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON: to `path` where it ends in .json, else to calibration.json in that folder."""
-        write_sealed(_file(path), self.to_dict(), indent=2)
+        """Write as JSON: to `path` where it ends in .json, else into that folder, to calibration.json, or for another head than
+        the learner's own to calibration-HEAD.json.
+        """
+        write_sealed(_file(path, self.head), self.to_dict(), indent=2)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -142,6 +149,7 @@ def calibrate(
     keep: float = 0.95,
     left_out: int = 1,
     scores: Sequence[UnknownScore] = (MaxProbability(), Energy()),
+    head: str = OWN,
     progress: bool = False,
 ) -> Calibration:
     """Fit a temperature and a threshold on `episodes` tasks drawn from `tasks` (give meta-validation tasks) with `seed`.
@@ -150,23 +158,26 @@ def calibrate(
         keep: the share of known queries that the threshold lets through.
         left_out: number of classes in each task, besides its ways, that have queries but no support.
         scores: the candidates; the one that best separates known from unknown on these tasks (by AUROC) is kept.
+        head: the head on the learner's features that is calibrated: see `evaluation.head_choice`.
         progress: show a progress bar on stderr.
 
     Raises:
-        ArgumentError: `episodes` or `left_out` below 1, no score, `keep` too high for this many queries.
+        ArgumentError: `episodes` or `left_out` below 1, no score, `keep` too high for this many queries, an unknown head.
         TaskError: fewer classes than ways + left_out.
-        UnsupportedError: the tasks have no classes.
+        UnsupportedError: the tasks have no classes; a head for a learner without features of each example.
         NotFiniteError: a prediction is NaN or infinite.
     """
     check_one(tasks)
     if not scores:
         raise ArgumentError("scores", expected="one or more", got="none", do="Leave it out for the usual ones.")
-    found = answers(learner, tasks, episodes, seed, left_out=left_out, progress=progress)
+    found = answers(with_head(learner, head), tasks, episodes, seed, left_out=left_out, progress=progress)
     protocol = {**tasks.protocol, "left_out": left_out, "episodes": episodes, "seed": seed}
-    return from_answers(found, protocol, keep=keep, scores=scores)
+    return from_answers(found, protocol, keep=keep, scores=scores, head=head)
 
 
-def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[UnknownScore]) -> Calibration:
+def from_answers(
+    found: Answers, protocol: dict[str, Any], *, keep: float, scores: Sequence[UnknownScore], head: str = OWN
+) -> Calibration:
     """The calibration for answers already computed."""
     logits, y = found.known, found.y
     temperature = fit_temperature(logits, y)  # (1)
@@ -188,9 +199,28 @@ def from_answers(found: Answers, protocol: dict[str, Any], *, keep: float, score
         before=reliability(logits.softmax(1), y),
         after=reliability((logits / temperature).softmax(1), y),
         protocol=protocol,
+        head=head,
     )
 
 
-def _file(path: str | Path) -> Path:
+def calibrations(folder: Path) -> dict[str, Calibration]:
+    """All calibrations in a folder, by the head that each is for.
+
+    Raises:
+        CheckpointError: a file that is not a calibration, or one for another head than its name says.
+    """
+    found = {head: Calibration.load(_file(folder, head)) for head in HEADS if _file(folder, head).is_file()}
+    for head, one in found.items():
+        if one.head != head:
+            raise CheckpointError(
+                str(_file(folder, head)),
+                expected=f"a calibration for the head {head!r}",
+                got=f"one for {one.head!r}",
+                do="Calibrate again, and save into the folder.",
+            )
+    return found
+
+
+def _file(path: str | Path, head: str = OWN) -> Path:
     path = Path(path)
-    return path if path.suffix == ".json" else path / CALIBRATION
+    return path if path.suffix == ".json" else path / (CALIBRATION if head == OWN else f"calibration-{head}.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, LabelError
 from quickstudy.evaluation.calibration import Calibration
+from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
 from quickstudy.evaluation.ood_scores import MaxProbability
 from quickstudy.learners.contradictions import MARGIN, contradicted
 from quickstudy.learners.learner import Learner
@@ -33,13 +35,17 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     Args:
         learner: any quickstudy learner for classification; None: ridge regression on standardised features.
-        calibration: the result of `quickstudy.calibrate`: the temperature, and the threshold for `reject=True`.
+        head: how the learner's features are read: "auto", by what the support says where each class has two examples or more
+            (see `evaluation.head_choice`), or "own" (as the learner does), "centroid", "ridge", "logistic".
+        calibration: the result of `quickstudy.calibrate`: the temperature, and the threshold for `reject=True`. It is for one
+            head; give several for several. Where any is given, "auto" chooses among the heads that they are for.
         unknown: the label that predict returns for a rejected row.
         preprocessing: normalises images, uint8 or in [0, 1], as the learner's meta-training did; None: no normalisation.
 
     Attributes:
         classes_: the labels, sorted.
-        predictor_: the adapted learner.
+        predictor_: the adapted learner, with the head that was chosen.
+        head_: the name of that head; `head_choice_` says why it is this one.
         support_x_, support_y_: the examples that it was adapted to, with their labels.
         feature_shape_: the shape of one example.
 
@@ -56,11 +62,13 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         self,
         learner: Learner | None = None,
         *,
-        calibration: Calibration | None = None,
+        head: str = AUTO,
+        calibration: Calibration | Sequence[Calibration] | None = None,
         unknown: Any = None,
         preprocessing: Preprocessing | None = None,
     ):
         self.learner = learner
+        self.head = head
         self.calibration = calibration
         self.unknown = unknown
         self.preprocessing = preprocessing
@@ -88,8 +96,9 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(examples, classes), in the order of `classes_`."""
-        temperature = 1.0 if self.calibration is None else self.calibration.temperature
-        return (self._logits(X) / temperature).softmax(1).numpy()
+        logits = self._logits(X)
+        calibration = self._calibrations().get(self.head_)
+        return (logits / (1.0 if calibration is None else calibration.temperature)).softmax(1).numpy()
 
     def most_uncertain(self, pool: Any, n: int = 1) -> np.ndarray:
         """(n,) the rows of the pool to label next, the most uncertain first: see `Predictor.most_uncertain`.
@@ -169,12 +178,34 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         self.classes_, self.support_y_ = classes, y
         return self
 
+    def _adapt(self, support: Examples) -> None:
+        calibrated = self._calibrations()
+        choice = choose_head(self._learner(), support, self.head, list(calibrated) or HEADS)
+        if calibrated and choice.head not in calibrated:
+            raise ArgumentError(
+                "calibration",
+                expected=f"one for the head that answers, {choice.head!r} ({choice.why})",
+                got="for " + ", ".join(calibrated),
+                do=f"Give quickstudy.calibrate(learner, tasks.validation, head={choice.head!r}) too, or another `head`.",
+            )
+        self.head_choice_: HeadChoice = choice
+        self.head_ = choice.head
+        self.predictor_ = choice.adapt(support)
+        self.support_x_ = support.x
+
+    def _calibrations(self) -> dict[str, Calibration]:
+        """The calibrations, by the head that each is for."""
+        given = [] if self.calibration is None else [self.calibration]
+        each = [one for part in given for one in ([part] if isinstance(part, Calibration) else part)]
+        return {one.head: one for one in each}
+
     def _logits(self, X: Any) -> Tensor:
         """(examples, classes); outputs of the network beyond the classes are cut off."""
         return self._answer(X)[:, : len(self.classes_)]
 
     def _rejected(self, labels: np.ndarray, logits: Tensor, reject: bool | float) -> np.ndarray:
-        if self.calibration is None and reject is True:
+        calibration = self._calibrations().get(self.head_)
+        if calibration is None and reject is True:
             raise ArgumentError(
                 "reject",
                 expected="a number, or a calibration whose threshold True stands for",
@@ -188,11 +219,11 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
                 got=repr(self.unknown),
                 do="Choose another answer for rejected rows.",
             )
-        if self.calibration is None:
+        if calibration is None:
             scores, threshold = MaxProbability()(logits, 1.0), float(reject)
         else:
-            scores = self.calibration.scores(logits)
-            threshold = self.calibration.threshold if reject is True else float(reject)
+            scores = calibration.scores(logits)
+            threshold = calibration.threshold if reject is True else float(reject)
         outside = (scores < threshold).numpy()
         if np.asarray(self.unknown).dtype.kind == labels.dtype.kind:
             return np.where(outside, self.unknown, labels)

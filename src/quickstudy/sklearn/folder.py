@@ -19,7 +19,8 @@ from quickstudy.artifacts.store import load as load_learner
 from quickstudy.artifacts.store import run_folder
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import CheckpointError, UnsupportedError
-from quickstudy.evaluation.calibration import CALIBRATION, Calibration
+from quickstudy.evaluation.calibration import calibrations
+from quickstudy.evaluation.head_choice import OWN
 from quickstudy.files import read_json, read_tensors, write_with_tensors
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
@@ -40,7 +41,7 @@ Estimator = TypeVar("Estimator", bound=FewShotEstimator)
 
 @dataclass(frozen=True)
 class Saved:
-    """estimator.json; the last three fields are a classifier's."""
+    """estimator.json; the last five fields are a classifier's."""
 
     format: int
     kind: Literal["FewShotClassifier", "FewShotRegressor"]
@@ -48,6 +49,8 @@ class Saved:
     classes: tuple[Label, ...] = ()
     dtype: str = ""
     unknown: Label | None = None
+    head: str = OWN  # as it was asked for
+    chosen: str = OWN  # as the support chose it
 
 
 def save(estimator: FewShotEstimator, path: Path) -> None:
@@ -59,8 +62,9 @@ def save(estimator: FewShotEstimator, path: Path) -> None:
         config |= {"classes": _plain(estimator.classes_.tolist()), "dtype": estimator.classes_.dtype.str}
         config["unknown"] = None if estimator.unknown is None else _plain([estimator.unknown])[0]
         y = torch.from_numpy(np.searchsorted(estimator.classes_, estimator.support_y_).astype(np.int64))
-        if estimator.calibration is not None:
-            estimator.calibration.save(path)
+        config |= {"head": estimator.head, "chosen": estimator.head_}
+        for calibration in estimator._calibrations().values():
+            calibration.save(path)
     else:
         y = torch.from_numpy(np.asarray(estimator.support_y_, dtype=np.float64))
     if estimator.preprocessing is not None:
@@ -101,7 +105,11 @@ def _fitted(cls: type[Estimator], path: Path, foreign: dict[str, Any]) -> Estima
         y = _labels(config, path)[_indices(y, len(config.classes), path)]
     estimator.feature_shape_, estimator.n_features_in_ = tuple(x.shape[1:]), x.shape[1]
     assert isinstance(estimator, FewShotClassifier | FewShotRegressor)
+    if isinstance(estimator, FewShotClassifier):
+        estimator.head = config.chosen
     estimator._fit(x, y)
+    if isinstance(estimator, FewShotClassifier):
+        estimator.head = config.head
     return estimator
 
 
@@ -147,7 +155,7 @@ def _from_predictor(estimator: Estimator, predictor: Predictor, path: Path) -> E
     estimator.feature_shape_ = predictor.features[0]
     estimator.n_features_in_ = predictor.features[0][0]
     if isinstance(estimator, FewShotClassifier):
-        estimator.classes_ = np.arange(predictor.ways or 0)
+        estimator.classes_, estimator.head_ = np.arange(predictor.ways or 0), OWN
     elif isinstance(estimator, FewShotRegressor):
         estimator.target_shape_ = None
     return estimator
@@ -159,8 +167,8 @@ def _build(cls: type[Estimator], learner: Learner | None, path: Path) -> Estimat
     estimator.learner = learner
     if (path / PREPROCESSING).is_file():
         estimator.preprocessing = Preprocessing.load(path)
-    if isinstance(estimator, FewShotClassifier) and (path / CALIBRATION).is_file():
-        estimator.calibration = Calibration.load(path)
+    if isinstance(estimator, FewShotClassifier) and (found := list(calibrations(path).values())):
+        estimator.calibration = found[0] if len(found) == 1 else found
     return estimator
 
 

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from quickstudy.domains.images.drawing import PEN_BLUR, PEN_WIDTH, draw_characters, raster
+from quickstudy.domains.images.drawing import draw_characters
+from quickstudy.domains.images.ink import PEN_BLUR, PEN_WIDTH, raster
 from quickstudy.domains.images.strokes import Strokes
 from quickstudy.errors import ArgumentError, TaskError
 

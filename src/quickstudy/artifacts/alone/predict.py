@@ -93,7 +93,7 @@ def main(words: list[str]) -> int:
     for file, row, rejected in zip(files, probabilities_of(logits), unknown, strict=True):
         nearest = SETTINGS["classes"][int(row.argmax())]
         record = {"file": file, "class": "unknown" if rejected else nearest, "probability": round(float(row.max()), 7)}
-        print(json.dumps(record | ({"nearest": nearest} if rejects else {})))
+        print(json.dumps(record | ({"nearest": nearest} if rejects else {}) | {"head": SETTINGS["head"]}))
     return 0
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from quickstudy.arguments import PositiveInt, checked
-from quickstudy.domains.images.drawing import draw_characters
+from quickstudy.domains.images.drawing import PLAIN, draw_characters
 from quickstudy.domains.images.preprocessing import Preprocessing
+from quickstudy.domains.images.style import Style
 from quickstudy.errors import ArgumentError
 from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -29,6 +30,7 @@ class Strokes(TaskFamily[LabelledTasks]):
         examples: drawings of each character.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes of meta-training.
         size: pixels per side.
+        style: how the characters look: a `domains.images.Style`; None: as Omniglot's.
         seed: of all characters and drawings.
 
     Raises:
@@ -53,10 +55,13 @@ class Strokes(TaskFamily[LabelledTasks]):
         examples: PositiveInt = 20,
         rotations: bool = False,
         size: int = 28,
+        style: Style | None = None,
         seed: int = 0,
     ):
         _check_classes(classes)
-        images = draw_characters(sum(classes), examples, generator=torch.Generator().manual_seed(seed), size=size)
+        images = draw_characters(
+            sum(classes), examples, generator=torch.Generator().manual_seed(seed), size=size, style=style or PLAIN
+        )
         names = [f"seed{seed}/character{number:05d}" for number in range(len(images))]
         parts = []
         for split, count in enumerate(classes):

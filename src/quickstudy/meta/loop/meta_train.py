@@ -21,6 +21,7 @@ from quickstudy.evaluation.evaluate import display_name
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
+from quickstudy.meta.loop.beginning import Beginning
 from quickstudy.meta.loop.checkpoint_selector import CheckpointSelector
 from quickstudy.meta.loop.interrupt import Interrupt
 from quickstudy.meta.loop.outer_loop import Limits, OuterLoop
@@ -54,6 +55,7 @@ def meta_train(
     select_by: str | Metric | None = None,
     seconds: PositiveFloat | None = None,
     seed: int = 0,
+    start: str | Path | None = None,
     out: str | Path | RunFolder | None = None,
     resume: bool = False,
     track: Callable[[dict[str, Any], int], None] | None = None,
@@ -83,6 +85,8 @@ def meta_train(
         keep: number of best checkpoints by validation whose weights stay in the result, for `Ensemble.of(learner, result.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: seeds tasks and dropout.
+        start: the saved learner whose weights the run begins with: "strokes" (which comes along), the folder of a run or of a
+            learner; None: those of `learner`. The result has its score on the validation tasks beside the best one.
         out: the run's folder, the same as that of `quickstudy train` (or a `RunFolder`, whose module lists its files): settings,
             tasks, environment, `learner/` (the best so far), `ensemble/` (with `keep` above 1), `metrics.jsonl`, `checkpoints/`
             (one at every validation and each minute) and, in the end, `calibration.json` and `result.json`. Every command reads
@@ -93,7 +97,8 @@ def meta_train(
 
     Raises:
         NotFiniteError: a meta-gradient that is NaN or infinite; the learner is left with its best weights so far.
-        ArgumentError, UnsupportedError: before the first step: arguments that cannot work; a run in `out` without `resume`.
+        ArgumentError, UnsupportedError: before the first step: arguments that cannot work; a run in `out` without `resume`; a
+            `start` with another architecture, or for other images.
         CheckpointError: another process writes `out`; a checkpoint of another learner or of other settings.
         DataError: no space for a checkpoint; the previous one stays.
         KeyboardInterrupt: Ctrl-C; the run can be resumed where `out` was given.
@@ -109,6 +114,9 @@ def meta_train(
     train, validation = parted(tasks, device, patience)
     config = {} if folder is None else config_of(learner, tasks, settings)
     learner.prepare(train)
+    beginning = None if start is None else Beginning(str(start))
+    if beginning is not None:
+        beginning.give(learner, train)
     learner.to(device)
     outer = outer or getattr(learner, "outer", None) or Gradient()
     outer.estimator.check(learner)
@@ -121,6 +129,8 @@ def meta_train(
     title = f"meta-training {display_name(learner)}"
     with folder or nullcontext(), Interrupt(folder is not None) as interrupt, bar(steps, title, progress, seconds) as shown:
         OuterLoop(training, selector, folder, limits, tasks, config, shown).run(executor, track, interrupt)
+        if beginning is not None:
+            training.result.start = beginning.compared(validation, validation_episodes)
         if folder is not None:
             folder.finish(training.result.summary(), learner, validation)
     return training.result

@@ -24,6 +24,7 @@ class TrainingResult:
         stopped: why it ended: "steps", "patience" or "seconds".
         protocol: everything needed to repeat it.
         estimate: what it was to take, by its first steps; None for a short run.
+        start: where the run began with a saved learner, its name, and its score and ci95 on the same validation tasks.
         passed_over: after a resume, a line for each unreadable checkpoint for which an older one was taken.
 
     Examples:
@@ -45,6 +46,7 @@ class TrainingResult:
     protocol: dict[str, Any] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
     estimate: Estimate | None = None
+    start: dict[str, Any] | None = None
 
     def summary(self) -> dict[str, Any]:
         """How it ended, as plain data: what result.json holds."""
@@ -56,6 +58,7 @@ class TrainingResult:
             "why": self.why,
             "best": self.best,
             "protocol": self.protocol,
+            "start": self.start,
             "estimate": None if self.estimate is None else asdict(self.estimate),
         }
 
@@ -72,6 +75,8 @@ class TrainingResult:
     def __str__(self) -> str:
         last = self.history[-1]["loss"] if self.history else float("nan")
         best = "" if self.best is None else f", best validation {self.best['score']:.4f} at step {self.best['step']}"
+        if self.start is not None:
+            best += f" (the learner {self.start['name']} that it began with: {self.start['score']:.4f})"
         return (
             f"{len(self.history)} meta-steps in {self.seconds:.1f} s by {self.executor} ({self.why}), last loss {last:.4f}{best}"
         )
