@@ -30,7 +30,7 @@ class Strokes(TaskFamily[LabelledTasks]):
         examples: drawings of each character.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes of meta-training.
         size: pixels per side.
-        style: how the characters look: a `domains.images.Style`; None: as Omniglot's.
+        style: how the characters look: a `domains.images.style.Style`; None: as Omniglot's.
         seed: of all characters and drawings.
 
     Raises:
