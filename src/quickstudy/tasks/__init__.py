@@ -6,6 +6,9 @@ Names that a domain adds are looked up in the registry on first use; `__init__.p
 from typing import Any
 
 from quickstudy import registry
+from quickstudy.tasks.construction.across import across as across
+from quickstudy.tasks.construction.across import domain_split as domain_split
+from quickstudy.tasks.construction.across import of_domains as of_domains
 from quickstudy.tasks.construction.augmentation import FeatureNoise as FeatureNoise
 from quickstudy.tasks.construction.augmentation import MixTasks as MixTasks
 from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteLabels

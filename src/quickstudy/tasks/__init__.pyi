@@ -12,6 +12,9 @@ from quickstudy.domains.images.transform import RandomFlip as RandomFlip
 from quickstudy.domains.images.transform import RandomResizedCrop as RandomResizedCrop
 from quickstudy.domains.images.transform import Resize as Resize
 from quickstudy.domains.tables.tabular_prior import TabularPrior as TabularPrior
+from quickstudy.tasks.construction.across import across as across
+from quickstudy.tasks.construction.across import domain_split as domain_split
+from quickstudy.tasks.construction.across import of_domains as of_domains
 from quickstudy.tasks.construction.augmentation import FeatureNoise as FeatureNoise
 from quickstudy.tasks.construction.augmentation import MixTasks as MixTasks
 from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteLabels

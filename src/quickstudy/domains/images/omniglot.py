@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from quickstudy.arguments import checked
-from quickstudy.domains.images.omniglot_images import fetch, read_images
+from quickstudy.domains.images.omniglot_images import DRAWERS, fetch, read_images
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import DataError
 from quickstudy.tasks.construction.augmentation import Rotations
@@ -24,7 +24,7 @@ from quickstudy.tasks.distribution.splits import Splits, random_split, read_spli
 from quickstudy.tasks.sources.options import Part, check_part
 
 RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
-ALPHABET = "alphabet"
+ALPHABET, DRAWER = "alphabet", "drawer"
 VALIDATION_ALPHABETS = 5  # of the 30 background alphabets
 
 
@@ -102,7 +102,10 @@ class Omniglot(TaskFamily[LabelledTasks]):
                 queries=queries,
                 class_names=names,
                 preprocessing=Preprocessing(size, channels=1, invert=True),
-                columns={ALPHABET: {name: name.partition("/")[0] for name in names}},
+                columns={
+                    ALPHABET: {name: name.partition("/")[0] for name in names},
+                    DRAWER: [f"{drawer:02d}" for drawer in range(1, DRAWERS + 1)] * len(names),
+                },
                 within=within,
             )
 

@@ -29,6 +29,12 @@ class Column:
         """The column of these rows, with the same groups."""
         return Column(self.groups, self.of[rows.cpu()])
 
+    def present(self) -> Column:
+        """The column with those groups alone that have an example."""
+        held = torch.bincount(self.of, minlength=len(self.groups)) > 0
+        groups = tuple(group for group, one in zip(self.groups, held.tolist(), strict=True) if one)
+        return Column(groups, (held.cumsum(0) - 1)[self.of])
+
     def repeated(self, times: int) -> Column:
         """The column of data that are repeated as a whole, as `Rotations` does."""
         return Column(self.groups, self.of.repeat(times))

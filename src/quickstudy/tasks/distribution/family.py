@@ -26,9 +26,11 @@ class TaskFamily(Generic[Tasks]):
 
     Args:
         train, validation, test: the three distributions; None: the family has no such part, and refuses what asks for it.
+        same_classes: whether a class may be in several of them, as for the same classes in other domains. Otherwise a class seen
+            in meta-training makes the score of another part a leak.
 
     Raises:
-        TaskError: a class (by its name) in two of them.
+        TaskError: a class (by its name) in two of them, without same_classes.
 
     Examples:
         >>> x, y = torch.randn(20, 4), torch.arange(20) // 10
@@ -54,10 +56,15 @@ class TaskFamily(Generic[Tasks]):
         family.call = None if bound is None else call(cls.__name__, cls.__init__, bound)
         return family
 
-    def __init__(self, train: Tasks | None, validation: Tasks | None, test: Tasks | None):
+    same_classes = False
+
+    def __init__(self, train: Tasks | None, validation: Tasks | None, test: Tasks | None, *, same_classes: bool = False):
         given = {"train": train, "validation": validation, "test": test}
         self.__dict__.update({name: part for name, part in given.items() if part is not None})
-        check_apart(self.classes)
+        if same_classes:
+            self.same_classes = True
+        else:
+            check_apart(self.classes)
 
     def __getattr__(self, name: str) -> Any:
         if name in SPLITS:
@@ -111,7 +118,8 @@ class TaskFamily(Generic[Tasks]):
 
     def _of(self, change: Callable[[Tasks], Tasks]) -> TaskFamily[Tasks]:
         """A family of the changed parts, which remembers how this one was made."""
-        other: TaskFamily[Tasks] = TaskFamily(*(None if part is None else change(part) for part in map(self.parts.get, SPLITS)))
+        parts = (None if part is None else change(part) for part in map(self.parts.get, SPLITS))
+        other: TaskFamily[Tasks] = TaskFamily(*parts, same_classes=self.same_classes)
         other.call = self.call
         return other
 

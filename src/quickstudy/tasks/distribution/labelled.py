@@ -184,7 +184,19 @@ class LabelledTasks(TaskDistribution):
         labels = list(classes)
         rows = torch.cat([self.index.of_class(label) for label in labels])
         y = torch.arange(len(labels)).repeat_interleave(self.counts[labels])
-        names = [self.class_names[label] for label in labels]
+        return self._of(rows, y, [self.class_names[label] for label in labels])
+
+    def of_rows(self, rows: Tensor) -> LabelledTasks:
+        """Only these examples, of all classes, under the same protocol.
+
+        Raises:
+            LabelError: a class without an example.
+            TaskError: a class with fewer than shots + queries.
+        """
+        return self._of(rows, self.y[rows.to(self.y.device)], self.class_names)
+
+    def _of(self, rows: Tensor, y: Tensor, names: Sequence[str]) -> LabelledTasks:
+        """The rows with other labels, under the same protocol."""
         return LabelledTasks(
             selected(self.x, rows),
             y,
