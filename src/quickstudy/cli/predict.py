@@ -22,12 +22,11 @@ from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.learners.contradictions import Contradiction, contradicted
+from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
-JUDGED = 200  # support images at most, whose labels are questioned: the learner adapts once for each
 INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 
 
@@ -71,6 +70,8 @@ def predict(argv: list[str]) -> int:
     logits = predictor(preprocessing.apply(asked))
     if len(y) <= JUDGED:
         _warn_of_contradictions(contradicted(learner, support), shown_files, names)
+    else:
+        print(f"quickstudy: {len(y)} support images: their labels are not questioned above {JUDGED}", file=sys.stderr)
     rows = answers(list(images), names, logits, calibration, options.unknown)
     labels = labels_of(list(images), Path(options.query), names)
     _print(rows, labels, options.json)
