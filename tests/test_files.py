@@ -98,7 +98,7 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "domains/images/image_file",
         "artifacts/environment",  # of the machine
         "report/page",  # of the package
-        "tasks/sources/from_csv",
+        "tasks/sources/csv_table",
         "tasks/sources/download",
     },
     r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)": set(),

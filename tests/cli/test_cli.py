@@ -16,6 +16,7 @@ import yaml
 
 import quickstudy as qs
 from quickstudy.cli import main
+from quickstudy.cli.train import _is_over
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -211,6 +212,47 @@ def test_list_compare_resume_and_the_answer_no(tmp_path):
     assert (no.returncode, "is below" in no.stderr) == (1, True)
     (tmp_path / "empty").mkdir()
     assert quickstudy("list", "empty", cwd=tmp_path).returncode == 1
+
+
+def test_a_finished_run_is_not_gone_through_again(tmp_path, monkeypatch):
+    train_small(tmp_path, "run")
+    held = {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()}
+    with monkeypatch.context() as patch:  # nothing of the data is read, and nothing is trained or scored
+        for long in ("build", "build_outer", "check_controls", "reported"):
+            patch.setattr(f"quickstudy.cli.train.{long}", None)
+        for words in ([], ["--steps", "6"], ["--steps", "4"]):
+            said = quickstudy("resume", "run", *words, cwd=tmp_path)
+            assert said.returncode == 0, said.stderr
+            assert said.stdout.startswith("run is finished: 6 meta-steps. Nothing was done.\n`quickstudy resume run --steps N` ")
+    assert {path: path.stat().st_mtime_ns for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()} == held
+
+
+def test_a_run_killed_after_its_training_is_scored_and_not_trained(tmp_path, monkeypatch):
+    train_small(tmp_path, "run")
+    (tmp_path / "run" / "evaluation.json").unlink()
+    before = (tmp_path / "run" / "calibration.json").is_file(), losses(tmp_path / "run")
+    monkeypatch.setattr("quickstudy.meta_train", None)
+    done = quickstudy("resume", "run", "--episodes", "5", "--controls", "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "mean squared error" in done.stdout
+    assert qs.Run.open(tmp_path / "run").evaluation["protocol"]["episodes"] == 5
+    assert ((tmp_path / "run" / "calibration.json").is_file(), losses(tmp_path / "run")) == before
+
+
+@pytest.mark.parametrize(
+    ("ended", "train", "over"),
+    [
+        ({"steps": 6, "stopped": "steps"}, {"steps": 6}, True),
+        ({"steps": 6, "stopped": "steps"}, {"steps": 7}, False),
+        ({"steps": 0, "stopped": "steps"}, {"steps": 7}, True),  # nothing to train
+        ({"steps": 6, "stopped": "patience"}, {"steps": 99}, True),
+        ({"steps": 6, "stopped": "seconds", "seconds": 9.5}, {"steps": 99, "seconds": 9.0}, True),
+        ({"steps": 6, "stopped": "seconds", "seconds": 9.5}, {"steps": 99, "seconds": 20.0}, False),
+        ({"steps": 6, "stopped": "seconds", "seconds": 9.5}, {"steps": 99, "seconds": None}, False),
+    ],
+)
+def test_whether_a_run_has_steps_left(ended, train, over):
+    assert _is_over(ended, train) is over
 
 
 def test_a_run_stopped_by_ctrl_c_says_how_to_go_on(tmp_path):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.make.contradictions import chosen, margins
 from PIL import Image
 from torch import nn
 
 import quickstudy as qs
 from quickstudy.cli import main
 from quickstudy.domains.images.drawing import draw_characters
-from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.learners.contradictions import Contradiction, contradicted
+from quickstudy.errors import ArgumentError, DataWarning, UnsupportedError
+from quickstudy.learners.contradictions import MARGIN, Contradiction, contradicted, judged
 from quickstudy.targets import Binary, Labels, MultiLabel, TokenLabels, Values
 
 LEARNER = qs.Prototypical(nn.Identity())
@@ -111,9 +113,35 @@ def test_values_have_no_class_to_contradict():
 def test_the_classifier_answers_in_its_labels():
     given = support(changed=1)
     names = np.array(["ant", "bee", "cow"])[given.y.numpy()]
-    classifier = qs.FewShotClassifier(LEARNER).fit(given.x.numpy(), names)
+    said = "`y`: the others of its class contradict a row, and speak for another class (row 1, labelled 'bee': 'ant'). "
+    with pytest.warns(DataWarning, match=re.escape(said)):
+        classifier = qs.FewShotClassifier(LEARNER).fit(given.x.numpy(), names)
     assert classifier.contradicted() == [(1, "bee", "ant")]
     assert classifier.most_uncertain([[0.5, 0.5], [5.0, 0.5]]).tolist() == [1]
+
+
+def test_fit_questions_only_what_is_cheap_to_question(recwarn):
+    clean, wrong, many = support(), support(changed=1), support(shots=67, changed=1)
+    qs.FewShotClassifier(LEARNER).fit(clean.x.numpy(), clean.y.numpy())
+    qs.FewShotClassifier().fit(wrong.x.numpy(), wrong.y.numpy())  # its own ridge regression: no margin was chosen for it
+    classifier = qs.FewShotClassifier(LEARNER).fit(many.x.numpy(), many.y.numpy())
+    assert not list(recwarn)
+    assert [row for row, *_ in classifier.contradicted()] == [1]  # 201 rows: asked
+
+
+def test_the_margin_is_the_one_that_the_study_chose():
+    record = json.loads((Path(__file__).resolve().parents[2] / "benchmarks/make/contradictions.json").read_text())
+    assert record["choice"]["part"] == "validation"
+    assert record["choice"]["chosen"] == chosen(record["choice"]["rows"]) == MARGIN
+    assert (record["measurement"]["part"], {row["margin"] for row in record["measurement"]["rows"]}) == ("test", {MARGIN})
+    assert record["choice"]["seed"] != record["measurement"]["seed"]
+
+
+def test_the_study_embeds_once_and_finds_the_margins_of_the_learner():
+    learner = qs.Prototypical(qs.models.mlp(2, 4), normalisation="running").eval()
+    given = qs.Examples(torch.randn(15, 2), torch.arange(15) % 5, ways=5)
+    want = [one.margin for one in judged(learner, given)]
+    assert margins(learner, given).tolist() == pytest.approx(want, abs=1e-4)
 
 
 def write(root: Path, wrong: bool) -> None:

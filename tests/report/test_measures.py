@@ -1,5 +1,7 @@
 """The numbers of a report are those of the run: each point is an evaluation, each bin a count of queries."""
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -46,6 +48,36 @@ def test_the_curve_over_shots_is_evaluate(measured):
     for point in measures.shots:
         want = qs.evaluate(learner, tasks.with_(shots=point.at), 20, seed=4, executor="vmap")
         assert (point.mean, point.ci95) == pytest.approx((want.mean, want.ci95), rel=1e-6)
+
+
+def test_what_the_evaluation_has_scored_is_not_scored_again(measured, monkeypatch):
+    learner, tasks, evaluation, _ = measured
+    asked = []
+    module = sys.modules["quickstudy.report.measures"]
+
+    def counted(learner, tasks, episodes, seed, steps=None, **more):
+        asked.append((tasks.shots, steps))
+        return qs.evaluate(learner, tasks, episodes, seed, steps, **more)
+
+    monkeypatch.setattr(module, "evaluate", counted)
+    measure(learner, tasks, evaluation, episodes=20, seed=4)
+    assert asked == [(2, steps) for steps in (0, 1, 3, 5, 10)] + [(shots, None) for shots in (1, 3, 5, 10)]
+    asked.clear()
+    measure(learner, tasks, evaluation, episodes=20, seed=5)  # other tasks than the evaluation's
+    assert {(2, 2), (2, None)} <= set(asked)
+    asked.clear()
+    measure(learner, tasks, evaluation, episodes=30, seed=4)  # its last batch would hold other tasks
+    assert {(2, 2), (2, None)} <= set(asked)
+
+
+def test_the_points_are_of_the_metric_of_the_evaluation():
+    torch.manual_seed(0)
+    learner, tasks = maml(), qs.tasks.GaussianClasses(**GAUSSIAN).test
+    evaluation = qs.evaluate(learner, tasks, 4, metrics=["nll"], executor="loop")
+    measures = measure(learner, tasks, evaluation, episodes=4)
+    want = qs.evaluate(learner, tasks, 4, steps=0, metrics=["nll"], executor="loop")
+    assert measures.inner_steps[0].mean == pytest.approx(want.mean, rel=1e-6)
+    assert measures.inner_steps[2].mean == pytest.approx(evaluation.mean, rel=1e-6)
 
 
 def test_shots_that_the_data_do_not_have_are_left_out_and_named():

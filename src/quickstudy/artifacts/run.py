@@ -152,6 +152,17 @@ class Run:
         return found if found is None or found.get("of") == _scored(self.path) else None
 
     @property
+    def ended(self) -> dict[str, Any] | None:
+        """How the training ended (`TrainingResult.summary`); None while it has not."""
+        path = self.path / RESULT
+        if not path.is_file():
+            return None
+        found = read_json(path, expected="how a run ended, as quickstudy wrote it", do=AGAIN)
+        if not isinstance(found, dict) or not {"steps", "stopped"} <= found.keys():
+            raise CheckpointError(str(path), expected="how a run ended: steps, stopped", got=str(found)[:100], do=AGAIN)
+        return found
+
+    @property
     def splits(self) -> dict[str, list[str]]:
         """The class names of meta-training, meta-validation and meta-test; empty if the run has none."""
         path = self.path / SPLITS

@@ -66,7 +66,7 @@ def evaluate(argv: list[str]) -> int:
 
 def _scored(run: Run, name: str | None, options: Any, metrics: list[str] | None) -> Evaluation:
     """The score that the options ask for; that of the run's own tasks as they are is kept in its folder."""
-    as_it_is = all(getattr(options, option) is None for option in (*PROTOCOL, "steps")) and metrics is None
+    as_it_is = all(getattr(options, option) is None for option in (*PROTOCOL, "within", "steps")) and metrics is None
     if name is None and as_it_is:
         return run.score(options.episodes, options.seed, progress=True)
     test = _under(run.tasks.test if name is None else other_tasks(run, name, options), options)

@@ -25,13 +25,12 @@ from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
-from quickstudy.learners.contradictions import Contradiction, contradicted
+from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
 UNKNOWN = "unknown"
-JUDGED = 200  # support images at most, whose labels are questioned: the learner adapts once for each
 INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 HEAD_HELP = (
     "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, the "
@@ -85,6 +84,8 @@ def predict(argv: list[str]) -> int:
     logits = predictor(preprocessing.apply(asked))
     if len(y) <= JUDGED:
         _warn_of_contradictions(contradicted(learner, support), shown_files, names)
+    else:
+        print(f"quickstudy: {len(y)} support images: their labels are not questioned above {JUDGED}", file=sys.stderr)
     rows = [row | {"head": choice.head} for row in answers(list(images), names, logits, calibration, options.unknown)]
     labels = labels_of(list(images), Path(options.query), names)
     _print(rows, labels, options.json, _head_line(choice, calibration))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from quickstudy.cli.options import command, read
 from quickstudy.cli.report import reported
 from quickstudy.errors import CheckpointError
 from quickstudy.meta.loop.outer_loop import EARLY
+from quickstudy.report.write import REPORT
 from quickstudy.tasks.sources.options import QUERIES
 
 USAGE = """usage: quickstudy train LEARNER --tasks TASKS [options]
@@ -65,11 +67,34 @@ def resume(argv: list[str]) -> int:
             got=f"one with {'; '.join(of_python)}"[:300],
             do=f"Go on with it in Python: qs.meta_train(learner, tasks, ..., out={str(run.path)!r}, resume=True).",
         )
-    if options.steps is not None:
-        config["train"]["steps"] = options.steps
-    if options.seconds is not None:
-        config["train"]["seconds"] = options.seconds
-    return finished(config, run.path, options, resume=True)
+    config["train"] |= {name: value for name in ("steps", "seconds") if (value := getattr(options, name)) is not None}
+    ended = run.ended
+    if ended is None or not _is_over(ended, config["train"]):
+        return finished(config, run.path, options, resume=True)
+    if run.evaluation is None or not (run.path / REPORT).is_file():  # killed in between
+        check_ends(options)
+        return scored(run, options)
+    print(_over(run, ended))
+    return 0
+
+
+def _is_over(ended: Mapping[str, Any], train: Mapping[str, Any]) -> bool:
+    """Whether a run that ended so has no step left under these settings."""
+    if ended["stopped"] == "seconds":
+        return train.get("seconds") is not None and train["seconds"] <= ended["seconds"]
+    return ended["stopped"] in EARLY or not 0 < ended["steps"] < train["steps"]  # 0: a learner that has nothing to train
+
+
+def _over(run: Run, ended: Mapping[str, Any]) -> str:
+    """How a finished run ended, and what one may want of it."""
+    more = {
+        "steps": f"`quickstudy resume {run.path} --steps N` goes on, to N meta-steps in all",
+        "seconds": f"`quickstudy resume {run.path} --seconds N` goes on, to N seconds in all",
+    }
+    stopped = f", stopped by train.{ended['stopped']}" if ended["stopped"] in EARLY else ""
+    lines = [f"{run.path} is finished: {ended['steps']} meta-steps{stopped}. Nothing was done."]
+    lines += [more[ended["stopped"]]] if ended["steps"] and ended["stopped"] in more else []
+    return "\n".join([*lines, f"its scores: `quickstudy evaluate {run.path}`; its report: {run.path / REPORT}"])
 
 
 def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> int:
@@ -91,15 +116,21 @@ def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> i
         print(f"stopped by train.{training.stopped}", file=sys.stderr)
     if training.stopped == "seconds":
         print(f"`quickstudy resume {out} --seconds N` goes on, to N seconds in all", file=sys.stderr)
-    run = Run(out, tasks)
+    return scored(Run(out, tasks), options)
+
+
+def scored(run: Run, options: Any) -> int:
+    """Score a trained run, and its ensemble where it kept several checkpoints, and report. Returns the exit code."""
     result = run.score(options.episodes, progress=True)
     print(result)
-    if len(training.kept) > 1:
-        together = qs.evaluate(qs.Ensemble.of(learner, training.kept), tasks.test, options.episodes, progress=True)
-        write_evaluation(RunFolder(out).ensemble, together)
-        print(together)
+    if (ensemble := RunFolder(run.path).ensemble).is_dir():
+        together = qs.load(ensemble)
+        if isinstance(together, qs.Ensemble) and len(together.members) > 1:
+            found = qs.evaluate(together, run.tasks.test, options.episodes, progress=True)
+            write_evaluation(ensemble, found)
+            print(found)
     print(reported(run, result, options.controls))
-    print(f"run: {out}")
+    print(f"run: {run.path}")
     return 0
 
 

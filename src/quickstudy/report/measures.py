@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from quickstudy.errors import NotFiniteError, TaskError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
+from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate, interval
 from quickstudy.evaluation.reliability_curve import Reliability, reliability
 from quickstudy.learners.learner import Learner
 from quickstudy.progress import bar
@@ -77,19 +78,22 @@ def measure(
     steps = sorted({*INNER_STEPS, inner_steps}) if inner_steps is not None else []
     shots = [count for count in SHOTS if _has(test, count, left_out)] if isinstance(test.shots, int) else []
     labels = test.ways is not None
-    score = partial(evaluate, learner, episodes=episodes, seed=seed, executor=evaluation.protocol.get("executor", "auto"))
+    executor, own = evaluation.protocol.get("executor", "auto"), _first(evaluation, episodes, seed, inner_steps)
+    score = partial(evaluate, learner, episodes=episodes, seed=seed, metrics=[evaluation.metric], executor=executor)
     by_steps, by_shots, before, after = [], [], None, None
     with bar(len(steps) + len(shots) + 1 + labels, "measuring for the report", progress) as advance:
         for count in steps:
             try:
-                by_steps.append(_point(count, score(tasks=test, steps=count)))
+                known = own if count == inner_steps else None
+                by_steps.append(Point(count, *(known or _scored(score(tasks=test, steps=count)))))
             except NotFiniteError as error:  # it may diverge with more steps than it was trained with
                 if count == inner_steps:
                     raise
                 left_out.append(f"{count} inner steps: {error.got}.")
             advance()
         for count in shots:
-            by_shots.append(_point(count, score(tasks=test.with_(shots=count))))
+            known = own if count == test.shots else None
+            by_shots.append(Point(count, *(known or _scored(score(tasks=test.with_(shots=count))))))
             advance()
         if labels:
             logits, y = answers(learner, test, episodes, seed)
@@ -131,5 +135,18 @@ def _has(test: TaskDistribution, shots: int, left_out: list[str]) -> bool:
     return True
 
 
-def _point(at: int, result: Evaluation) -> Point:
-    return Point(at, result.mean, result.ci95)
+def _scored(result: Evaluation) -> tuple[float, float]:
+    return result.mean, result.ci95
+
+
+def _first(evaluation: Evaluation, episodes: int, seed: int, steps: int | None) -> tuple[float, float] | None:
+    """The score and its interval over the evaluation's first episodes, where those are the ones that would be drawn again.
+
+    Batches are of BATCH episodes, the last one of the rest; so the first episodes are the same up to whole batches.
+    """
+    protocol, scores = evaluation.protocol, evaluation.per_episode[:episodes]
+    whole = episodes % BATCH == 0 or episodes == len(evaluation.per_episode)
+    if not whole or len(scores) < episodes or protocol.get("seed") != seed or protocol.get("steps") != steps:
+        return None
+    defined = [one for one in scores if not math.isnan(one)]
+    return interval(defined) if len(defined) > 1 else None

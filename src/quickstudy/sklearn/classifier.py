@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.episode import Examples
-from quickstudy.errors import ArgumentError, LabelError
+from quickstudy.errors import ArgumentError, DataWarning, LabelError
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
 from quickstudy.evaluation.ood_scores import MaxProbability
-from quickstudy.learners.contradictions import MARGIN, contradicted
+from quickstudy.learners.contradictions import JUDGED, MARGIN, contradicted
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.wrap.standardised import Standardised
@@ -74,10 +75,17 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         self.preprocessing = preprocessing
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Adapt to the support set X (examples, *feature) with labels y (examples,)."""
+        """Adapt to the support set X (examples, *feature) with labels y (examples,).
+
+        A row that the others of its class contradict is named in a DataWarning where the classifier was given a learner: it may
+        be labelled wrong. Above 200 rows they are not questioned, since the learner adapts once for each: ask `contradicted()`.
+        """
         x, y = self._read(X, y)
         check_classification_targets(y)
-        return self._fit(x, y)
+        self._fit(x, y)
+        if self.learner is not None and len(y) <= JUDGED:
+            self._warn_of_contradictions()
+        return self
 
     def predict(self, X: Any, reject: bool | float = False) -> np.ndarray:
         """The label of each row.
@@ -121,6 +129,19 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         codes = torch.from_numpy(np.searchsorted(self.classes_, self.support_y_)).to(support.device)
         found = contradicted(self._learner(), Examples(support, codes, len(self.classes_)), margin)
         return [(one.index, self.classes_[one.label], self.classes_[one.nearest]) for one in found]
+
+    def _warn_of_contradictions(self) -> None:
+        found = self.contradicted()
+        if not found:
+            return
+        named = "; ".join(f"row {row}, labelled {_shown(label)}: {_shown(other)}" for row, label, other in found[:5])
+        more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+        warnings.warn(
+            f"`y`: the others of its class contradict a row, and speak for another class ({named}{more}). "
+            f"Are they labelled right? See `contradicted()`.",
+            DataWarning,
+            stacklevel=3,
+        )
 
     def add_class(self, name: Any, X: Any) -> Self:
         """Learn one more class from its examples X. Same result as fitting again with them: the support set is kept.
@@ -233,6 +254,10 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
 
     def _dtype_with(self, name: Any) -> Any:
         return object if self.support_y_.dtype == object else np.asarray(name).dtype
+
+
+def _shown(label: Any) -> str:
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def _short(classes: np.ndarray) -> str:

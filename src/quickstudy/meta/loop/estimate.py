@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quickstudy.arguments import checked
 from quickstudy.evaluation.evaluate import peak_mb
 from quickstudy.progress import clock
 
@@ -17,6 +18,7 @@ MEASURED = 6  # first steps
 WORTH_TELLING = 30.0  # seconds
 
 
+@checked
 @dataclass(frozen=True)
 class Estimate:
     """What the rest of a run will take.

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import os
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,6 +17,7 @@ from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
 from quickstudy.tasks.distribution.splits import STEMS, Splits
+from quickstudy.tasks.sources.csv_table import Table, read_table
 from quickstudy.tasks.sources.guess import call_for
 from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_file
 from quickstudy.tasks.sources.labels import check_x
@@ -87,7 +84,7 @@ def from_csv(
         part: next((path / f"{stem}.csv" for stem in stems if (path / f"{stem}.csv").is_file()), None)
         for part, stems in STEMS.items()
     }
-    tables = {part: _read(one) for part, one in found.items() if one} if all(found.values()) else {"all": _read(path)}
+    tables = {part: read_table(one) for part, one in found.items() if one} if all(found.values()) else {"all": read_table(path)}
     labels: list[str] = []
     parts: Splits = {}
     for part, table in tables.items():
@@ -110,7 +107,7 @@ def from_csv(
     return family_of(labels, items, protocol, parts=None if "all" in parts else parts, columns=columns)
 
 
-def _others(tables: Mapping[str, _Table], within: str | None, taken: Set[str | None]) -> dict[str, list[str]]:
+def _others(tables: Mapping[str, Table], within: str | None, taken: Set[str | None]) -> dict[str, list[str]]:
     """The columns of all tables, by name, but for those of inputs and labels; of `within` each row must have a value."""
     names = [name for name in next(iter(tables.values())).header if all(name in table.header for table in tables.values())]
     known = taken | {name for pair in COLUMNS for name in pair}
@@ -136,7 +133,7 @@ def _asked(filename: str | None, text: str | None, features: str | Sequence[str]
     return bool(given)
 
 
-def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str]:
+def _columns(table: Table, filename: str | None, asked: bool) -> tuple[str, str]:
     """The columns of files and of labels, if `label` is not named."""
     if asked:
         return filename or "", "label"
@@ -156,76 +153,10 @@ def _columns(table: _Table, filename: str | None, asked: bool) -> tuple[str, str
     return known
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A CSV: its header, and its rows with the numbers of their lines."""
-
-    path: Path
-    header: list[str]
-    rows: list[tuple[int, list[str]]]
-
-    def column(self, name: str) -> list[str]:
-        """The values of a column, in every row."""
-        if name not in self.header:
-            raise self.missing(name, f"the column {name}", others=())
-        if not self.rows:
-            raise DataError(
-                str(self.path),
-                expected="rows below the header",
-                got="none",
-                do="Write what is seen and its label into each row.",
-            )
-        place = self.header.index(name)
-        for number, row in self.rows:
-            if len(row) <= place or not row[place].strip():
-                raise DataError(
-                    f"{self.path}, line {number}",
-                    expected=f"{len(self.header)} values",
-                    got=f"{len(row)}: {','.join(row)[:60]!r}",
-                    do="Complete the row.",
-                )
-        return [row[place].strip() for _, row in self.rows]
-
-    def full(self, name: str) -> bool:
-        """Whether every row has a value in a column."""
-        place = self.header.index(name)
-        return all(len(row) > place and row[place].strip() for _, row in self.rows)
-
-    def missing(self, name: str, expected: str, others: Sequence[str]) -> DataError:
-        """The error for a missing column: it names the nearest existing one."""
-        argument = {"filename": "filename", "image_name": "filename", "label": "label", "class_name": "label"}.get(name)
-        close = difflib.get_close_matches(name, [one for one in self.header if one not in others], 1, 0.4)
-        return DataError(
-            str(self.path),
-            expected=expected,
-            got=f"{', '.join(self.header)[:100] or 'no header'}: {name!r} is missing",
-            do=f"Rename {close[0]!r} to {name!r}, or {f'give {argument}={close[0]!r}' if argument else 'name it'}."
-            if close
-            else "Write the names of the columns into the first line, or name the column that it is.",
-        )
-
-
-def _read(path: Path) -> _Table:
-    if not os.path.isfile(path):
-        got = "a folder without train.csv, val.csv and test.csv" if os.path.isdir(path) else "no such file"
-        raise DataError(str(path), expected="a CSV file", got=got, do="Give the path of the CSV.")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(path), expected="a CSV in UTF-8", got=str(error), do="Save it as CSV, UTF-8.") from error
-    header = [name.strip() for name in lines[0]] if lines else []
-    rows = [(number, row) for number, row in enumerate(lines[1:], 2) if row]
-    return _Table(path, header, rows)
-
-
 # ---- files, numbers ------------------------------------------------------------------------------------------------------
 
 
-def _files(table: _Table, filename: str | None, label: str | None, folder: str | Path | None) -> list[Path]:
+def _files(table: Table, filename: str | None, label: str | None, folder: str | Path | None) -> list[Path]:
     beside = table.path.parent / "images"
     root = Path(folder) if folder is not None else beside if beside.is_dir() else table.path.parent
     file_column, label_column = _columns(table, filename, filename is not None or label is not None)
@@ -259,7 +190,7 @@ def _kind_of(files: Sequence[Path], path: Path) -> str:
 
 
 def _numbers(
-    tables: dict[str, _Table], features: str | Sequence[str], beside: Set[str | None], kind: str | None, given: dict[str, Any]
+    tables: dict[str, Table], features: str | Sequence[str], beside: Set[str | None], kind: str | None, given: dict[str, Any]
 ) -> Items:
     """The columns that the globs name, but for those `beside` them, as rows of numbers."""
     for name, value in {"kind": kind, **given}.items():
@@ -288,13 +219,13 @@ def _numbers(
     return Items(lambda chosen, part: gathered(x, torch.tensor(chosen)))
 
 
-def _features(table: _Table, patterns: str | Sequence[str], beside: Set[str | None]) -> list[str]:
+def _features(table: Table, patterns: str | Sequence[str], beside: Set[str | None]) -> list[str]:
     """The columns that a glob matches, but for those `beside`."""
     globs = [patterns] if isinstance(patterns, str) else patterns
     return [name for name in table.header if name not in beside and any(fnmatchcase(name, glob) for glob in globs)]
 
 
-def _number(value: str, row: tuple[int, list[str]], name: str, table: _Table) -> float:
+def _number(value: str, row: tuple[int, list[str]], name: str, table: Table) -> float:
     try:
         return float(value)
     except ValueError as error:
