@@ -9,6 +9,7 @@ import torch
 
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, TaskError, UnsupportedError
+from quickstudy.tasks.distribution.fingerprint import fingerprint
 
 CLASSES, DOMAINS, EACH = 4, 6, 3
 
@@ -96,6 +97,29 @@ def test_a_seed_repeats_and_the_protocol_says_so():
     }
     assert tasks.with_(shots=1).protocol["shots"] == 1
     assert tasks.with_(shots=1).sample(2).support.x.shape == (2, 3, 3)
+
+
+def test_fewer_classes_and_a_split_stay_across():
+    tasks = qs.tasks.across(data(ways=1), by="domain", support=2)
+    for part in (tasks.only([2, 0]), *tasks.split((2, 1, 1), seed=0).parts.values()):
+        assert part.protocol["across"] == "domain"
+        assert part.protocol["support_domains"] == 2
+        drawn = part.sample(20, generator=seeded())
+        assert not any(
+            set(one.support.x[:, 1].tolist()) & set(one.query.x[:, 1].tolist()) for one in (drawn[t] for t in range(20))
+        )
+
+
+def test_the_fingerprint_is_of_the_domains():
+    """A run that was trained across other domains is another run."""
+    plain = data()
+    other = qs.tasks.LabelledTasks(
+        plain.x, plain.y, ways=3, shots=2, queries=2, columns={"domain": [str(n % 6) for n in range(72)]}
+    )
+    prints = [fingerprint(one)["train"] for one in (qs.tasks.across(plain, "domain"), qs.tasks.across(data(), "domain"), plain)]
+    assert prints[0] == prints[1]
+    assert prints[0] != prints[2]
+    assert fingerprint(qs.tasks.across(other, "domain"))["train"] != prints[0]
 
 
 def test_classes_keep_their_numbers_where_they_are_asked_to():

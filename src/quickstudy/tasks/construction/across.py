@@ -36,13 +36,9 @@ class AcrossTasks(LabelledTasks):
     """Labelled tasks whose support and query are of different domains: see `across`."""
 
     by: str
+    column: Column  # the domain of each example
     support_domains: int
     renumber: bool
-
-    @property
-    def column(self) -> Column:
-        """The domain of each example."""
-        return self.columns[self.by]
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -72,6 +68,13 @@ class AcrossTasks(LabelledTasks):
         there = domains[torch.arange(len(classes))[:, None, None], self.column.of[rows]] & (places < counts)
         key = torch.rand(rows.shape, generator=generator).masked_fill_(~there, -1.0)
         return rows.gather(2, choose(key, each)) if each else rows[..., :0]
+
+    def _of(self, rows: Tensor, y: Tensor, names: Sequence[str]) -> LabelledTasks:
+        """The rows with other labels, across the domains that are left."""
+        kept = copy(self)
+        kept.__class__ = LabelledTasks  # type: ignore[assignment]
+        options: dict[str, Any] = {"support": self.support_domains, "renumber": self.renumber}
+        return across(kept._of(rows, y, names), self.by, **options)
 
     def check_protocol(self) -> None:
         """Raise TaskError unless every class has enough examples whichever domains are drawn for the support."""
@@ -153,8 +156,7 @@ def across(
     column = column_of(tasks, by)
     other: AcrossTasks = copy(tasks)  # type: ignore[assignment]
     other.__class__ = AcrossTasks
-    other.columns = {**other.columns, by: column}
-    other.by, other.renumber = by, renumber
+    other.by, other.column, other.renumber = by, column, renumber
     other.support_domains = max(len(column.groups) // 2, 1) if support is None else support
     other.check_protocol()
     return other
