@@ -22,7 +22,7 @@ from quickstudy.cli.terminal import printable
 from quickstudy.domains.images.kind import IMAGES
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration
-from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted
+from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted, questioned
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
 
@@ -68,9 +68,9 @@ def predict(argv: list[str]) -> int:
     support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
     predictor = learner.adapt(support)
     logits = predictor(preprocessing.apply(asked))
-    if len(y) <= JUDGED:
+    if questioned(learner, len(y)):
         _warn_of_contradictions(contradicted(learner, support), shown_files, names)
-    else:
+    elif len(y) > JUDGED:
         print(f"quickstudy: {len(y)} support images: their labels are not questioned above {JUDGED}", file=sys.stderr)
     rows = answers(list(images), names, logits, calibration, options.unknown)
     labels = labels_of(list(images), Path(options.query), names)
