@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quickstudy.evaluation.evaluate import peak_mb
+from quickstudy.evaluation.peak_memory import peak_mb
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 WITHOUT = """
@@ -21,7 +21,7 @@ import importlib, pkgutil, quickstudy, quickstudy_console
 for one in pkgutil.walk_packages(quickstudy.__path__, "quickstudy."):
     if one.name not in ("quickstudy.cli.__main__", "quickstudy.artifacts.alone.predict"):
         importlib.import_module(one.name)
-from quickstudy.evaluation.evaluate import peak_mb
+from quickstudy.evaluation.peak_memory import peak_mb
 print(peak_mb())
 """
 

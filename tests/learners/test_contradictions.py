@@ -110,6 +110,16 @@ def test_values_have_no_class_to_contradict():
         qs.Ridge(nn.Identity()).adapt(given).contradicted(given)
 
 
+def test_a_transductive_learner_cannot_be_asked_about_one_example(recwarn):
+    network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
+    learner = qs.Prototypical(network, normalisation="transductive")
+    said = "`contradicted`: expected a learner that answers to one query by itself, got one with normalisation='transductive'"
+    with pytest.raises(UnsupportedError, match=said):
+        contradicted(learner, support())
+    qs.FewShotClassifier(learner).fit(support(changed=1).x.numpy(), support(changed=1).y.numpy())
+    assert not list(recwarn)
+
+
 def test_the_classifier_answers_in_its_labels():
     given = support(changed=1)
     names = np.array(["ant", "bee", "cow"])[given.y.numpy()]

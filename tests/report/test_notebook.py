@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.targets.known_classes import KnownClasses
 
 TASKS = qs.tasks.GaussianClasses(ways=3, dim=4)
 NETWORK = qs.models.mlp(4, 3, hidden=(5,))
@@ -130,6 +131,56 @@ def test_an_evaluation_shows_its_worst_classes_and_confusions():
     html = qs.evaluate(qs.NearestCentroid(), drawings().test, episodes=20)._repr_html_()
     assert "worst of 4 classes:" in html
     assert "taken for" in html
+
+
+def test_a_learner_is_a_table_of_its_arguments():
+    html = qs.MAML(NETWORK, inner_lr=0.5, normalisation="running")._repr_html_()
+    for fact in ("MAML", "0.5", "running", "MLP(43 parameters)", "43 parameters</td>"):
+        assert fact in html
+    assert html.count("<tr>") == html.count("</tr>") == 5
+
+
+def test_a_predictor_is_a_table_with_the_names_of_its_classes():
+    named = qs.Examples([[0.0], [1.0]], ["<low>", "high"])
+    html = qs.NearestCentroid().adapt(named)._repr_html_()
+    assert "&lt;low&gt;, high" in html
+    assert "(1,)" in html
+    values = qs.Ridge(nn.Identity()).adapt(qs.Examples(torch.randn(4, 2), torch.randn(4, 1)))._repr_html_()
+    assert "Values" in values
+    assert "ways" not in values
+
+
+def test_a_run_is_a_table_with_its_curves(tmp_path):
+    learner = qs.Prototypical(qs.models.mlp(4, 8))
+    qs.meta_train(learner, TASKS, steps=3, tasks_per_step=2, validation_episodes=5, out=tmp_path / "run", progress=False)
+    run = qs.Run.open(tmp_path / "run")
+    html = run._repr_html_()
+    assert html.count("<svg ") == 2
+    assert "finished" in html
+    assert "meta-test" not in html
+    found = run.score(4)
+    assert found.score.text() + " over 4 tasks" in run._repr_html_()
+    (tmp_path / "run" / "config.yaml").write_text("{", encoding="utf-8")
+    assert "not readable" in qs.Run.open(tmp_path / "run")._repr_html_()
+
+
+def test_no_repr_prints_tensors():
+    x, y = torch.randn(60, 4), torch.arange(60) // 10
+    tasks = qs.tasks.LabelledTasks(
+        x, y, ways=2, queries=2, columns={"kind": dict(zip("012345", "aabbcc", strict=True))}, within="kind"
+    )
+    shown = [
+        qs.tasks.digits(),
+        tasks,
+        tasks.columns,
+        tasks.within,
+        KnownClasses(torch.tensor([2, 0]), names=["ant", "bee", "cat"]),
+        qs.calibrate(qs.NearestCentroid(), tasks.with_(within=False)),
+    ]
+    for one in shown:
+        assert "tensor(" not in repr(one)
+        assert len(repr(one)) < 500
+    assert repr(qs.tasks.digits()) == "DigitImages(1347 for training, 450 for testing, of shape (1, 8, 8), 0..16)"
 
 
 def test_plots_are_imported_only_where_they_are_drawn():

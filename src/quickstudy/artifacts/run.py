@@ -72,6 +72,11 @@ class Run:
             return f"Run({str(self.path)!r}, not readable)"
         return f"Run({str(self.path)!r}: {learner or 'no learner yet'}{f' on {tasks}' if tasks else ''}, {state})"
 
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_run
+
+        return of_run(self)
+
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """The run in this folder."""

@@ -25,7 +25,7 @@ from quickstudy.episode import Examples
 from quickstudy.errors import UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
-from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted
+from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted, questioned
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks.sources.broken import together
 from quickstudy.tasks.sources.folders import files_of
@@ -82,9 +82,9 @@ def predict(argv: list[str]) -> int:
         raise _not_calibrated(choice, list(calibrated))
     predictor = choice.adapt(support)
     logits = predictor(preprocessing.apply(asked))
-    if len(y) <= JUDGED:
+    if questioned(learner, len(y)):
         _warn_of_contradictions(contradicted(learner, support), shown_files, names)
-    else:
+    elif len(y) > JUDGED:
         print(f"quickstudy: {len(y)} support images: their labels are not questioned above {JUDGED}", file=sys.stderr)
     rows = [row | {"head": choice.head} for row in answers(list(images), names, logits, calibration, options.unknown)]
     labels = labels_of(list(images), Path(options.query), names)

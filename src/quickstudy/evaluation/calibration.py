@@ -10,7 +10,7 @@ the threshold is measured, not guaranteed. Test tasks are not used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -73,8 +73,8 @@ class Calibration:
     auroc: Probability
     nll_before: float
     nll_after: float
-    before: Reliability
-    after: Reliability
+    before: Reliability = field(repr=False)
+    after: Reliability = field(repr=False)
     protocol: dict[str, int | tuple[int, int] | None]
     head: str = OWN
 

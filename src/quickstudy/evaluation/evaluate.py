@@ -6,7 +6,6 @@ mean = 1/n sum_i s_i,      ci95 = 1.96 std(s) / sqrt(n)         s_i: a metric of
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,13 @@ from torch import Tensor
 
 from quickstudy.arguments import NonNegativeInt, Several, checked
 from quickstudy.episode import Episode, absent_class, check_finite
-from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError, UnsupportedError
+from quickstudy.errors import NotFiniteError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.by_class import ByClass, ClassCounts
+from quickstudy.evaluation.mapper import mapper_for
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
+from quickstudy.evaluation.peak_memory import peak_mb
 from quickstudy.learners.learner import Learner, Loss
-from quickstudy.meta.executors import EXECUTORS, Compiled, Executor, Loop, Threads, Vmap
-from quickstudy.meta.executors.vmap import autocast_refusal
-from quickstudy.meta.problem import task
+from quickstudy.meta.executors import Executor
 from quickstudy.progress import bar
 from quickstudy.targets import Labels, check_fit, check_fit_of_own
 from quickstudy.tasks.construction.mixture import MixedTasks
@@ -341,53 +340,6 @@ def interval(scores: list[float]) -> tuple[float, float]:
     return float(values.mean()), float(1.96 * values.std() / math.sqrt(len(scores)))
 
 
-def mapper_for(executor: str | Executor, function: Callable[[Learner, Any], Tensor], learner: Learner, batch: Any) -> Executor:
-    """The requested executor, or for "auto" the fastest of loop, threads and vmap that agrees with the loop on a few episodes."""
-    if isinstance(executor, Compiled) or executor == "compiled":  # it trains; without a gradient it is vmap, and says so
-        executor = "vmap"
-    if isinstance(executor, Executor):
-        return executor
-    device = next(iter(torch.utils._pytree.tree_leaves(batch))).device
-    refused = autocast_refusal(device)
-    if executor != "auto":
-        if executor not in EXECUTORS:
-            raise ArgumentError("executor", expected=f"'auto' or one of {list(EXECUTORS)}", got=repr(executor), do="Use 'auto'.")
-        if executor == "vmap" and refused is not None:
-            raise UnsupportedError(
-                "executor", expected="one that serves this learner", got=f"{executor!r}: {refused}", do="Use executor='loop'."
-            )
-        return EXECUTORS[executor]()
-    few = task(batch, slice(0, min(4, len(batch))))
-    threads = [Threads()] if device.type == "cpu" and torch.get_num_threads() > 1 else []
-    candidates: list[Executor] = [Loop(), *([] if refused else [Vmap()]), *threads]
-    want = candidates[0].map(function, learner, few)
-    best, fastest = candidates[0], math.inf
-    for candidate in candidates:
-        try:
-            got = candidate.map(function, learner, few)
-            began = time.perf_counter()
-            candidate.map(function, learner, few)
-            took = time.perf_counter() - began
-        except RuntimeError:  # torch's own refusal: no vmap rule for an operator of this network
-            continue
-        near = 0.05 * float(want.nan_to_num(0, 0, 0).abs().mean())
-        if took < fastest and torch.allclose(got, want, rtol=0.05, atol=near, equal_nan=True):
-            best, fastest = candidate, took
-    return best
-
-
 def display_name(learner: Learner) -> str:
     """The learner's name in tables."""
     return getattr(learner, "name", type(learner).__name__)
-
-
-def peak_mb() -> float | None:
-    """The peak memory of this process in MB: allocated on the GPU with CUDA, else resident; None if the system reports none."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return None
-    unit = 1 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

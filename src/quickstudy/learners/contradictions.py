@@ -36,9 +36,10 @@ from quickstudy.targets import Labels
 if TYPE_CHECKING:
     from quickstudy.learners.learner import Learner
 
-MARGIN = 5.0
+MARGIN = 3.0
 LEAST = 3  # examples of a class: two others that agree
 JUDGED = 200  # examples of a support at most that are questioned unasked: the learner adapts once for each
+TRANSDUCTIVE = "transductive"  # such a learner normalises over all queries, and a query that is left out is alone
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Contradiction:
     margin: float
 
 
+def questioned(learner: Learner, examples: int) -> bool:
+    """Whether the labels of a support of so many examples are questioned unasked: it is cheap, and the learner can be asked."""
+    return examples <= JUDGED and learner.normalisation != TRANSDUCTIVE
+
+
 @checked
 def contradicted(learner: Learner, support: Examples, margin: NonNegativeFloat = MARGIN) -> list[Contradiction]:
     """The support examples that the others contradict, the clearest first. The learner adapts once for each example.
@@ -67,7 +73,7 @@ def contradicted(learner: Learner, support: Examples, margin: NonNegativeFloat =
         margin: see above.
 
     Raises:
-        UnsupportedError: the support has no labels.
+        UnsupportedError: the support has no labels; a learner that normalises over all queries together.
     """
     return sorted((one for one in judged(learner, support) if one.margin > margin), key=lambda one: -one.margin)
 
@@ -80,11 +86,18 @@ def judged(learner: Learner, support: Examples) -> list[Contradiction]:
         support: as for `contradicted`.
 
     Raises:
-        UnsupportedError: the support has no labels.
+        UnsupportedError: the support has no labels; a learner that normalises over all queries together.
     """
     if not isinstance(support.target, Labels):
         raise UnsupportedError(
             "contradicted", expected="a support with labels", got=repr(support.target), do="Leave it out for other targets."
+        )
+    if learner.normalisation == TRANSDUCTIVE:
+        raise UnsupportedError(
+            "contradicted",
+            expected="a learner that answers to one query by itself",
+            got="one with normalisation='transductive'",
+            do="Take a learner with another normalisation.",
         )
     y = support.y.cpu()
     counts = torch.bincount(y, minlength=support.target.count)

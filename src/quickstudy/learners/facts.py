@@ -19,31 +19,44 @@ def facts(learner: Learner) -> str:
 
     The parameters of phi are counted after it where they are not those of the modules that were named.
     """
-    given = dict(getattr(learner, "arguments", {}))
-    defaults = inspect.signature(type(learner).__init__).parameters
-    name = given.pop("name", None) or type(learner).__name__
-    changed = {
+    changed = _changed(learner)
+    named = sum(parameters(value) for value in changed.values() if isinstance(value, nn.Module))
+    whole = parameters(learner)
+    phi = "" if whole == named else f"; {whole:,} parameters"
+    return f"{title(learner)}({', '.join(f'{key}={_shown(value)}' for key, value in changed.items())}{phi})".replace("(; ", "(")
+
+
+def title(learner: Learner) -> str:
+    """The name of the learner."""
+    return getattr(learner, "arguments", {}).get("name") or type(learner).__name__
+
+
+def arguments(learner: Learner) -> dict[str, str]:
+    """The arguments that differ from their defaults, each as short text."""
+    return {key: _shown(value) for key, value in _changed(learner).items()}
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers its parameters hold; those of lazy modules are not counted yet."""
+    return sum(one.numel() for one in module.parameters() if not is_lazy(one))
+
+
+def _changed(learner: Learner) -> dict[str, Any]:
+    given, defaults = getattr(learner, "arguments", {}), inspect.signature(type(learner).__init__).parameters
+    return {
         key: value
         for key, value in given.items()
-        if key != "self" and key in defaults and repr(value) != repr(defaults[key].default)
+        if key not in ("self", "name") and key in defaults and repr(value) != repr(defaults[key].default)
     }
-    named = sum(_count(value) for value in changed.values() if isinstance(value, nn.Module))
-    whole = _count(learner)
-    phi = "" if whole == named else f"; {whole:,} parameters"
-    return f"{name}({', '.join(f'{key}={_shown(value)}' for key, value in changed.items())}{phi})".replace("(; ", "(")
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, nn.Module):
         own = repr(value)
-        return own if "\n" not in own and len(own) <= LONGEST else f"{type(value).__name__}({_count(value):,} parameters)"
+        return own if "\n" not in own and len(own) <= LONGEST else f"{type(value).__name__}({parameters(value):,} parameters)"
     if isinstance(value, Tensor):
         return f"tensor of shape {tuple(value.shape)}"
     if isinstance(value, list | tuple) and value and all(isinstance(one, nn.Module) for one in value):
         return f"[{len(value)} of {type(value[0]).__name__}]"
     text = " ".join(getattr(value, "__qualname__", repr(value)).split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
-def _count(module: nn.Module) -> int:
-    return sum(one.numel() for one in module.parameters() if not is_lazy(one))

@@ -276,6 +276,11 @@ class Learner(nn.Module):
     def __repr__(self) -> str:
         return facts(self)
 
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_learner
+
+        return of_learner(self)
+
     def save(self, path: str | Path) -> None:
         """Save as a folder: config.json and weights.safetensors. `quickstudy.load(path)` reads it back."""
         from quickstudy.artifacts.store import save

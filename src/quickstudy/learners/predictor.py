@@ -150,6 +150,11 @@ class Predictor:
     def __repr__(self) -> str:
         return f"Predictor({self.learner!r}, {self.target}, features of shape {_one(self.features)})"
 
+    def _repr_html_(self) -> str:
+        from quickstudy.report.notebook import of_predictor
+
+        return of_predictor(self)
+
     def _check_features(self, x: Any) -> None:
         features = features_of(x)
         if features != self.features and self.learner.query_like_support:

@@ -18,7 +18,7 @@ from quickstudy.errors import ArgumentError, DataWarning, LabelError
 from quickstudy.evaluation.calibration import Calibration
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
 from quickstudy.evaluation.ood_scores import MaxProbability
-from quickstudy.learners.contradictions import JUDGED, MARGIN, contradicted
+from quickstudy.learners.contradictions import MARGIN, contradicted, questioned
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.solve.ridge import Ridge
 from quickstudy.learners.wrap.standardised import Standardised
@@ -83,7 +83,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         x, y = self._read(X, y)
         check_classification_targets(y)
         self._fit(x, y)
-        if self.learner is not None and len(y) <= JUDGED:
+        if self.learner is not None and questioned(self.learner, len(y)):
             self._warn_of_contradictions()
         return self
 

@@ -26,7 +26,7 @@ class KnownClasses:
         ('bee', 'cat')
     """
 
-    numbers: Tensor
+    numbers: Tensor = field(repr=False)
     names: Sequence[str] = field(repr=False)
 
     @property

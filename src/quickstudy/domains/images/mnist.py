@@ -59,6 +59,12 @@ class DigitImages:
     test_y: Tensor
     largest: int = 255
 
+    def __repr__(self) -> str:
+        size = tuple(self.train_x.shape[1:])
+        return (
+            f"DigitImages({len(self.train_x)} for training, {len(self.test_x)} for testing, of shape {size}, 0..{self.largest})"
+        )
+
     @property
     def train(self) -> Examples:
         """Pixels in [0, 1], float32."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quickstudy.arguments import checked
-from quickstudy.evaluation.evaluate import peak_mb
+from quickstudy.evaluation.peak_memory import peak_mb
 from quickstudy.progress import clock
 
 MEASURED = 6  # first steps

@@ -121,7 +121,7 @@ class MixTasks:
 
     Class r of task i is paired with a class r' of another random task j of the batch; supports mix with supports and queries
     with queries, with the same l. Tasks with targets mix row by row, and y mixes like x (which needs y to mean the same in all
-    tasks). Each task is mixed with this `probability`.
+    tasks). Each task is mixed with this `probability`. The names of classes are dropped: those of a mixed task are mixtures.
 
     Source: Yao, Zhang & Finn, "Meta-learning with fewer tasks through task interpolation", ICLR 2022, section 3. Differs from the
     paper, which also mixes the hidden layers of the network: here inputs only. Its published code draws from Beta(2, 2).

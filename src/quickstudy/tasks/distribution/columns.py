@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Column:
     """
 
     groups: tuple[str, ...]
-    of: Tensor
+    of: Tensor = field(repr=False)
 
     def rows(self, rows: Tensor) -> Column:
         """The column of these rows, with the same groups."""

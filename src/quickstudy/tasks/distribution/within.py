@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class Within:
 
     column: str
     groups: tuple[str, ...]
-    of: Tensor
+    of: Tensor = field(repr=False)
 
     @classmethod
     def read(cls, name: str, column: Column, index: ClassIndex, classes: Sequence[str]) -> Within:

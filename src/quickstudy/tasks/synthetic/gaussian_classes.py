@@ -63,6 +63,8 @@ class GaussianTasks(GeneratedTasks):
 class GaussianClasses(TaskFamily[GaussianTasks]):
     """Gaussian classes as few-shot tasks: x (tasks, examples, dim), float32. See the module for the equation.
 
+    Each task has means of its own, so its classes come in no other task and have no names; scores by class are refused.
+
     Args:
         ways, shots, queries: the protocol of an episode.
         dim: dimension of x.
