@@ -95,6 +95,7 @@ def test_a_seed_repeats_and_the_protocol_says_so():
         "support_domains": 3,
         "renumber": True,
     }
+    assert repr(tasks).endswith("ways=3, shots=2, queries=2, across='domain')")
     assert tasks.with_(shots=1).protocol["shots"] == 1
     assert tasks.with_(shots=1).sample(2).support.x.shape == (2, 3, 3)
 

@@ -69,6 +69,9 @@ class AcrossTasks(LabelledTasks):
         key = torch.rand(rows.shape, generator=generator).masked_fill_(~there, -1.0)
         return rows.gather(2, choose(key, each)) if each else rows[..., :0]
 
+    def _said_within(self) -> str:
+        return f"{super()._said_within()}, across={self.by!r}"
+
     def _of(self, rows: Tensor, y: Tensor, names: Sequence[str]) -> LabelledTasks:
         """The rows with other labels, across the domains that are left."""
         kept = copy(self)
