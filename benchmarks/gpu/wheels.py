@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("safetensors", "filelock")  # what `import quickstudy` asks for; torch brings typing_extensions
+NEEDED = ("safetensors", "filelock", "PyYAML")  # what `import quickstudy` asks for; torch brings typing_extensions
 TESTS = ("pytest", "pluggy", "iniconfig", "packaging", "Pygments")  # the learners are those of tests/checks, which import pytest
 PEERS = ("higher",)
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")

@@ -85,7 +85,7 @@ def test_real_omniglot(tmp_path, omniglot_root):
     assert json.loads(within.stdout)["protocol"]["within"] == "alphabet"
     unknown = quickstudy("evaluate", "run", "--episodes", "4", "--within", "alfabet", cwd=tmp_path)
     assert unknown.returncode == 2
-    assert "expected one of the columns alphabet, got 'alfabet'. Did you mean 'alphabet'?" in unknown.stderr
+    assert "expected one of the columns alphabet, drawer, got 'alfabet'. Did you mean 'alphabet'?" in unknown.stderr
 
 
 def test_demo_in_a_small_size(tmp_path):

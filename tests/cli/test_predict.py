@@ -103,9 +103,15 @@ def heads(words: list[str], capsys) -> tuple[str, str]:
     return head, line
 
 
+def support_of(folders, preprocessing):
+    """The class names and the examples of the folder."""
+    names, _, pixels, y = read_support(folders / "support", preprocessing)
+    return names, qs.Examples(preprocessing.apply(pixels), y, ways=len(names))
+
+
 def test_the_head_is_chosen_by_the_support_and_stated(folders, capsys):
     learner, preprocessing, _ = ready_to_predict("strokes")
-    choice = choose_head(learner, read_support(folders / "support", preprocessing)[1])
+    choice = choose_head(learner, support_of(folders, preprocessing)[1])
     head, line = heads(WORDS, capsys)
     assert head == choice.head
     assert line == f"head: {choice}"
@@ -115,7 +121,7 @@ def test_the_head_is_chosen_by_the_support_and_stated(folders, capsys):
 
 def test_a_fixed_head_answers_as_it_does(folders, capsys):
     learner, preprocessing, _ = ready_to_predict("strokes")
-    names, support = read_support(folders / "support", preprocessing)
+    names, support = support_of(folders, preprocessing)
     calibration = calibrations(run_folder("strokes"))["ridge"]
     assert heads([*WORDS, "--head", "ridge"], capsys) == ("ridge", "head: ridge (as it was asked for)")
     assert main([*WORDS, "--json", "--head", "ridge"]) == 0

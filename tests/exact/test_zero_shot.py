@@ -155,7 +155,7 @@ def test_label_k_s_description_is_that_of_the_queries_of_label_k(part):
 
 def test_parts_of_a_split_share_no_class_and_the_protocol_says_no_shots():
     family = numbered(12).split((6, 3, 3), seed=1)
-    found = [set(part.sample(30).support.x["description"][..., 0].flatten().tolist()) for part in family._parts()]
+    found = [set(part.sample(30).support.x["description"][..., 0].flatten().tolist()) for part in family.parts.values()]
     assert [len(one) for one in found] == [6, 3, 3]
     assert len(set.union(*found)) == 12
     assert family.test.protocol == {"ways": 3, "shots": 0, "queries": 2}

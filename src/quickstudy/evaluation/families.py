@@ -32,7 +32,7 @@ class MixtureEvaluation(Evaluation):
         families: the evaluation on each family, by name.
 
     Examples:
-        >>> few, more = (qs.tasks.GaussianClasses(ways=ways, dim=4) for ways in (2, 6))
+        >>> few, more = (qs.tasks.GaussianClasses(ways=ways, dim=6) for ways in (2, 6))
         >>> tasks = qs.tasks.Mixture({"few": few, "more": more})
         >>> found = qs.evaluate(qs.Prototypical(torch.nn.Identity()), tasks.test, episodes=50)
         >>> round(found.mean - (found.families["few"].mean + found.families["more"].mean) / 2, 6)

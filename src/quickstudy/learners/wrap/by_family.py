@@ -39,9 +39,9 @@ class ByFamily(Learner):
     Examples:
         >>> from quickstudy.learners.wrap import ByFamily
         >>> body = qs.models.mlp(8, 8)
-        >>> parts = {name: torch.nn.Sequential(torch.nn.Linear(size, 8), body) for name, size in (("small", 2), ("large", 5))}
+        >>> parts = {name: torch.nn.Sequential(torch.nn.Linear(size, 8), body) for name, size in (("small", 3), ("large", 5))}
         >>> learner = ByFamily({name: qs.Prototypical(part) for name, part in parts.items()})
-        >>> families = {name: qs.tasks.GaussianClasses(ways=3, dim=size) for name, size in (("small", 2), ("large", 5))}
+        >>> families = {name: qs.tasks.GaussianClasses(ways=3, dim=size) for name, size in (("small", 3), ("large", 5))}
         >>> run = qs.meta_train(
         ...     learner, qs.tasks.Mixture(families), steps=3, tasks_per_step=4, validation_episodes=4, progress=False
         ... )

@@ -67,7 +67,7 @@ class MixedTasks(TaskDistribution):
         >>> tasks.probabilities
         {'waves': 0.25, 'classes': 0.75}
         >>> tasks.sample(8, generator=torch.Generator().manual_seed(0))
-        Buckets(waves=3, classes=5)
+        Buckets(waves=1, classes=7)
         >>> tasks["waves"].sample(1).family is None
         True
     """
@@ -155,7 +155,7 @@ class Mixture(TaskFamily[MixedTasks]):
     Examples:
         >>> tasks = qs.tasks.Mixture({"waves": qs.tasks.Sinusoid(), "classes": qs.tasks.GaussianClasses(ways=3, dim=4)})
         >>> tasks.train.sample(6, generator=torch.Generator().manual_seed(0))
-        Buckets(waves=3, classes=3)
+        Buckets(waves=1, classes=5)
         >>> tasks.test["waves"].protocol
         {'ways': None, 'shots': 10, 'queries': 10}
     """
