@@ -60,7 +60,7 @@ def omniglot(protocol: Protocol, train: dict[str, int] | None = None, split: str
     root = os.environ.get("OMNIGLOT", str(Path(__file__).resolve().parents[3] / "shared" / "data" / "omniglot"))
     ways, shots, queries, _, published, within = protocol
     grouped: Any = {} if within is None else {"within": within}
-    family = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=queries, split=split or published, **grouped)
+    family: Any = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=queries, split=split or published, **grouped)
     return TaskFamily(family.train.with_(**(train or {})), family.validation, family.test)
 
 
@@ -96,6 +96,11 @@ class Method:
     validations: int = entry.VALIDATIONS
     papers: dict[str, str] = field(default_factory=dict)
     targets: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its title, and whether batch norm reads the query's own statistics."""
+        return self.title + (", transductive" if self.build(Setting(5, 1, 100)).normalisation == "transductive" else "")
 
     def entry(self, name: str) -> Entry:
         """The row of this method under a protocol."""

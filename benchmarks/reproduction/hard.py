@@ -97,7 +97,8 @@ def score(device: str, out: Path) -> None:
     ]
     best = max(records, key=lambda one: one["validation"])["name"]
     for record in (one for one in records if one["name"] == best):
-        learner = qs.load(out / f"{best}_{record['seed']}").to(device)
+        learner: Any = qs.load(out / f"{best}_{record['seed']}")
+        learner.to(device)
         found = qs.evaluate(learner, tasks(CANDIDATES[best].size, device).test, EPISODES, record["seed"])
         (out / f"score_{record['seed']}.json").write_text(
             json.dumps(record | {"mean": 100 * found.mean, "ci95": 100 * found.ci95, "protocol": found.protocol}) + "\n",

@@ -96,9 +96,16 @@ def write() -> None:
 
 def page(records: list[Record]) -> str:
     """The results as a page of the docs."""
-    rows = {name: Row(found) for name in ENTRIES if (found := history.of_entry(name, PLAN, records))}
+    own = planned(records)
+    rows = {name: Row(found) for name in ENTRIES if (found := history.of_entry(name, PLAN, own))}
     parts = (first(rows), below(rows), seconds_to(rows), hard(rows), others(rows), *waves.tables(rows), progress(records))
     return "\n".join([INTRODUCTION, *(line for part in parts for line in (*part, ""))]).rstrip() + "\n"
+
+
+def planned(records: list[Record]) -> list[Record]:
+    """Those that are runs of the plan."""
+    jobs = set(plan())
+    return [one for one in records if one["plan"] == PLAN and Job(one["entry"], one["seed"], one["seconds"]) in jobs]
 
 
 def first(rows: dict[str, Row]) -> list[str]:
@@ -118,12 +125,11 @@ def cells(name: str, method: Method, protocol: str, rows: dict[str, Row]) -> tup
     row, paper = rows.get(f"omniglot_{protocol}_{name}"), method.papers.get(protocol, "")
     target = method.targets.get(protocol)
     if row is None:
-        return (method.title, NOT_YET, "" if target is None else f"{target:g}", paper, "", "", "")
+        return (method.name, NOT_YET, "" if target is None else f"{target:g}", paper, "", "", "")
     one, risen = row.records[0], row.last_third()
-    policy = ", transductive" if one["transductive"] else ""
     steps = ", ".join(str(each["steps"]) for each in row.records)
     return (
-        method.title + policy,
+        method.name,
         row.score(),
         "" if target is None else f"{target:g}: " + ("passed" if row.mean >= target else "missed"),
         paper,
@@ -144,7 +150,7 @@ def below(rows: dict[str, Row]) -> list[str]:
         if row is not None and row.mean < bar.mean:
             risen = row.last_third()
             how = "" if risen is None else f", {risen:+.1f} on meta-validation tasks over the last third of its steps"
-            lines.append(f"* {method.title}: {row.score()}{how}")
+            lines.append(f"* {method.name}: {row.score()}{how}")
     found = lines or ["* none of those that were run"]
     return [f"Below pre-training and fine-tuning ({bar.score()}):", "", *found]
 
@@ -156,7 +162,7 @@ def seconds_to(rows: dict[str, Row]) -> list[str]:
         row = rows.get(f"omniglot_{FIRST}_{name}")
         for level in levels:
             taken = NOT_YET if row is None else ", ".join(map(_taken, ((one, level) for one in row.records)))
-            lines.append((METHODS[name].title, f"{level:g} %", taken))
+            lines.append((METHODS[name].name, f"{level:g} %", taken))
     return [
         "Seconds of one core until the score over 100 meta-validation tasks first reaches a level, for each seed:",
         "",
@@ -199,7 +205,7 @@ def others(rows: dict[str, Row]) -> list[str]:
     """The other protocols over all alphabets."""
     columns, lines = ("5w5s", "20w1s", "20w5s"), []
     for name, method in (METHODS | CONTROLS).items():
-        shown = [method.title]
+        shown = [method.name]
         for protocol in columns:
             own, base = rows.get(f"omniglot_{protocol}_{name}"), rows.get(f"omniglot_{FIRST}_{name}")
             ours = own.score() if own else "" if base is None else _starred(base, protocol)
@@ -217,13 +223,12 @@ def others(rows: dict[str, Row]) -> list[str]:
 
 def progress(records: list[Record]) -> list[str]:
     """How far the plan is, and where its runs were made."""
-    planned = set(plan())
-    own = [one for one in records if one["plan"] == PLAN and Job(one["entry"], one["seed"], one["seconds"]) in planned]
+    own = planned(records)
     machines = sorted({one["hardware"] for one in own})
     made = f" Made on {'; '.join(machines)}." if machines else ""
     broken = [one for one in own if "failed" in one]
     failed = [f"* `{one['entry']}`, seed {one['seed']}, failed: {one['failed'].splitlines()[-1]}" for one in broken]
-    return ["## How far the plan is", "", f"{len(own)} of its {len(planned)} runs are done.{made}", *failed]
+    return ["## How far the plan is", "", f"{len(own)} of its {len(plan())} runs are done.{made}", *failed]
 
 
 def table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> list[str]:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import quickstudy as qs
-from benchmarks.reproduction.few_shot_method import omniglot
+from benchmarks.reproduction.few_shot_method import FIRST, PROTOCOLS, omniglot
 from benchmarks.reproduction.reproduce import hardware
 from benchmarks.studies.study import cell, interval, read, write
 from quickstudy.learners.bilevel.architecture import Setting, fixed, space
@@ -45,7 +45,7 @@ def supernet(seed: int) -> nn.Module:
 def meta_trained(embed: nn.Module, steps: int, seed: int) -> qs.Learner:
     """A prototypical network on it."""
     learner = qs.Prototypical(embed)
-    tasks = omniglot(train={"ways": 20, "queries": 3})
+    tasks = omniglot(PROTOCOLS[FIRST], train={"ways": 20, "queries": 3})
     outer = qs.Gradient(qs.Backprop(), partial(torch.optim.Adam, lr=2e-3))
     qs.meta_train(learner, tasks.train, steps=steps, tasks_per_step=1, outer=outer, executor="loop", seed=seed, progress=False)
     return learner
@@ -53,7 +53,7 @@ def meta_trained(embed: nn.Module, steps: int, seed: int) -> qs.Learner:
 
 def accuracy(embed: nn.Module, seed: int) -> float:
     """On meta-test classes, in per cent."""
-    return 100 * qs.evaluate(meta_trained(embed, STEPS, seed), omniglot().test, EPISODES, seed).mean
+    return 100 * qs.evaluate(meta_trained(embed, STEPS, seed), omniglot(PROTOCOLS[FIRST]).test, EPISODES, seed).mean
 
 
 def searched(seed: int) -> Setting:

@@ -68,8 +68,9 @@ def test_a_later_run_of_the_same_seed_replaces_nothing():
     assert "| Prototypical | 90 +- 0.6 | 98.5: missed |" in page(found)
 
 
-def test_runs_by_hand_and_of_an_older_plan_are_not_shown():
+def test_runs_by_hand_of_an_older_plan_and_of_none_are_not_shown():
     found = [record("omniglot_5w1s_prototypical", 0, BRIEF, 99.9, plan) for plan in (0, PLAN + 1)]
+    found += [record("omniglot_5w1s_prototypical", 7, BRIEF, 99.9), record("omniglot_5w1s_prototypical", 0, 12.0, 99.9)]
     assert page(found) == page([])
 
 
@@ -83,7 +84,7 @@ def test_the_seconds_to_an_accuracy_are_those_of_the_first_validation_that_has_i
 
 def test_who_stands_below_the_bar_is_named_with_what_its_curve_did():
     found = [record("omniglot_5w1s_pretrain", 0, BRIEF, 84.0), record("omniglot_5w1s_reptile", 0, BRIEF, 60.0)]
-    assert "* Reptile: 60 +- 0.6, +1.0 on meta-validation tasks over the last third of its steps" in page(found)
+    assert "* Reptile, transductive: 60 +- 0.6, +1.0 on meta-validation tasks over the last third of its steps" in page(found)
 
 
 def test_a_run_that_failed_is_done_and_says_why():
