@@ -80,6 +80,7 @@ def test_the_notebook_is_made_from_its_page(name):
     assert path.read_text(encoding="utf-8") == notebook(name)
 
 
+@pytest.mark.filterwarnings("ignore:.*the others of its class contradict:quickstudy.errors.DataWarning")  # the page says so
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_its_claim_holds(name, tmp_path, monkeypatch):
     mpl.use("Agg")

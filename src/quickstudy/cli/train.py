@@ -58,6 +58,7 @@ def resume(argv: list[str]) -> int:
     made.add_argument("--seconds", type=float | None, default=None, help="wall time in all, where the run stopped by it")
     add_ends(made)
     options = read(made, argv)
+    check_ends(options)
     run = Run(options.run)
     config = run.config
     if of_python := only_python(config):
@@ -72,7 +73,6 @@ def resume(argv: list[str]) -> int:
     if ended is None or not _is_over(ended, config["train"]):
         return finished(config, run.path, options, resume=True)
     if run.evaluation is None or not (run.path / REPORT).is_file():  # killed in between
-        check_ends(options)
         return scored(run, options)
     print(_over(run, ended))
     return 0
