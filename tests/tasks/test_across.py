@@ -132,6 +132,18 @@ def test_classes_keep_their_numbers_where_they_are_asked_to():
         qs.tasks.across(data(), by="domain", renumber=False)
 
 
+def test_all_classes_and_those_of_one_group_contradict_each_other():
+    plain = data(ways=2)
+    columns = {"domain": plain.columns["domain"], "half": {name: str(int(name) // 2) for name in plain.class_names}}
+    grouped = qs.tasks.LabelledTasks(plain.x, plain.y, ways=2, queries=2, columns=columns, within="half")
+    drawn = qs.tasks.across(grouped, by="domain").sample(20)
+    assert all(len({int(cls) // 2 for cls in drawn[t].support.x[:, 0]}) == 1 for t in range(20))  # within goes with across
+    with pytest.raises(
+        ArgumentError, match="`renumber=False`: expected all classes in every episode, got tasks within one 'half'"
+    ):
+        qs.tasks.across(grouped, by="domain", renumber=False)
+
+
 def test_domains_are_split_with_the_same_classes():
     split = {"train": ["d0", "d1", "d2"], "validation": ["d3"], "test": ["d4", "d5"]}
     family = qs.tasks.domain_split(data(shots=1, queries=1), "domain", split)

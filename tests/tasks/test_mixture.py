@@ -13,6 +13,7 @@ from quickstudy.buckets import Buckets
 from quickstudy.errors import ArgumentError, CheckpointError, TaskError, UnsupportedError
 from quickstudy.learners.wrap import ByFamily
 from quickstudy.meta.problem import task
+from quickstudy.tasks.construction.mixture import OfFamily
 
 FAMILIES = {
     "waves": qs.tasks.Sinusoid(shots=5, queries=4),
@@ -220,6 +221,26 @@ def test_families_must_have_the_same_parts():
         qs.tasks.Mixture({"few": FAMILIES["few"], "only": scored_only})
     with pytest.raises(ArgumentError, match="expected one family or more, got none"):
         qs.tasks.Mixture({})
+
+
+def test_a_class_in_training_of_one_family_and_in_the_test_of_another_is_a_leak():
+    def family(train: str, test: str) -> qs.tasks.TaskFamily:
+        x, y = torch.randn(12, 2), torch.arange(12) % 2
+        made = [qs.tasks.LabelledTasks(x, y, ways=2, queries=2, class_names=list(names)) for names in (train, test)]
+        return qs.tasks.TaskFamily(made[0], None, made[1])
+
+    leak = {"one": family("ab", "cd"), "other": family("ef", "ag")}
+    with pytest.raises(TaskError, match="expected parts that share no class, got class 'a' in both"):
+        qs.tasks.Mixture(leak)
+    assert qs.tasks.Mixture(leak, same_classes=True).same_classes
+    apart = qs.tasks.Mixture({"one": family("ab", "cd"), "other": family("ab", "cd")})  # the same classes in the same parts
+    assert apart.classes["train"] == ["a", "b"]
+
+
+def test_a_family_alone_keeps_its_name_under_another_protocol():
+    one = OfFamily(FAMILIES["few"].test, "few").with_(shots=3)
+    assert one.sample(2).family == "few"
+    assert one.sample(2).support.y.shape == (2, 6)
 
 
 def test_a_mixture_cannot_be_pooled():

@@ -41,8 +41,8 @@ def swapped(module: nn.Module, tensors: Mapping[str, Tensor]) -> AbstractContext
     """Replace the module's tensors by name, as `functional_call` does, but so that compile can trace it.
 
     A tensor that two modules hold is replaced in both. A module with two names is replaced once: torch's own `tie_weights`
-    replaces it under each name, and then restores what it had itself put there. (It reads no `id`, by which compile would
-    tell learners of one structure apart.)
+    replaces it under each name, and then restores what it had itself put there. Only such a module is read by `id`, by which
+    compile tells learners of one structure apart.
     """
     if len(list(module.modules())) == len(list(module.named_modules(remove_duplicate=False))):
         return _reparametrize_module(module, dict(tensors), tie_weights=True)

@@ -91,6 +91,13 @@ class AcrossTasks(LabelledTasks):
                 got=str(inside),
                 do="Leave it out: half of them.",
             )
+        if not self.renumber and self.within is not None:
+            raise ArgumentError(
+                "renumber=False",
+                expected="all classes in every episode",
+                got=f"tasks within one {self.within.column!r}",
+                do="Give tasks.with_(within=False), or renumber=True.",
+            )
         if not self.renumber and (ways != len(self.counts) or not isinstance(self.ways, int)):
             raise ArgumentError(
                 "ways",

@@ -95,6 +95,11 @@ class MixedTasks(TaskDistribution):
         drawn = zip(self.parts.items(), counts, strict=True)
         return Buckets({name: part.sample(count, generator=generator) for (name, part), count in drawn if count})
 
+    @property
+    def class_names(self) -> list[str]:
+        """The classes of all families, by which parts of a mixture are told to share none."""
+        return list(dict.fromkeys(name for part in self.parts.values() for name in getattr(part, "class_names", [])))
+
     def __getitem__(self, family: str) -> TaskDistribution:
         """The tasks of one family."""
         if family not in self.parts:
@@ -147,10 +152,13 @@ class Mixture(TaskFamily[MixedTasks]):
         families: task families by name.
         weights: how often each is drawn in meta-training: one number each, in order or by name; `BySize(temperature=)`; None: all
             alike. Validation and test take all alike.
+        same_classes: whether a class may be in one part of one family and in another part of another, as for the same classes in
+            other domains.
 
     Raises:
         ArgumentError: no families; weights of another number or of other names, below 0, or with the sum 0.
-        TaskError: a class of the same name in meta-training of one family and in another part of another.
+        TaskError: a class of the same name in meta-training of one family and in another part of another, without same_classes;
+            a family without a part that another has.
 
     Examples:
         >>> tasks = qs.tasks.Mixture({"waves": qs.tasks.Sinusoid(), "classes": qs.tasks.GaussianClasses(ways=3, dim=4)})
@@ -160,7 +168,7 @@ class Mixture(TaskFamily[MixedTasks]):
         {'ways': None, 'shots': 10, 'queries': 10}
     """
 
-    def __init__(self, families: Mapping[str, TaskFamily[Any]], weights: Weights = None):
+    def __init__(self, families: Mapping[str, TaskFamily[Any]], weights: Weights = None, *, same_classes: bool = False):
         parts: list[MixedTasks | None] = []
         for split in SPLITS:
             held = {name: family.parts[split] for name, family in families.items() if split in family.parts}
@@ -174,7 +182,7 @@ class Mixture(TaskFamily[MixedTasks]):
                     do="Give each the same parts; a source made with part='test' has one alone.",
                 )
             parts.append(MixedTasks(held, weights if split == "train" else None) if held or split == "train" else None)
-        super().__init__(*parts)
+        super().__init__(*parts, same_classes=same_classes or any(family.same_classes for family in families.values()))
 
 
 class OfFamily(TaskDistribution):
@@ -192,6 +200,9 @@ class OfFamily(TaskDistribution):
 
     def to(self, device: str | torch.device) -> Self:
         return type(self)(self.tasks.to(device), self.family)
+
+    def with_(self, *, ways: Size | None = None, shots: Size | None = None, queries: Size | None = None) -> Self:
+        return type(self)(self.tasks.with_(ways=ways, shots=shots, queries=queries), self.family)
 
     def check_protocol(self) -> None:
         self.tasks.check_protocol()
@@ -227,7 +238,7 @@ def probabilities(parts: Mapping[str, TaskDistribution], weights: Weights) -> di
 
 
 def _size(name: str, part: TaskDistribution) -> int:
-    found = getattr(part, "class_names", None) or getattr(part, "names", None)
+    found = getattr(part, "class_names", None)
     if not found:
         raise ArgumentError(
             "weights=BySize()",
