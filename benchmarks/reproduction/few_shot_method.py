@@ -19,7 +19,7 @@ import torch
 import quickstudy as qs
 from benchmarks.reproduction import entry
 from benchmarks.reproduction.entry import EXECUTOR, SHORT, Entry, Outer, Result, Trained, gradient, scored
-from quickstudy.tasks import TaskFamily
+from quickstudy.tasks import LabelledTasks, TaskFamily
 
 
 class Protocol(NamedTuple):
@@ -55,13 +55,16 @@ class Setting(NamedTuple):
 Build = Callable[[Setting], qs.Learner]
 
 
-def omniglot(protocol: Protocol, train: dict[str, int] | None = None, split: str | None = None) -> TaskFamily:
+def omniglot(
+    protocol: Protocol, train: dict[str, int] | None = None, split: str | None = None, size: int = 28
+) -> TaskFamily[LabelledTasks]:
     """Real Omniglot under a protocol; meta-training under `train` where that differs."""
     root = os.environ.get("OMNIGLOT", str(Path(__file__).resolve().parents[3] / "shared" / "data" / "omniglot"))
     ways, shots, queries, _, published, within = protocol
-    grouped: Any = {} if within is None else {"within": within}
-    family: Any = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=queries, split=split or published, **grouped)
-    return TaskFamily(family.train.with_(**(train or {})), family.validation, family.test)
+    sizes: Any = {"ways": ways, "shots": shots, "queries": queries, "size": size}
+    family = qs.tasks.Omniglot(root, split=split or published, within=within, **sizes)
+    sizes = train or {}
+    return TaskFamily(family.train.with_(**sizes), family.validation, family.test)
 
 
 @dataclass(frozen=True)

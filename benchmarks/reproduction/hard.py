@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import torch
 import quickstudy as qs
 from benchmarks.hardware import hardware
 from benchmarks.reproduction.entry import gradient, meta_trained
-from benchmarks.reproduction.few_shot_method import HARD, PROTOCOLS
+from benchmarks.reproduction.few_shot_method import HARD, PROTOCOLS, omniglot
 from benchmarks.reproduction.pace import seconds_a_step
 from quickstudy.tasks import RandomAffine, TaskFamily
 
@@ -54,12 +53,9 @@ CANDIDATES = {
 
 def tasks(size: int, device: str) -> TaskFamily:
     """The alphabets, with meta-training's characters turned, sheared, stretched and shifted."""
-    root = os.environ.get("OMNIGLOT", str(Path(__file__).resolve().parents[3] / "shared" / "data" / "omniglot"))
-    ways, shots, queries, _, split, within = PROTOCOLS[HARD]
-    grouped: Any = {"within": within}
-    family = qs.tasks.Omniglot(root, ways=ways, shots=shots, queries=queries, split=split or "alphabet", size=size, **grouped)
+    family = omniglot(PROTOCOLS[HARD], size=size)
     family.train.transform = (RandomAffine(),)
-    return TaskFamily(family.train.to(device), family.validation.to(device), family.test.to(device))
+    return family.to(device)
 
 
 def train(name: str, seconds: float, device: str, out: Path, seed: int) -> None:

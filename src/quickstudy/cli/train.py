@@ -46,6 +46,7 @@ def train(argv: list[str]) -> int:
     if asks:
         return _help(name or "maml", rest)
     config, options = parse(rest, name, file)
+    check_ends(options)
     out = Path(options.out or f"runs/{config['learner']['name']}-{config['tasks']['name']}-{time.strftime('%Y%m%d-%H%M%S')}")
     return finished(config, out, options, resume=False)
 
@@ -98,8 +99,7 @@ def _over(run: Run, ended: Mapping[str, Any]) -> str:
 
 
 def finished(config: dict[str, Any], out: Path, options: Any, resume: bool) -> int:
-    """Check everything, train to the end, score and report. Returns the exit code."""
-    check_ends(options)
+    """Check the tasks and the learner, train to the end, score and report. Returns the exit code."""
     folder = RunFolder(out, resume)
     with folder:
         tasks, learner = build(config)

@@ -36,7 +36,7 @@ from quickstudy.learners.compare.prototypical import Prototypical
 from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner
 from quickstudy.learners.predictor import Predictor
-from quickstudy.learners.solve.feature_heads import LogisticHead, RidgeHead
+from quickstudy.learners.solve.feature_heads import LinearHead, LogisticHead, RidgeHead
 from quickstudy.learners.solve.ridge import Ridge
 
 OWN, AUTO = "own", "auto"
@@ -165,7 +165,7 @@ def left_out(learner: Learner, z: Tensor, y: Tensor, ways: int) -> Tensor:
     with torch.no_grad():
         if type(learner) is Prototypical:
             return _centroids_left_out(z, y, ways)
-        if isinstance(learner, RidgeHead | LogisticHead):
+        if isinstance(learner, LinearHead):
             return learner.left_out(z, y, ways)
         return _learned_anew(learner, z, y, ways)
 

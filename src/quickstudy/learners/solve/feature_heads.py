@@ -10,6 +10,8 @@ and scales were meta-learned on drawn characters with 1 to 5 examples of a class
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -24,8 +26,22 @@ from quickstudy.learners.solve.ridge import ridge
 STEPS = 8  # Newton steps of logistic regression
 
 
+class LinearHead(Comparison):
+    """What both have in common: weights and a bias for f(x), and nothing that is meta-learned."""
+
+    meta_learns = False
+
+    def compare(self, values: Values, z: Tensor) -> Tensor:
+        """Logits (examples, ways)."""
+        return z @ values["weights"] + values["bias"]
+
+    @abstractmethod
+    def left_out(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
+        """Logits of each example by the head on all others, (examples, ways)."""
+
+
 @checked
-class RidgeHead(Comparison):
+class RidgeHead(LinearHead):
     """Ridge regression onto one-hot labels, on standardised features: see the module.
 
         W, b  =  argmin  || Z W + b - Y ||^2  +  lambda || W ||^2,          logits  =  s (W' z + b)                     (3)
@@ -41,8 +57,6 @@ class RidgeHead(Comparison):
         >>> RidgeHead(torch.nn.Identity()).adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(torch.eye(3))
         tensor([0, 1, 2])
     """
-
-    meta_learns = False
 
     def __init__(
         self,
@@ -61,10 +75,6 @@ class RidgeHead(Comparison):
         weights, bias = ridge((z - mean) / length, one_hot(y, ways, z), self.penalty, intercept=True)  # (3)
         return folded(self.scale * weights, self.scale * bias, mean, length)
 
-    def compare(self, values: Values, z: Tensor) -> Tensor:
-        """Logits (examples, ways)."""
-        return z @ values["weights"] + values["bias"]
-
     def left_out(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
         """Logits of each example by the regression without it, (examples, ways), in closed form:
 
@@ -80,7 +90,7 @@ class RidgeHead(Comparison):
 
 
 @checked
-class LogisticHead(Comparison):
+class LogisticHead(LinearHead):
     """Logistic regression, each class against the rest, on standardised features: see the module.
 
         w_k  =  argmin  - sum_i log p(y_ik | w_k' z_i)  +  lambda/2 || w_k ||^2,          logits  =  s W' z              (4)
@@ -97,8 +107,6 @@ class LogisticHead(Comparison):
         >>> LogisticHead(torch.nn.Identity()).adapt(qs.Examples(torch.eye(3), torch.arange(3))).predict(torch.eye(3))
         tensor([0, 1, 2])
     """
-
-    meta_learns = False
 
     def __init__(
         self,
@@ -117,10 +125,6 @@ class LogisticHead(Comparison):
         mean, length = standard(z)
         weights = self._weights((z - mean) / length, one_hot(y, ways, z))
         return folded(self.scale * weights, weights.new_zeros(ways), mean, length)
-
-    def compare(self, values: Values, z: Tensor) -> Tensor:
-        """Logits (examples, ways)."""
-        return z @ values["weights"] + values["bias"]
 
     def left_out(self, z: Tensor, y: Tensor, ways: int) -> Tensor:
         """Logits of each example by the regression without it, (examples, ways), by one Newton step from the optimum of all:
