@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from quickstudy.domains.tables.select import regression_features
-from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
+from quickstudy.domains.tables.select.extras import package
 from quickstudy.domains.tables.select.inputs import folds, prepared
+from quickstudy.domains.tables.select.landmarks import landmarks
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.process_wide import without_warnings
 from quickstudy.randomness import numpy_kept
@@ -261,18 +262,7 @@ def landmarking(Z: np.ndarray, y: np.ndarray, generator: np.random.Generator) ->
     A learner that cannot be fitted has the accuracy of predicting the most frequent class.
     """
     dealt, seed = folds(y, FOLDS, generator), int(generator.integers(2**31))
-    found: Features = {}
-    with one_thread(), without_warnings_of_sklearn:  # constant columns in a fold
-        for name, (module, build, arguments) in LANDMARKERS.items():
-            learner = getattr(package(f"sklearn.{module}", "groups=['landmarking']", ", or leave that group out"), build)(
-                **arguments
-            )
-            if "random_state" in learner.get_params():
-                learner.set_params(random_state=seed)
-            scores = [_accuracy(learner, Z[train], y[train], Z[test], y[test]) for train, test in dealt]
-            found[name] = float(np.mean(scores))
-    mean = float(np.mean(list(found.values())))
-    return found | {f"{name}_relative": one - mean for name, one in found.items()} | {"mean": mean}
+    return landmarks(LANDMARKERS, _accuracy, Z, y, dealt, seed)
 
 
 def _accuracy(learner: Any, X: np.ndarray, y: np.ndarray, test_X: np.ndarray, test_y: np.ndarray) -> float:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.domains.tables.select.extras import one_thread, package, without_warnings_of_sklearn
 from quickstudy.domains.tables.select.inputs import folds, strata
+from quickstudy.domains.tables.select.landmarks import landmarks
 
 FOLDS = 5
 BINS = 10
@@ -100,17 +100,7 @@ def information(Z: np.ndarray, t: np.ndarray) -> Features:
 def landmarking(Z: np.ndarray, t: np.ndarray, generator: np.random.Generator) -> Features:
     """(3): six fast learners on the same folds, each minus their mean, and the mean."""
     dealt, seed = folds(strata(t, regression=True), FOLDS, generator), int(generator.integers(2**31))
-    found: Features = {}
-    with one_thread(), without_warnings_of_sklearn:  # constant columns in a fold
-        for name, (module, build, arguments) in LANDMARKERS.items():
-            learner = getattr(package(f"sklearn.{module}", "groups=['landmarking']", ", or leave that group out"), build)(
-                **arguments
-            )
-            if "random_state" in learner.get_params():
-                learner.set_params(random_state=seed)
-            found[name] = float(np.mean([_r2(learner, Z[own], t[own], Z[asked], t[asked]) for own, asked in dealt]))
-    mean = float(np.mean(list(found.values())))
-    return found | {f"{name}_relative": one - mean for name, one in found.items()} | {"mean": mean}
+    return landmarks(LANDMARKERS, _r2, Z, t, dealt, seed)
 
 
 def _r2(learner: Any, Z: np.ndarray, t: np.ndarray, test_Z: np.ndarray, test_t: np.ndarray) -> float:
