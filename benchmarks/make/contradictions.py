@@ -24,7 +24,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.files import write_json
-from quickstudy.learners.contradictions import MARGIN, judged
+from quickstudy.learners.contradictions import MARGIN, judged, trusted
 from quickstudy.tasks import TaskDistribution
 
 RESULTS = Path(__file__).resolve().parent / "contradictions.json"
@@ -35,14 +35,15 @@ Row = dict[str, float | int | str]
 
 
 def margins(learner: qs.Prototypical, support: qs.Examples) -> torch.Tensor:
-    """The margin of each example (examples,); -inf where it is not judged: a changed label may leave two of its class.
+    """The margin of each example (examples,); -inf where it is not judged (a changed label may leave two of its
+    class), and everywhere where the learner is wrong about more than a third.
 
     The network of `strokes` embeds each example by itself, so they are embedded once, and not once for each that is left out.
     """
     with torch.no_grad():
         embedded = qs.Examples(learner.embed(support.x), support.y, ways=WAYS)
     found = torch.full((len(support.y),), -torch.inf)
-    for one in judged(qs.Prototypical(nn.Identity()), embedded):
+    for one in trusted(judged(qs.Prototypical(nn.Identity()), embedded)):
         found[one.index] = one.margin
     return found
 

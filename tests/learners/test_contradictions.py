@@ -104,6 +104,18 @@ def test_two_examples_of_a_class_are_not_judged():
     assert found.index == 4
 
 
+def test_a_learner_that_is_wrong_about_most_questions_no_label():
+    """Labels drawn at random, where margins are large; then a third of them, where it is right about enough."""
+    given, random = support(shots=6), torch.Generator().manual_seed(0)
+    y = given.y[torch.randperm(18, generator=random)]
+    shuffled = qs.Examples(given.x, y, ways=3)
+    assert max(one.margin for one in judged(LEARNER, shuffled)) > MARGIN
+    assert contradicted(LEARNER, shuffled) == []
+    y = given.y.clone()
+    y[::6] = (y[::6] + 1) % 3
+    assert {one.index for one in contradicted(LEARNER, qs.Examples(given.x, y, ways=3))} == {0, 6, 12}
+
+
 def test_values_have_no_class_to_contradict():
     given = qs.Examples(torch.randn(6, 2), torch.randn(6, 1))
     with pytest.raises(UnsupportedError, match="`contradicted`: expected a support with labels, got Values"):
@@ -149,7 +161,8 @@ def test_the_margin_is_the_one_that_the_study_chose():
 
 def test_the_study_embeds_once_and_finds_the_margins_of_the_learner():
     learner = qs.Prototypical(qs.models.mlp(2, 4), normalisation="running").eval()
-    given = qs.Examples(torch.randn(15, 2), torch.arange(15) % 5, ways=5)
+    y = torch.arange(15) % 5
+    given = qs.Examples(torch.stack([9.0 * y, torch.randn(15)], 1), y, ways=5)
     want = [one.margin for one in judged(learner, given)]
     assert margins(learner, given).tolist() == pytest.approx(want, abs=1e-4)
 

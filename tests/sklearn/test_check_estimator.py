@@ -28,6 +28,7 @@ def test_scikit_learn_s_own_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:.*the others of its class contradict a row")  # virginicas among versicolors
 def test_it_works_inside_scikit_learn_s_tools():
     x, y = load_iris(return_X_y=True)
     assert cross_val_score(make_pipeline(MinMaxScaler(), FewShotClassifier()), x, y, cv=3).mean() > 0.8
@@ -35,6 +36,7 @@ def test_it_works_inside_scikit_learn_s_tools():
     assert search.best_score_ > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:.*the others of its class contradict a row")  # virginicas among versicolors
 def test_a_clone_learns_the_same_and_shares_nothing():
     x, y = load_iris(return_X_y=True)
     first = FewShotClassifier(Standardised(NearestCentroid())).fit(x, y)

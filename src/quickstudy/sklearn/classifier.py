@@ -118,7 +118,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return self.predictor_.most_uncertain(self._read_queries(pool), n).numpy()
 
     def contradicted(self, margin: float = MARGIN) -> list[tuple[int, Any, Any]]:
-        """The rows of fit that the others of their class contradict, the clearest first, as (row, label, nearest class).
+        """The rows of fit that the others of their class contradict, by the learner's own head: (row, label, nearest class),
+        the clearest first.
 
         See `quickstudy.learners.contradictions` for the rule and its rate of false alarms. The learner adapts once for each row.
 

@@ -168,6 +168,7 @@ class Mixture(TaskFamily[MixedTasks]):
         {'ways': None, 'shots': 10, 'queries': 10}
     """
 
+    @checked
     def __init__(self, families: Mapping[str, TaskFamily[Any]], weights: Weights = None, *, same_classes: bool = False):
         parts: list[MixedTasks | None] = []
         for split in SPLITS:
