@@ -86,6 +86,11 @@ def score_of(tasks: MixedTasks) -> Metric:
     return first[0] if len({one.name for one in first}) == 1 else metric_named(LOSS)
 
 
+def loss_of(evaluation: Evaluation) -> float:
+    """The mean loss of an evaluation that was asked for it."""
+    return evaluation.mean if evaluation.metric.name == LOSS else evaluation.others[LOSS].mean
+
+
 def default_metrics(tasks: TaskDistribution) -> list[Metric]:
     """Those of the kind of target."""
     return chosen(None, tasks.sample(1, generator=torch.Generator().manual_seed(0)).query.target)

@@ -19,9 +19,10 @@ from quickstudy.tasks.construction.augmentation import FeatureNoise as FeatureNo
 from quickstudy.tasks.construction.augmentation import MixTasks as MixTasks
 from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteLabels
 from quickstudy.tasks.construction.augmentation import Rotations as Rotations
-from quickstudy.tasks.construction.mixture import BySize as BySize
 from quickstudy.tasks.construction.mixture import MixedTasks as MixedTasks
 from quickstudy.tasks.construction.mixture import Mixture as Mixture
+from quickstudy.tasks.construction.weights import ByProgress as ByProgress
+from quickstudy.tasks.construction.weights import BySize as BySize
 from quickstudy.tasks.distribution.class_lists import read_class_lists as read_class_lists
 from quickstudy.tasks.distribution.described import DescribedTasks as DescribedTasks
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from quickstudy.artifacts.run_folder import RunFolder
-from quickstudy.errors import ArgumentError
+from quickstudy.errors import ArgumentError, nearest
 from quickstudy.evaluation.evaluate import BATCH, Evaluation, evaluate
-from quickstudy.evaluation.families import score_of
+from quickstudy.evaluation.families import MixtureEvaluation, default_metrics, loss_of, score_of
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.wrap.ensemble import Ensemble
@@ -61,6 +61,8 @@ class CheckpointSelector:
             )
         self.learner, self.validation, self.episodes, self.keep, self.folder = learner, validation, episodes, keep, folder
         self.loss = loss
+        self.family: str | None = None  # of a mixture: the one whose score ranks, where it is not the mean of all
+        self.losses: dict[str, float] = {}  # of a mixture: of each family, at the last validation
         self.metric = self._metric(select_by)
         self.best: dict[str, Any] | None = None
         self.kept: list[KeptCheckpoint] = []  # the best first
@@ -83,13 +85,24 @@ class CheckpointSelector:
                 )
             return None
         if isinstance(self.validation, MixedTasks):
-            if select_by is None:
-                return score_of(self.validation)
-            return select_by if isinstance(select_by, Metric) else metric_named(select_by)
+            return self._of_mixture(self.validation, select_by)
         query = self.validation.sample(1, generator=torch.Generator().manual_seed(VALIDATION_SEED)).query
         if select_by is None and isinstance(query.target, Values) and (self.loss or self.learner.criterion):
             select_by = LOSS
         return chosen(None if select_by is None else [select_by], query.target)[0]
+
+    def _of_mixture(self, validation: MixedTasks, select_by: str | Metric | None) -> Metric:
+        """That of all families; of one, as "NAME" or "NAME/metric", whose score alone then ranks."""
+        if not isinstance(select_by, str):
+            return select_by or score_of(validation)
+        family, _, name = select_by.partition("/")
+        if family in validation.parts:
+            self.family = family
+            return metric_named(name) if name else default_metrics(validation[family])[0]
+        if name:
+            do = nearest(family, list(validation.parts))
+            raise ArgumentError("select_by", expected=f"one of {list(validation.parts)} before '/'", got=repr(select_by), do=do)
+        return metric_named(select_by)
 
     def higher_is_better(self) -> bool | None:
         """Whether a higher validation score is better; None without validation tasks."""
@@ -100,6 +113,10 @@ class CheckpointSelector:
         score, place = 0.0, 0
         if self.validation is not None and self.metric is not None:
             result = self._scored(self.episodes)
+            if isinstance(result, MixtureEvaluation):
+                record.update({f"validation_{name}": one.mean for name, one in result.families.items()})
+                self.losses = {name: loss_of(one) for name, one in result.families.items()}
+                result = result if self.family is None else result.families[self.family]
             record["validation"], record["validation_ci95"] = result.mean, result.ci95
             score = self.metric.gain(result.mean, 0.0)
             place = bisect_right(self.kept, -score, key=lambda one: -one.score)
@@ -120,7 +137,10 @@ class CheckpointSelector:
     def _scored(self, episodes: int) -> Evaluation:
         assert self.validation is not None
         assert self.metric is not None
-        settings: dict[str, Any] = {"metrics": [self.metric], "loss": self.loss, "executor": self.executor}
+        metrics = [self.metric]
+        if isinstance(self.validation, MixedTasks) and self.metric.name != LOSS:
+            metrics.append(metric_named(LOSS))
+        settings: dict[str, Any] = {"metrics": metrics, "loss": self.loss, "executor": self.executor}
         return evaluate(self.learner, self.validation, episodes, VALIDATION_SEED, **settings)
 
     def _take(self, place: int, score: float) -> None:

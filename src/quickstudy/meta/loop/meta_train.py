@@ -81,7 +81,8 @@ def meta_train(
         validation_episodes: tasks of each validation.
         patience: validations without a better score after which the run stops.
         select_by: the metric that ranks checkpoints, as `evaluate(metrics=)` takes them, or "loss". None: the score of the kind
-            of target; "loss" for values where `loss` or the learner has a loss of its own.
+            of target; "loss" for values where `loss` or the learner has a loss of its own. Of a mixture the mean of its
+            families ranks; "NAME" or "NAME/metric" is the score of one family alone.
         keep: number of best checkpoints by validation whose weights stay in the result, for `Ensemble.of(learner, result.kept)`.
         seconds: wall time after which the run stops, if sooner than `steps`.
         seed: seeds tasks and dropout.
@@ -123,6 +124,7 @@ def meta_train(
     if not learner.meta_learns or not any(parameter.requires_grad for parameter in learner.parameters()):
         return _untrained(learner, tasks, (train, validation), folder, config)
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
+    training.check_validation(validation)
     selector = CheckpointSelector(learner, validation, validation_episodes, keep, folder, select_by, loss)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
     training.running.check(steps, selector.higher_is_better)

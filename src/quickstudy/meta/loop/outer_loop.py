@@ -113,6 +113,7 @@ class OuterLoop:
             self.selector.validate(record)
             if "validation" in record:
                 self.training.running.validated(record["validation"])
+                self.training.validated(self.selector.losses, record)
         if late or self.selector.waited(self.limits.patience):
             self.training.result.stopped = "seconds" if late else "patience"
         if self.folder is not None:

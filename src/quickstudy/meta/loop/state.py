@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveFloat
 from quickstudy.artifacts.description import description, first_difference, whole_description
-from quickstudy.errors import CheckpointError
+from quickstudy.errors import ArgumentError, CheckpointError
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.carried import CarriedRuns, carries
 from quickstudy.meta.executors import EXECUTORS, Executor, executor_named
@@ -20,6 +20,8 @@ from quickstudy.meta.loop.result import TrainingResult
 from quickstudy.meta.outer.outer import Outer, RunningSearch, check_outer, clip_by_global_norm
 from quickstudy.meta.problem import Answer, Problem, tasks_of
 from quickstudy.tasks import TaskDistribution
+from quickstudy.tasks.construction.mixture import MixedTasks
+from quickstudy.tasks.construction.weights import ByProgress, Progress
 
 
 class MetaTraining:
@@ -43,6 +45,9 @@ class MetaTraining:
         self.running = outer.start(self.parameters)
         self.runs = CarriedRuns(self.estimator, learner, train, tasks_per_step, seed) if carries(learner, train) else None  # type: ignore[arg-type]
         check_outer(outer, clip, chunk)
+        self.progress: Progress | None = None
+        if isinstance(train, MixedTasks) and isinstance(train.weights, ByProgress):
+            self.progress = train.weights.start(list(train.parts))
         self.tasks_per_step, self.chunk, self.clip, self.seed = tasks_per_step, chunk, clip, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.executor: Executor
@@ -86,6 +91,29 @@ class MetaTraining:
         self.result.history.append(record)
         return record
 
+    def check_validation(self, validation: TaskDistribution | None) -> None:
+        """Refuse weights by progress where no validation shows the progress of each family.
+
+        Raises:
+            ArgumentError: no validation tasks, or none of a family.
+        """
+        if self.progress is None:
+            return
+        seen = list(validation.parts) if isinstance(validation, MixedTasks) else []
+        if absent := [name for name in self.progress.gains if name not in seen]:
+            raise ArgumentError(
+                "weights=ByProgress()",
+                expected="validation tasks of every family, in which progress is seen",
+                got=f"none of {', '.join(map(repr, absent))}",
+                do="Give meta_train the Mixture itself, of families with a validation part.",
+            )
+
+    def validated(self, losses: dict[str, float], record: dict[str, Any]) -> None:
+        """Take the loss of each family on validation, by which a mixture weighted by progress draws from now on."""
+        if self.progress is not None:
+            shares = self.progress.seen(losses)
+            record.update({f"share_{name}": share for name, share in shares.items()})
+
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint: phi and its optimizer, the generators, the executor that was chosen, and the settings."""
         return {
@@ -93,6 +121,7 @@ class MetaTraining:
             "outer": self.running.state_dict(),
             "generator": self.generator.get_state(),
             "runs": None if self.runs is None else self.runs.state_dict(),
+            "progress": None if self.progress is None else self.progress.state_dict(),
             "global generator": torch.get_rng_state(),  # what a network of the user's own may draw from
             "executor": (self.executor.name, self.result.why, self.executor.settings()),
             "protocol": self._settings(),
@@ -133,6 +162,8 @@ class MetaTraining:
             ) from error
         if self.runs is not None:
             self.runs.load_state_dict(state["runs"], where)
+        if self.progress is not None:
+            self.progress.load_state_dict(state["progress"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["global generator"])
         name, self.result.why, settings = state["executor"]
@@ -153,7 +184,10 @@ class MetaTraining:
         """The batch of the next step: fresh tasks, or the next window of the carried runs."""
         if self.runs is not None:
             return self.runs.draw(generator)
-        return self.estimator.draw(self.train, self.tasks_per_step, generator)
+        train = self.train
+        if self.progress is not None and isinstance(train, MixedTasks):
+            train = train.drawn_by(self.progress.probabilities())
+        return self.estimator.draw(train, self.tasks_per_step, generator)
 
     def _answer(self, episodes: Any, seeds: Tensor) -> Answer:
         """The answer at the current phi, checked to be finite; its gradient is made dense and clipped."""

@@ -1,54 +1,27 @@
 """Mixture: one stream of tasks from several families, of whatever ways, shots, targets and shapes.
 
-    family i  ~  p,     task  ~  p(tasks | family i)
+    family i  ~  p,     task  ~  p(tasks | family i)                  p: see `quickstudy.tasks.construction.weights`
 
-    p_i  proportional to  n_i^(1 / T)          `BySize(temperature=T)`: n_i the classes, or else the groups, of family i
-    p_i  =  w_i / sum_j w_j                     given weights
-
-T = 1 draws a task as its family is large, T -> infinity draws all families alike; T = 5 is common across languages.
-
-Source: Triantafillou et al., "Meta-Dataset", ICLR 2020, whose mixture draws the data sets alike; Arivazhagan et al., "Massively
-Multilingual Neural Machine Translation in the Wild", 2019, section 4, for the temperature.
+Source: Triantafillou et al., "Meta-Dataset", ICLR 2020, whose mixture draws the data sets alike.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from copy import copy
 from typing import Any, Self
 
 import torch
 
-from quickstudy.arguments import PositiveFloat, checked
+from quickstudy.arguments import checked
 from quickstudy.buckets import Buckets
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError, UnsupportedError
+from quickstudy.tasks.construction.weights import ByProgress, Weights, probabilities
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
 from quickstudy.tasks.distribution.size import Size
-
-
-@checked
-@dataclass(frozen=True)
-class BySize:
-    """Families weighted by the size of their data to the power 1 / temperature.
-
-    Examples:
-        >>> [round(one, 3) for one in qs.tasks.BySize(temperature=2.0).probabilities({"a": 400, "b": 100})]
-        [0.667, 0.333]
-    """
-
-    temperature: PositiveFloat = 1.0
-
-    def probabilities(self, sizes: Mapping[str, int]) -> list[float]:
-        """p, in the order of the families."""
-        logs = torch.tensor([math.log(size) for size in sizes.values()], dtype=torch.float64) / self.temperature
-        return logs.softmax(0).tolist()
-
-
-Weights = BySize | Sequence[float] | Mapping[str, float] | None
 
 
 class MixedTasks(TaskDistribution):
@@ -81,6 +54,12 @@ class MixedTasks(TaskDistribution):
             raise ArgumentError("families", expected="one family or more", got="none", do="Name some: {'a': tasks, 'b': others}.")
         self.parts, self.weights = dict(parts), weights
         self.probabilities = probabilities(self.parts, weights)
+
+    def drawn_by(self, shares: Mapping[str, float]) -> Self:
+        """The same tasks, each family drawn with this probability; for weights that change in a run."""
+        other = copy(self)
+        other.probabilities = dict(shares)
+        return other
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Buckets:  # type: ignore[override]
         """n tasks, the number of each family drawn by its probability.
@@ -130,8 +109,10 @@ class MixedTasks(TaskDistribution):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The protocol and the probability of each family."""
+        """The protocol and the probability of each family; where it changes in a run, by which rule."""
         found = self.probabilities.items()
+        if isinstance(self.weights, ByProgress):
+            return {"families": {name: self.parts[name].protocol for name in self.parts}, "weights": repr(self.weights)}
         return {"families": {name: {**self.parts[name].protocol, "probability": p} for name, p in found}}
 
     def _changed(self, parts: Mapping[str, TaskDistribution]) -> Self:
@@ -150,8 +131,8 @@ class Mixture(TaskFamily[MixedTasks]):
 
     Args:
         families: task families by name.
-        weights: how often each is drawn in meta-training: one number each, in order or by name; `BySize(temperature=)`; None: all
-            alike. Validation and test take all alike.
+        weights: how often each is drawn in meta-training: one number each, in order or by name; `BySize(temperature=)`;
+            `ByProgress()`, learned in the run; None: all alike. Validation and test take all alike.
         same_classes: whether a class may be in one part of one family and in another part of another, as for the same classes in
             other domains.
 
@@ -211,44 +192,3 @@ class OfFamily(TaskDistribution):
     @property
     def protocol(self) -> dict[str, Any]:
         return self.tasks.protocol
-
-
-def probabilities(parts: Mapping[str, TaskDistribution], weights: Weights) -> dict[str, float]:
-    """p by family.
-
-    Raises:
-        ArgumentError: see `Mixture`.
-    """
-    names = list(parts)
-    if weights is None:
-        return dict.fromkeys(names, 1 / len(names))
-    if isinstance(weights, BySize):
-        return dict(zip(names, weights.probabilities({name: _size(name, part) for name, part in parts.items()}), strict=True))
-    if isinstance(weights, Mapping):
-        if set(weights) != set(names):
-            raise _weights(f"one for each of {names}", f"names {list(weights)}")
-        weights = [weights[name] for name in names]
-    if len(weights) != len(names):
-        raise _weights(f"{len(names)}, one for each of {names}", str(len(weights)))
-    if any(not math.isfinite(one) or one < 0 for one in weights):
-        raise _weights("numbers of 0 or more", str(list(weights)))
-    total = sum(weights)
-    if total == 0:
-        raise _weights("a sum above 0", f"{list(weights)}, whose sum is 0")
-    return {name: one / total for name, one in zip(names, weights, strict=True)}
-
-
-def _size(name: str, part: TaskDistribution) -> int:
-    found = getattr(part, "class_names", None)
-    if not found:
-        raise ArgumentError(
-            "weights=BySize()",
-            expected="families of classes or groups, which can be counted",
-            got=f"{name!r}, whose tasks are drawn from no list",
-            do="Give a number for each family: weights={'a': 1, 'b': 2}.",
-        )
-    return len(found)
-
-
-def _weights(expected: str, got: str) -> ArgumentError:
-    return ArgumentError("weights", expected=expected, got=got, do="Give for example weights=(1, 2), or BySize(temperature=2).")
