@@ -13,8 +13,9 @@ from torch.func import functional_call, grad, vmap
 import quickstudy as qs
 from quickstudy import testing
 from quickstudy.errors import ArgumentError, LabelError, ShapeError
-from quickstudy.learners.read import in_context
-from quickstudy.learners.read.in_context import Block, InContext, attention
+from quickstudy.learners.read import transformer
+from quickstudy.learners.read.in_context import InContext
+from quickstudy.learners.read.transformer import Block, attention
 from quickstudy.meta.executors import Compiled, Threads
 
 pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
@@ -177,7 +178,7 @@ def test_second_order_under_vmap(monkeypatch):
     want = slope_of_the_gradient(block, s, h, mapped=False)
     assert_same(slope_of_the_gradient(block, s, h, mapped=True), want)
     native = lambda self, h: F.layer_norm(h, h.shape[-1:], self.weight, self.bias)
-    monkeypatch.setattr(in_context.Norm, "forward", native)
+    monkeypatch.setattr(transformer.Norm, "forward", native)
     assert_same(slope_of_the_gradient(block, s, h, mapped=False), want)
     with pytest.raises(AssertionError):
         assert_same(slope_of_the_gradient(block, s, h, mapped=True), want, tolerance=1e-5)

@@ -246,3 +246,10 @@ def test_a_family_alone_keeps_its_name_under_another_protocol():
 def test_a_mixture_cannot_be_pooled():
     with pytest.raises(UnsupportedError, match="expected tasks of one family, whose examples can be pooled"):
         qs.tasks.Mixture(FAMILIES).train.examples()
+
+
+@pytest.mark.parametrize(("name", "why"), [("values", "one of torch's own"), ("train", "one of torch's own"), ("a.b", "a path")])
+def test_a_family_whose_name_no_module_can_have(name, why):
+    said = rf"`learners`: expected names that a part of a module can have, got '{name}', which is {why}\. Call"
+    with pytest.raises(ArgumentError, match=said):
+        ByFamily({name: qs.Prototypical(nn.Linear(2, 2))})

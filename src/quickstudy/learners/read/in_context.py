@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt
-from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import one_hot
 from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator
+from quickstudy.learners.read.transformer import Norm, Transformer, weight, zeros
 
 
 class InContext(Comparison):
@@ -41,6 +40,7 @@ class InContext(Comparison):
 
     Other Args:
         width, depth, heads: sizes of the transformer; d = width / heads.
+        transformer: one that other learners share, in place of a new one of these sizes.
         normalisation: of f, "running" by default as for the learners that compare; the transformer has no batch norm.
         generator: draws the initial weights of the transformer; None: one of seed 0.
 
@@ -71,22 +71,17 @@ class InContext(Comparison):
         width: PositiveInt = 64,
         depth: PositiveInt = 4,
         heads: PositiveInt = 4,
+        transformer: Transformer | None = None,
         normalisation: Normalisation = "running",
         generator: torch.Generator | None = None,
     ):
         super().__init__(nn.Flatten() if embed is None else embed, normalisation=normalisation)
-        if width % heads:
-            raise ArgumentError(
-                "width",
-                expected=f"a multiple of heads={heads}",
-                got=str(width),
-                do=f"Give width={width // heads * heads + heads}.",
-            )
         generator = own_generator(self, generator)
+        width = width if transformer is None else transformer.width
         self.features, self.max_ways = features, max_ways
         self.A, self.a = weight(features, width, generator), zeros(width)
         self.E = weight(max_ways, width, generator, scale=math.sqrt(max_ways))  # rows of variance 1, as the values have
-        self.blocks = nn.ModuleList(Block(width, heads, (2 * depth) ** -0.5, generator) for _ in range(depth))
+        self.blocks = Transformer(width, depth, heads, generator) if transformer is None else transformer
         self.norm = Norm(width)
         self.W, self.w = weight(width, max_ways, generator), zeros(max_ways)
 
@@ -94,81 +89,14 @@ class InContext(Comparison):
         """Keys and values (depth, heads, support, d); weights (width, ways) and bias (ways,) of the task's classes."""
         check_max_ways(ways, self.max_ways)
         s = self._tokens(z) + one_hot(y, self.max_ways, z) @ self.E  # (1)
-        keys, values = [], []
-        for layer, block in enumerate(self.blocks, 1):
-            assert isinstance(block, Block)
-            k, v = block.memory(s)
-            keys.append(k)
-            values.append(v)
-            s = block(s, k, v) if layer < len(self.blocks) else s  # (2); the last layer's output is unused
-        return {
-            "keys": torch.stack(keys),
-            "values": torch.stack(values),
-            "weight": self.W[:, :ways],
-            "bias": self.w[:ways],
-        }
+        keys, values = self.blocks.read(s)  # (2)
+        return {"keys": keys, "values": values, "weight": self.W[:, :ways], "bias": self.w[:ways]}
 
     def compare(self, values: dict[str, Tensor], z: Tensor) -> Tensor:
         """Logits (examples, ways)."""
         q = self._tokens(z)  # (1)
-        for block, k, v in zip(self.blocks, values["keys"], values["values"], strict=True):
-            q = block(q, k, v)  # (2)
+        q = self.blocks.ask(q, values["keys"], values["values"])  # (2)
         return self.norm(q) @ values["weight"] + values["bias"]  # (5)
 
     def _tokens(self, z: Tensor) -> Tensor:
         return check_features(z, self.features) @ self.A + self.a
-
-
-class Block(nn.Module):
-    """One layer: attention to the support and a perceptron, each added to its input. See `InContext`, (3) and (4)."""
-
-    def __init__(self, width: PositiveInt, heads: PositiveInt, residual: float, generator: torch.Generator):
-        super().__init__()
-        self.heads = heads
-        self.norm_attention, self.norm_perceptron = Norm(width), Norm(width)
-        self.Q, self.K, self.V = (weight(width, width, generator) for _ in range(3))
-        self.U = weight(width, width, generator, residual)
-        self.B, self.b = weight(width, 4 * width, generator), zeros(4 * width)
-        self.C, self.c = weight(4 * width, width, generator, residual), zeros(width)
-
-    def memory(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the support tokens (support, width): each (heads, support, d)."""
-        S = self.norm_attention(S)
-        return self._split(S @ self.K), self._split(S @ self.V)
-
-    def forward(self, h: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """h (tokens, width), each row updated by itself from the support's keys and values."""
-        seen = attention(self._split(self.norm_attention(h) @ self.Q), keys, values)  # (4)
-        h = h + seen.transpose(0, 1).reshape(h.shape) @ self.U
-        return h + F.gelu(self.norm_perceptron(h) @ self.B + self.b) @ self.C + self.c  # (3)
-
-    def _split(self, h: Tensor) -> Tensor:
-        """(tokens, width) as (heads, tokens, d)."""
-        return h.reshape(h.shape[0], self.heads, h.shape[1] // self.heads).transpose(0, 1)
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k' / sqrt d) v over the last two axes, in plain operators: fused attention has no second derivative."""
-    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
-
-
-class Norm(nn.Module):
-    """Layer norm whose weight and bias are applied outside: the fused one is wrong under vmap in second order (torch 2.13)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), zeros(width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(tokens, width), each token to mean 0 and variance 1, then weight and bias."""
-        return F.layer_norm(h, h.shape[-1:]) * self.weight + self.bias
-
-
-def weight(inputs: PositiveInt, outputs: PositiveInt, generator: torch.Generator, scale: float = 1.0) -> nn.Parameter:
-    """(inputs, outputs), normal of standard deviation scale / sqrt(inputs)."""
-    return nn.Parameter(torch.randn(inputs, outputs, generator=generator) * (scale * inputs**-0.5))
-
-
-def zeros(*shape: int) -> nn.Parameter:
-    """A parameter of zeros."""
-    return nn.Parameter(torch.zeros(*shape))

@@ -16,8 +16,8 @@ from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import one_hot
 from quickstudy.learners.learner import Loss, check_ways
 from quickstudy.learners.outcome import Log, Outcome, Values
-from quickstudy.learners.read.in_context import weight, zeros
 from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator, seeded
+from quickstudy.learners.read.transformer import weight, zeros
 from quickstudy.models.lstm_cell import LSTMCell
 
 NEVER_USED = 1e-3  # initial usage, rising with the slot: unused slots are taken in order, whatever the rounding

@@ -19,8 +19,8 @@ from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import class_means
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.learners.outcome import Outcome, Values
-from quickstudy.learners.read.in_context import attention
 from quickstudy.learners.read.parts import check_features, own_generator, seeded
+from quickstudy.learners.read.transformer import attention
 from quickstudy.models.mlp import MLP
 
 

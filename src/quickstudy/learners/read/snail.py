@@ -17,8 +17,8 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.compare.comparison import Comparison
 from quickstudy.learners.functional import one_hot
 from quickstudy.learners.outcome import Values
-from quickstudy.learners.read.in_context import weight, zeros
 from quickstudy.learners.read.parts import check_features, check_max_ways, own_generator
+from quickstudy.learners.read.transformer import weight, zeros
 
 
 class SNAIL(Comparison):

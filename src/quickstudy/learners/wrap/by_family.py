@@ -32,8 +32,8 @@ class ByFamily(Learner):
         learners: by family. A module that several of them hold is shared.
 
     Raises:
-        ArgumentError: no learners; learners with different normalisation; in meta-training, a mixture with a family that none
-            of them is for.
+        ArgumentError: no learners; learners with different normalisation; a name that a part of a module cannot have ("values");
+            in meta-training, a mixture with a family that none of them is for.
         UnsupportedError: examples of no family, or of an unknown one.
 
     Examples:
@@ -57,6 +57,13 @@ class ByFamily(Learner):
         if len(set(policies.values())) > 1:
             raise ArgumentError(
                 "learners", expected="one normalisation", got=str(policies), do="Build all of them with the same normalisation=."
+            )
+        if taken := [name for name in learners if not name or "." in name or hasattr(nn.ModuleDict, name)]:
+            raise ArgumentError(
+                "learners",
+                expected="names that a part of a module can have",
+                got=f"{taken[0]!r}, which is " + ("a path" if "." in taken[0] else "one of torch's own" if taken[0] else "empty"),
+                do=f"Call the family otherwise, here and in the mixture: {taken[0].replace('.', '_') + '_tasks'!r}.",
             )
         super().__init__(normalisation=next(iter(policies.values())))
         self.members = nn.ModuleDict(learners)
