@@ -9,16 +9,15 @@ characters  Omniglot, 5-way 1-shot, its 28x28 pixels at half size through three 
 tables      3-way classification of synthetic tables (`TabularPrior`) of up to 8 columns from 15 rows; accuracy
 
 The learners are in-context transformers of one size. Apart: each has its own. Mixture: the three share the transformer, and each
-keeps its way in and its way out; a meta-step has three times the tasks, a third of them of each problem on average. By progress: the
-same, each problem drawn by `ByProgress()`. The last weights are scored, on 600 meta-test tasks of each problem. The rate of Adam,
-which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed 100, once for the mixture
-(by the mean over problems) and once for each learner apart.
+keeps its way in and its way out; a meta-step has three times the tasks, a third of them of each problem on average. By progress:
+the same, each problem drawn by `ByProgress()`. The last weights are scored, on 600 meta-test tasks of each problem. The rate of
+Adam, which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed 100, once for the
+mixture (by the mean over problems) and once for each learner apart.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,10 +125,9 @@ def page() -> str:
     found = read(RESULTS)
     runs = found.get("runs", {})
     seeds = sorted({one["seed"] for one in runs.values()})
-    lines = ["| problem | apart | mixture | by progress | mixture less apart | by progress less apart |", "|---|---|---|---|---|---|"]
+    lines = ["| problem | apart | mixture | by progress | mixture less apart | by progress less apart |", "|---" * 6 + "|"]
     for name in PROBLEMS:
-        of: Callable[[str], list[float]] = lambda kind, name=name: [runs[f"{kind} {seed}"]["scores"][name] for seed in seeds]
-        apart, mixed, progress = (of(kind) for kind in KINDS)
+        apart, mixed, progress = ([runs[f"{kind} {seed}"]["scores"][name] for seed in seeds] for kind in KINDS)
         less = [interval([a - b for a, b in zip(other, apart, strict=True)]) for other in (mixed, progress)]
         cells = [cell(interval(one), ".1f") for one in (apart, mixed, progress)] + [cell(one, ".1f", "+") for one in less]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -138,8 +136,8 @@ def page() -> str:
     seconds = {kind: sum(runs[f"{kind} {seed}"]["cpu_seconds"] for seed in seeds) / len(seeds) for kind in KINDS}
     lines += [
         "",
-        f"Points; mean and half of the 95 % interval over {len(seeds)} seeds, paired in the differences. {steps} meta-steps of {TASKS} "
-        f"tasks of each problem. Rates by validation: {rates} (of {', '.join(f'{rate:g}' for rate in RATES)}). "
+        f"Points; mean and half of the 95 % interval over {len(seeds)} seeds, paired in the differences. {steps} meta-steps of "
+        f"{TASKS} tasks of each problem. Rates by validation: {rates} (of {', '.join(f'{rate:g}' for rate in RATES)}). "
         + ", ".join(f"{kind}: {one:.0f} s of one core" for kind, one in seconds.items())
         + f". {found['hardware']}.",
         "",
