@@ -11,8 +11,8 @@ tables      3-way classification of synthetic tables (`TabularPrior`) of up to 8
 The learners are in-context transformers of one size. Apart: each has its own. Mixture: the three share the transformer, and each
 keeps its way in and its way out; a meta-step has three times the tasks, a third of them of each problem on average. By progress:
 the same, each problem drawn by `ByProgress()`. The last weights are scored, on 600 meta-test tasks of each problem. The rate of
-Adam, which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed 100, once for the
-mixture (by the mean over problems) and once for each learner apart.
+Adam, which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed 100, once for
+the mixture (by the mean over problems) and once for each learner apart.
 """
 
 from __future__ import annotations

@@ -248,6 +248,44 @@ def test_a_mixture_cannot_be_pooled():
         qs.tasks.Mixture(FAMILIES).train.examples()
 
 
+def heads(few: nn.Module, many: qs.Learner) -> ByFamily:
+    return ByFamily({"few": qs.MAML(few, normalisation="running"), "many": many})
+
+
+@pytest.mark.parametrize(
+    ("learner", "said"),
+    [
+        (
+            lambda: heads(nn.Linear(3, 2), qs.MAML(nn.Linear(5, 2), normalisation="running")),
+            r"'many': `prediction`: .* Build the network with 4 outputs",
+        ),
+        (
+            lambda: heads(nn.Linear(3, 2), qs.InContext(features=5, max_ways=3)),
+            r"'many': `support.y`: expected at most max_ways=3",
+        ),
+        (
+            lambda: heads(nn.Linear(3, 1), qs.Prototypical(nn.Linear(5, 2))),
+            r"'few': `prediction`: .* got \(2, 1\)",
+        ),
+        (
+            lambda: heads(nn.Linear(3, 2), qs.learners.read.InContextRegressor(features=5)),
+            r"'many': `support.y`: expected targets",
+        ),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_heads_that_do_not_fit_a_family_are_refused_before_the_run(learner, said, seed):
+    """Whichever family is drawn first: with one task in each step the other might have come at the hundredth."""
+    made, tasks = learner(), qs.tasks.Mixture({name: FAMILIES[name] for name in ("few", "many")})
+    before = [one.clone() for one in made.parameters()]
+    settings = {"steps": 1, "tasks_per_step": 1, "validation_episodes": 2, "progress": False, "seed": seed}
+    with pytest.raises(
+        ArgumentError, match=r"`learner`: expected one that fits the tasks of every family, got one that does not fit " + said
+    ):
+        qs.meta_train(made, tasks, **settings)
+    assert all(torch.equal(a, b) for a, b in zip(before, made.parameters(), strict=True))
+
+
 @pytest.mark.parametrize(("name", "why"), [("values", "one of torch's own"), ("train", "one of torch's own"), ("a.b", "a path")])
 def test_a_family_whose_name_no_module_can_have(name, why):
     said = rf"`learners`: expected names that a part of a module can have, got '{name}', which is {why}\. Call"

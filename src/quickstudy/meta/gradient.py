@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.buckets import pieces
 from quickstudy.episode import stack
-from quickstudy.errors import ArgumentError, NotFiniteError
+from quickstudy.errors import ArgumentError, NotFiniteError, QuickstudyError
 from quickstudy.forward.call import Parameters
 from quickstudy.learners.bilevel.training_run import TrainingRun
 from quickstudy.learners.learner import Learner, Loss
@@ -23,6 +23,8 @@ from quickstudy.meta.executors.auto import choose_for_one
 from quickstudy.meta.executors.executor import differentiable_kernels
 from quickstudy.meta.executors.loop import one_task
 from quickstudy.meta.problem import Answer, Problem, task, tasks_of
+from quickstudy.randomness import seeded
+from quickstudy.tasks.construction.mixture import MixedTasks, OfFamily
 
 
 @checked
@@ -155,6 +157,28 @@ def check_gradient(problem: Problem, answer: Answer, episodes: Any, seeds: Tenso
                 got=f"in task {t} of the batch: {detail} (loss {float(loss):g})",
                 do="Lower inner_lr or the outer rate, pass clip=, or look at this task's inputs.",
             )
+
+
+def check_families(problem: Problem, tasks: Any) -> None:
+    """Try one task of every family of a mixture, so that one that is seldom drawn does not stop the run halfway.
+
+    Raises:
+        ArgumentError: the learner cannot take a family's tasks: its number of classes, the shape of x, the kind of target.
+    """
+    if not isinstance(tasks, MixedTasks):
+        return
+    for name, part in tasks.parts.items():
+        episodes = problem.estimator.draw(OfFamily(part, name), 1, torch.Generator().manual_seed(0))
+        try:
+            with torch.enable_grad(), differentiable_kernels(problem.learner), seeded(0):
+                problem.function()(problem.phi(), {}, task(episodes, 0), 0)
+        except QuickstudyError as error:
+            raise ArgumentError(
+                "learner",
+                expected="one that fits the tasks of every family",
+                got=f"one that does not fit {name!r}: `{error.argument}`: expected {error.expected}, got {error.got}",
+                do=f"{error.do} Or leave that family out.",
+            ) from error
 
 
 def check_dependence(problem: Problem, episodes: Any, seeds: Tensor) -> None:

@@ -21,6 +21,7 @@ from quickstudy.evaluation.evaluate import display_name
 from quickstudy.evaluation.metrics import Metric
 from quickstudy.learners.learner import Learner, Loss
 from quickstudy.meta.executors import Executor
+from quickstudy.meta.gradient import check_families
 from quickstudy.meta.loop.beginning import Beginning
 from quickstudy.meta.loop.checkpoint_selector import CheckpointSelector
 from quickstudy.meta.loop.interrupt import Interrupt
@@ -125,6 +126,7 @@ def meta_train(
         return _untrained(learner, tasks, (train, validation), folder, config)
     training = MetaTraining(learner, train, outer, loss, _precision(precision, learner), tasks_per_step, chunk, clip, seed)
     training.check_validation(validation)
+    check_families(training.problem, train)
     selector = CheckpointSelector(learner, validation, validation_episodes, keep, folder, select_by, loss)
     limits = Limits(steps, validate_every or max(steps // 10, 1), patience, seconds)
     training.running.check(steps, selector.higher_is_better)
