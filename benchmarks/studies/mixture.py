@@ -4,7 +4,8 @@
     python -m benchmarks.studies.mixture --omniglot FOLDER --budget 0.1 a tenth of the meta-steps
     python -m benchmarks.studies.mixture --table                        the table from the JSON
 
-waves       sinusoids from 10 points; the score is the variance explained, 100 (1 - mse / mse of the answer 0)
+waves       sinusoids from 10 points, x and y divided by 2, so that their losses are of the size of the others; the score is the
+            variance explained, 100 (1 - mse / mse of the answer 0)
 characters  Omniglot, 5-way 1-shot, its 28x28 pixels at half size through three convolutions; accuracy
 tables      3-way classification of synthetic tables (`TabularPrior`) of up to 8 columns from 15 rows; accuracy
 
@@ -30,21 +31,32 @@ import quickstudy as qs
 from benchmarks.reproduction.omniglot import half_size
 from benchmarks.reproduction.reproduce import hardware
 from benchmarks.studies.study import Result, cell, command, interval, read, write
+from quickstudy.episode import Episode, Examples
 from quickstudy.learners.read import InContextRegressor, Transformer
 from quickstudy.learners.wrap import ByFamily
 from quickstudy.tasks.construction.mixture import OfFamily
+from quickstudy.tasks.distribution.family import SPLITS
+from quickstudy.tasks.synthetic.sinusoid import SinusoidTasks
 
 RESULTS = Path(__file__).resolve().parent / "mixture.json"
 PROBLEMS = ("waves", "characters", "tables")
-STEPS, TASKS, RATES, PILOT, EPISODES = 1200, 16, (5e-4, 1e-3, 2e-3), 100, 600
+STEPS, TASKS, RATES, PILOT, EPISODES = 800, 16, (1e-3, 2e-3, 4e-3), 100, 600
 SIZES = {"width": 64, "depth": 3, "heads": 4}
 KINDS = ("apart", "mixture", "by progress")
+
+
+class Waves(SinusoidTasks):
+    """Sinusoids of about unit size."""
+
+    def draw(self, *sizes: Any) -> Any:
+        episode, truth = super().draw(*sizes)
+        return Episode(*(Examples(part.x / 2, part.y / 2) for part in (episode.support, episode.query))), truth
 
 
 def families(omniglot: str) -> dict[str, qs.tasks.TaskFamily]:
     """The tasks of each problem."""
     return {
-        "waves": qs.tasks.Sinusoid(shots=10, queries=10),
+        "waves": qs.tasks.TaskFamily(*(Waves(10, 10, split=split) for split in SPLITS)),
         "characters": qs.tasks.Omniglot(omniglot, ways=5, shots=1, queries=3),
         "tables": qs.tasks.TabularPrior(ways=3, max_features=8, shots=5, queries=5),
     }
