@@ -50,9 +50,9 @@ def from_texts(
         LabelError, ArgumentError: see `from_arrays`.
 
     Examples:
-        >>> texts = [f"{verb} {thing}" for verb in ("open", "close", "find", "buy", "sell") for thing in ("it", "them", "a door")]
-        >>> labels = [text.split()[0] for text in texts]
-        >>> tasks = qs.tasks.from_texts(texts, labels, length=16, ways=2, queries=2, split=(2, 1, 2), part=None)
+        >>> verbs, things = ("open", "close", "find", "buy", "sell", "paint"), ("it", "them", "a door")
+        >>> texts, labels = [f"{verb} {thing}" for verb in verbs for thing in things], [verb for verb in verbs for _ in things]
+        >>> tasks = qs.tasks.from_texts(texts, labels, length=16, ways=2, queries=2, split=(2, 2, 2))
         >>> tasks.train.sample(4).support.x["ids"].shape
         torch.Size([4, 2, 16])
     """

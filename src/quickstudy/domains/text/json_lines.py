@@ -48,10 +48,10 @@ def from_json_lines(
     Examples:
         >>> with open("intents.jsonl", "w") as file:
         ...     for number in range(60):
-        ...         print(json.dumps({"text": f"say {number}", "intent": "abcdef"[number % 6]}), file=file)
+        ...         print(f'{{"text": "say {number}", "intent": "{chr(97 + number % 6)}"}}', file=file)
         >>> tasks = qs.tasks.from_json_lines("intents.jsonl", label="intent", ways=2, queries=5, split=(2, 2, 2))
-        >>> tasks.train.class_names
-        ['a', 'd']
+        >>> len(tasks.train.class_names), tasks.train.sample(3).query.x["ids"].shape
+        (2, torch.Size([3, 10, 128]))
     """
     rows = _lines(Path(path))
     for place, row in rows:
