@@ -25,8 +25,8 @@ PREPROCESSING = "preprocessing.json"
 class Preprocessing(Protocol):
     """How a file becomes a learner's input; a domain's own class has more methods."""
 
-    def apply(self, x: Tensor) -> Tensor:
-        """x as the learner sees it."""
+    def apply(self, x: Tensor) -> Any:
+        """x as the learner sees it: a tensor, or a pytree of them."""
 
     def fitted(self, x: Tensor) -> Self:
         """The same, with the mean and standard deviation of x."""

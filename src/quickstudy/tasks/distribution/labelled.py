@@ -266,8 +266,8 @@ class LabelledTasks(TaskDistribution):
             x = images.unflatten(0, (n, ways * each))
         return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
 
-    def _shown(self, x: Tensor) -> Tensor:
-        """x as a learner sees it: floats, normalised if there is a preprocessing."""
+    def _shown(self, x: Tensor) -> Any:
+        """x as a learner sees it: as the preprocessing applies it, else floats."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
 
 

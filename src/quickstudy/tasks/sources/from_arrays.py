@@ -16,7 +16,7 @@ from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
-from quickstudy.tasks.sources.kind import Items, check_options, kind_of_value
+from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_value
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
 from quickstudy.tasks.sources.source import family_of
@@ -70,7 +70,8 @@ def from_arrays(
         )
     protocol, given = parted(options)
     ragged = isinstance(x, list | tuple) and given.get("size") is not None
-    values: Any = [np.asarray(one) for one in x] if ragged else as_tensor(x)
+    objects = kind is not None and kind_named(kind).objects
+    values: Any = list(x) if objects else [np.asarray(one) for one in x] if ragged else as_tensor(x)
     reads = kind_of_value(values[0], kind, given) if len(names) else None
     if reads is None:
         check_x(values)

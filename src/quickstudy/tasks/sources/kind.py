@@ -55,6 +55,7 @@ class Kind(ABC):
         name: such as "images".
         options: the `SourceOptions` that reading this kind takes.
         telling: those that mark plain numbers as being of this kind.
+        objects: whether a value is an object of Python, such as a text, and no array.
         suffixes: of its files, in lower case.
 
     Examples:
@@ -76,6 +77,7 @@ class Kind(ABC):
     name: ClassVar[str]
     options: ClassVar[frozenset[str]] = frozenset()
     telling: ClassVar[frozenset[str]] = frozenset()
+    objects: ClassVar[bool] = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ class SourceOptions(ProtocolOptions, total=False):
         memory: of images: bytes of them that are kept in memory. They are then read as they are drawn, by no more than 1000 to
             normalise when the source is opened, and the least recently drawn are dropped; a broken one is an error when it is
             drawn. None: all are read when the source is opened.
+        length: of texts: bytes of each that are read. None: 128.
     """
 
     size: int | None
@@ -70,6 +71,7 @@ class SourceOptions(ProtocolOptions, total=False):
     invert: bool | None
     normalise: bool | None
     memory: PositiveInt | None
+    length: PositiveInt | None
 
 
 @checked
@@ -120,7 +122,7 @@ def check_part(part: Part, **training: Any) -> None:
             )
 
 
-READING = {"size": None, "channels": None, "invert": None, "normalise": None, "memory": None}  # None: the kind's default
+READING = dict.fromkeys(("size", "channels", "invert", "normalise", "memory", "length"))  # None: the default of the kind
 
 
 def parted(options: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:

@@ -1,0 +1,13 @@
+"""Text: sentences as bytes or as the features of a frozen encoder, and the small encoders that read them."""
+
+from quickstudy.registry import Domain
+
+DOMAIN = Domain(
+    "text",
+    tasks={
+        "from_texts": "quickstudy.domains.text.from_texts:from_texts",
+        "from_json_lines": "quickstudy.domains.text.json_lines:from_json_lines",
+        "Bytes": "quickstudy.domains.text.bytes:Bytes",
+    },
+    kind="quickstudy.domains.text.kind:TEXTS",
+)

@@ -1,0 +1,73 @@
+"""from_texts: labelled texts as few-shot tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
+from quickstudy.domains.text.clean import clean
+from quickstudy.domains.text.kind import TEXTS
+from quickstudy.domains.text.repeats import Repeats, without_repeats
+from quickstudy.errors import ShapeError
+from quickstudy.options import hands_on
+from quickstudy.tasks.distribution.class_names import as_names
+from quickstudy.tasks.distribution.family import TaskFamily
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.sources.options import Protocol, ProtocolOptions
+from quickstudy.tasks.sources.source import family_of
+
+
+@remembered
+@checked
+@hands_on(ProtocolOptions, Protocol)
+def from_texts(
+    texts: Any,
+    labels: Any,
+    *,
+    length: PositiveInt = 128,
+    repeats: Repeats = "refuse",
+    columns: Mapping[str, Any] | None = None,
+    **options: Unpack[ProtocolOptions],
+) -> TaskFamily[LabelledTasks]:
+    """N-way K-shot tasks from labelled texts: intents, topics, senders. A learner sees x = {"ids", "mask"}, see `Bytes`.
+
+    Args:
+        texts: (N,) strings, in any language and script: a list, an array, a column of a table.
+        labels: (N,) of any kind. Each different label names a class.
+        length: bytes of a text that are read.
+        repeats: of texts that are there in two classes: "refuse", or "leave out". A text that is in one class twice is kept once.
+        columns: what else is known of the texts, by name, such as {"language": [...]}: `within` and `across` name one of them.
+
+    Other Args:
+        options: see `ProtocolOptions`.
+
+    Raises:
+        DataError: what is no text, is empty, or holds what no text does.
+        ShapeError: texts, labels or a column of different length.
+        TaskError: a text in two classes; see also `from_arrays`.
+        LabelError, ArgumentError: see `from_arrays`.
+
+    Examples:
+        >>> verbs, things = ("open", "close", "find", "buy", "sell", "paint"), ("it", "them", "a door")
+        >>> texts, labels = [f"{verb} {thing}" for verb in verbs for thing in things], [verb for verb in verbs for _ in things]
+        >>> tasks = qs.tasks.from_texts(texts, labels, length=16, ways=2, queries=2, split=(2, 2, 2))
+        >>> tasks.train.sample(4).support.x["ids"].shape
+        torch.Size([4, 2, 16])
+    """
+    texts, names = list(texts), as_names(labels)
+    if len(texts) != len(names):
+        raise ShapeError(
+            "texts, labels",
+            expected="as many labels as texts",
+            got=f"{len(texts)} and {len(names)}",
+            do="Give one label for every text.",
+        )
+    read = [clean(text, f"texts[{row}]") for row, text in enumerate(texts)]
+    rows = without_repeats(read, names, repeats)
+    own = {
+        name: [value[row] for row in rows] if not isinstance(value, Mapping) else value for name, value in (columns or {}).items()
+    }
+    items = TEXTS.of_values([read[row] for row in rows], length=length)
+    return family_of([names[row] for row in rows], items, Protocol(**options), columns=own)
