@@ -15,6 +15,7 @@ from quickstudy.domains.tables.tabular_prior import TabularPrior as TabularPrior
 from quickstudy.domains.text.bytes import Bytes as Bytes
 from quickstudy.domains.text.from_texts import from_texts as from_texts
 from quickstudy.domains.text.json_lines import from_json_lines as from_json_lines
+from quickstudy.domains.text.transformers_encoder import TransformersEncoder as TransformersEncoder
 from quickstudy.tasks.construction.across import across as across
 from quickstudy.tasks.construction.across import domain_split as domain_split
 from quickstudy.tasks.construction.across import of_domains as of_domains

@@ -7,6 +7,7 @@ DOMAIN = Domain(
     tasks={
         "from_texts": "quickstudy.domains.text.from_texts:from_texts",
         "from_json_lines": "quickstudy.domains.text.json_lines:from_json_lines",
+        "TransformersEncoder": "quickstudy.domains.text.transformers_encoder:TransformersEncoder",
         "Bytes": "quickstudy.domains.text.bytes:Bytes",
     },
     kind="quickstudy.domains.text.kind:TEXTS",

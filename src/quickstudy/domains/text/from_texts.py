@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Unpack
+
+import torch
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
+from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
 from quickstudy.domains.text.kind import TEXTS
 from quickstudy.domains.text.repeats import Repeats, without_repeats
-from quickstudy.errors import ShapeError
+from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.options import Protocol, ProtocolOptions
 from quickstudy.tasks.sources.source import family_of
 
@@ -26,7 +31,10 @@ def from_texts(
     texts: Any,
     labels: Any,
     *,
-    length: PositiveInt = 128,
+    length: PositiveInt | None = None,
+    encoder: TextEncoder | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
     repeats: Repeats = "refuse",
     columns: Mapping[str, Any] | None = None,
     **options: Unpack[ProtocolOptions],
@@ -36,7 +44,11 @@ def from_texts(
     Args:
         texts: (N,) strings, in any language and script: a list, an array, a column of a table.
         labels: (N,) of any kind. Each different label names a class.
-        length: bytes of a text that are read.
+        length: bytes of a text that are read; None: 128.
+        encoder: a frozen encoder, such as `TransformersEncoder(folder)`: a learner then sees its features (examples, features),
+            which are made once. None: a learner sees bytes.
+        cache: the folder in which features are kept, by the content of encoder and text; None: nowhere.
+        progress: show a bar while texts are encoded.
         repeats: of texts that are there in two classes: "refuse", or "leave out". A text that is in one class twice is kept once.
         columns: what else is known of the texts, by name, such as {"language": [...]}: `within` and `across` name one of them.
 
@@ -47,6 +59,7 @@ def from_texts(
         DataError: what is no text, is empty, or holds what no text does.
         ShapeError: texts, labels or a column of different length.
         TaskError: a text in two classes; see also `from_arrays`.
+        ArgumentError: `length` beside `encoder`, or `cache` without one.
         LabelError, ArgumentError: see `from_arrays`.
 
     Examples:
@@ -56,6 +69,10 @@ def from_texts(
         >>> tasks.train.sample(4).support.x["ids"].shape
         torch.Size([4, 2, 16])
     """
+    if encoder is not None and length is not None:
+        raise ArgumentError("length", expected="none beside an encoder, which has its own", got=str(length), do="Leave it out.")
+    if encoder is None and cache is not None:
+        raise ArgumentError("cache", expected="an encoder whose features are kept", got="none", do="Leave `cache` out.")
     texts, names = list(texts), as_names(labels)
     if len(texts) != len(names):
         raise ShapeError(
@@ -69,5 +86,10 @@ def from_texts(
     own = {
         name: [value[row] for row in rows] if not isinstance(value, Mapping) else value for name, value in (columns or {}).items()
     }
-    items = TEXTS.of_values([read[row] for row in rows], length=length)
+    texts = [read[row] for row in rows]
+    if encoder is None:
+        items = TEXTS.of_values(texts, **({} if length is None else {"length": length}))
+    else:
+        x = encoded(texts, encoder, cache, progress=progress)
+        items = Items(lambda rows, part: x[torch.tensor(rows)], Encoded(encoder.key, encoder.features))
     return family_of([names[row] for row in rows], items, Protocol(**options), columns=own)

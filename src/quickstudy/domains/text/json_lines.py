@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
+from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.from_texts import from_texts
 from quickstudy.domains.text.repeats import Repeats
 from quickstudy.errors import DataError, nearest
@@ -27,7 +28,10 @@ def from_json_lines(
     *,
     text: str = "text",
     label: str = "label",
-    length: PositiveInt = 128,
+    length: PositiveInt | None = None,
+    encoder: TextEncoder | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
     repeats: Repeats = "refuse",
     **options: Unpack[ProtocolOptions],
 ) -> TaskFamily[LabelledTasks]:
@@ -36,7 +40,7 @@ def from_json_lines(
     Args:
         path: the file.
         text, label: the fields.
-        length, repeats: as for `from_texts`.
+        length, encoder, cache, progress, repeats: as for `from_texts`.
 
     Other Args:
         options: see `ProtocolOptions`.
@@ -67,7 +71,8 @@ def from_json_lines(
     full = [name for name in others if all(isinstance(row.get(name), str | int) for _, row in rows)]
     columns = {name: [str(row[name]) for _, row in rows] for name in full}
     texts, labels = ([row[field] for _, row in rows] for field in (text, label))
-    return from_texts(texts, labels, length=length, repeats=repeats, columns=columns, **options)
+    settings: Any = {"length": length, "encoder": encoder, "cache": cache, "progress": progress, "repeats": repeats}
+    return from_texts(texts, labels, columns=columns, **settings, **options)
 
 
 def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:

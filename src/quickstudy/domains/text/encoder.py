@@ -1,0 +1,204 @@
+"""Frozen encoders of texts: what they are known by, and their features, made once and kept on disk.
+
+key       a hash of all that the encoder computes with: weights, vocabulary, how it pools
+feature   of a text, made once for every key: `cache`/KEY.safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from quickstudy.arguments import PositiveInt, checked
+from quickstudy.domains.text.clean import clean
+from quickstudy.errors import ArgumentError, CheckpointError, ShapeError
+from quickstudy.files import read_tensors, write_sealed, writing
+from quickstudy.progress import bar
+from quickstudy.records import RecordError, read_record, record
+from quickstudy.tasks.distribution.interface import PREPROCESSING
+
+AT_ONCE = 1024  # texts that are encoded before the cache is written, so that a stop loses no more
+
+
+class TextEncoder(ABC):
+    """The interface of a frozen encoder.
+
+    Attributes:
+        key: a hash of what it computes with. Two encoders of one key give the same features.
+        features: numbers of a text.
+
+    Examples:
+        >>> from quickstudy.domains.text.encoder import TextEncoder
+        >>> class Lengths(TextEncoder):
+        ...     key, features = "lengths-1", 2
+        ...     def encode(self, texts):
+        ...         return torch.tensor([[float(len(text)), float(text.count(" "))] for text in texts])
+        >>> texts, labels = ["a", "bb", "cc d", "e f g", "hh", "i j"] * 2, list("abcdef") * 2
+        >>> texts = [text + "!" * (row // 6) for row, text in enumerate(texts)]
+        >>> tasks = qs.tasks.from_texts(texts, labels, encoder=Lengths(), ways=2, queries=1, split=(2, 2, 2), progress=False)
+        >>> tasks.train.sample(3).support.x.shape
+        torch.Size([3, 2, 2])
+    """
+
+    key: str
+    features: int
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Texts as floats (texts, features), on the CPU."""
+
+
+@checked
+@dataclass(frozen=True)
+class Encoded:
+    """The preprocessing of tasks on the features of a frozen encoder: it says which one.
+
+    Args:
+        key, features: of the encoder.
+    """
+
+    key: str
+    features: PositiveInt
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Features as they are.
+
+        Raises:
+            ShapeError: rows of another number of features.
+        """
+        if x.shape[-1] != self.features:
+            raise ShapeError(
+                "x", expected=f"{self.features} features", got=str(tuple(x.shape)), do="Encode texts with `encoder`."
+            )
+        return x
+
+    def check(self, encoder: TextEncoder) -> None:
+        """Refuse an encoder that is not the one of the tasks.
+
+        Raises:
+            CheckpointError: another one, or another version of it.
+        """
+        if encoder.key != self.key:
+            raise CheckpointError(
+                "encoder",
+                expected=f"the encoder with the key {self.key}, on whose features the learner was trained",
+                got=f"one with the key {encoder.key}",
+                do="Take the same files: other weights, another vocabulary or another way to pool give other features.",
+            )
+
+    def fitted(self, x: Tensor) -> Encoded:
+        """Itself: nothing of it depends on the data."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Encoded:
+        """Rebuild it from the plain data of `to_dict`.
+
+        Raises:
+            ArgumentError: an unknown or missing key, or a value of a wrong type.
+        """
+        try:
+            return record(cls, given)
+        except RecordError as error:
+            raise ArgumentError(
+                "preprocessing", expected="key, features", got=str(error), do="Take the file of the run."
+            ) from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write preprocessing.json into a folder."""
+        write_sealed(Path(folder) / PREPROCESSING, self.to_dict())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Encoded:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: there is no such file, or it is not one of encoded texts.
+        """
+        do = "preprocessing.save(folder) writes one, as every run on texts does."
+        return read_record(Path(folder) / PREPROCESSING, cls, expected="how texts are read", do=do)
+
+
+@checked
+def encoded(
+    texts: Sequence[str], encoder: TextEncoder, cache: str | Path | None = None, *, progress: bool = True, where: str = "texts"
+) -> Tensor:
+    """The features (texts, features) of a frozen encoder; each text that is not in the cache is encoded, and kept there.
+
+    Args:
+        texts: any strings that are texts.
+        encoder: the frozen encoder.
+        cache: a folder; None: nothing is kept.
+        progress: show a bar on stderr.
+        where: what the texts are called in messages.
+
+    Raises:
+        DataError: what is no text.
+        ShapeError: the encoder gives another number of rows or features.
+        CheckpointError: a file in the cache that is no cache.
+    """
+    texts = [clean(text, f"{where}[{row}]") for row, text in enumerate(texts)]
+    known = _Cache(None if cache is None else Path(cache) / f"{encoder.key}.safetensors", encoder.features)
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    with bar(len(missing), f"encoding {where}", progress and bool(missing)) as shown:
+        for start in range(0, len(missing), AT_ONCE):
+            some = missing[start : start + AT_ONCE]
+            known.keep(some, _rows(encoder, some))
+            shown(len(some))
+    return known.rows(texts)
+
+
+def _rows(encoder: TextEncoder, texts: list[str]) -> Tensor:
+    found = encoder.encode(texts)
+    if found.shape != (len(texts), encoder.features):
+        raise ShapeError(
+            "encoder",
+            expected=f"features of shape {(len(texts), encoder.features)}",
+            got=str(tuple(found.shape)),
+            do="encode() gives one row for each text.",
+        )
+    return found.detach().to("cpu", torch.float32)
+
+
+class _Cache:
+    """Features by the hash of their text, in one file."""
+
+    def __init__(self, path: Path | None, features: int):
+        self.path, self.known = path, dict[bytes, Tensor]()
+        if path is not None and path.is_file():
+            held = read_tensors(path, do="Delete it: it is made anew.")
+            if set(held) != {"hashes", "features"} or held["features"].shape != (len(held["hashes"]), features):
+                raise CheckpointError(
+                    str(path), expected="features of texts", got=f"tensors {sorted(held)}", do="Delete it: it is made anew."
+                )
+            self.known = dict(zip(map(bytes, held["hashes"].numpy()), held["features"], strict=True))
+
+    def __contains__(self, text: str) -> bool:
+        return _hash(text) in self.known
+
+    def keep(self, texts: list[str], rows: Tensor) -> None:
+        self.known.update(zip(map(_hash, texts), rows, strict=True))
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            hashes = torch.frombuffer(bytearray(b"".join(self.known)), dtype=torch.uint8).view(len(self.known), -1)
+            with writing(self.path) as part:
+                save_file({"hashes": hashes, "features": torch.stack(list(self.known.values()))}, part)
+
+    def rows(self, texts: list[str]) -> Tensor:
+        return torch.stack([self.known[_hash(text)] for text in texts])
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

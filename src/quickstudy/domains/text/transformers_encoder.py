@@ -1,0 +1,137 @@
+"""TransformersEncoder: the sentence encoders that people use, read from a folder through the package transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.arguments import PositiveInt, checked
+from quickstudy.domains.text.encoder import TextEncoder
+from quickstudy.domains.text.encoders.pooling import masked_mean
+from quickstudy.errors import ArgumentError, CheckpointError, DataWarning, MissingPackageError
+
+
+@checked
+class TransformersEncoder(TextEncoder):
+    """A frozen encoder of the package transformers, as a text encoder.
+
+        z  =  mean over tokens h_i        pool="mean", of sentence-transformers' models;        h_1  for pool="first", BERT's own
+        z  <- z / |z|                     normalise=True
+
+    Only safetensors are read, and no code that comes with a model is run. Nothing is fetched unless a name is given in place of a
+    folder.
+
+    Args:
+        path: a folder with config.json, model.safetensors and a tokenizer; or a name on the Hugging Face hub.
+        length: tokens that are read of a text; None: as many as the model takes. A longer text is cut, and said.
+        pool, normalise: see above.
+        batch: texts at once.
+
+    Raises:
+        MissingPackageError: transformers is not installed.
+        CheckpointError: no such model, or one without safetensors; a tokenizer that does not fit the weights.
+        ArgumentError: a length that the model does not take.
+
+    Source: Reimers & Gurevych, "Sentence-BERT", EMNLP 2019, section 3, for the mean.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        length: PositiveInt | None = None,
+        pool: Literal["mean", "first"] = "mean",
+        normalise: bool = True,
+        batch: PositiveInt = 64,
+    ):
+        with _quiet() as transformers:
+            try:
+                tokenizer = transformers.AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
+                model: nn.Module = transformers.AutoModel.from_pretrained(
+                    str(path), trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+                )
+            except (OSError, ValueError, KeyError) as error:
+                raise CheckpointError(
+                    str(path),
+                    expected="a folder with config.json, model.safetensors and a tokenizer",
+                    got=" ".join(str(error).split())[:200],
+                    do="Give the folder that sentence-transformers or transformers saved.",
+                ) from error
+        self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
+        settings: Any = model.config
+        rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+        if len(tokenizer) > rows:
+            raise CheckpointError(
+                str(path),
+                expected=f"a tokenizer of at most {rows} tokens, as many as the weights have",
+                got=f"one of {len(tokenizer)}",
+                do="Take the tokenizer that came with these weights.",
+            )
+        most = int(getattr(settings, "max_position_embeddings", 0)) or None
+        if length is not None and most is not None and length > most:
+            raise ArgumentError(
+                "length", expected=f"at most {most} tokens, as the model takes", got=str(length), do="Leave it out."
+            )
+        self.length, self.pool, self.normalise, self.batch = length or most or 512, pool, normalise, batch
+        self.features = int(settings.hidden_size)
+        self.key = self._hashed()
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(texts, features); texts of about one length are encoded together."""
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        found = torch.empty(len(texts), self.features)
+        longer = most = 0
+        for start in range(0, len(texts), self.batch):
+            rows = order[start : start + self.batch]
+            whole = self.tokenizer([texts[row] for row in rows], truncation=False, verbose=False)["input_ids"]
+            longer, most = longer + sum(len(one) > self.length for one in whole), max(most, *map(len, whole))
+            tokens = self.tokenizer(
+                [texts[row] for row in rows], truncation=True, max_length=self.length, padding=True, return_tensors="pt"
+            )
+            h = self.model(**tokens).last_hidden_state
+            z = masked_mean(h, tokens["attention_mask"].bool()) if self.pool == "mean" else h[:, 0]
+            found[torch.tensor(rows)] = F.normalize(z, dim=-1) if self.normalise else z
+        if longer:
+            said = f"{longer} of {len(texts)} are longer than the {self.length} tokens that are read, the longest of {most}"
+            warnings.warn(f"`texts`: {said}. The rest of them is not read.", DataWarning, stacklevel=2)
+        return found
+
+    def _hashed(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        vocabulary = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        digest.update(f"{vocabulary} {self.length} {self.pool} {self.normalise}".encode())
+        return digest.hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[Any]:
+    """The package, without its bars and its word on standard error."""
+    try:
+        import transformers
+        from transformers.utils import logging
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            "encoder", expected="the package transformers", got="none installed", do="pip install 'quickstudy[text]'."
+        ) from error
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield transformers
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
