@@ -63,6 +63,11 @@ class Encoded:
 
     Args:
         key, features: of the encoder.
+
+    Examples:
+        >>> from quickstudy.domains.text.encoder import Encoded
+        >>> Encoded("3f2a", 384).to_dict()
+        {'key': '3f2a', 'features': 384}
     """
 
     key: str

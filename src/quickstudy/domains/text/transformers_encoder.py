@@ -41,6 +41,16 @@ class TransformersEncoder(TextEncoder):
         ArgumentError: a length that the model does not take.
 
     Source: Reimers & Gurevych, "Sentence-BERT", EMNLP 2019, section 3, for the mean.
+
+    Examples:
+        A random model of bytes, in place of a trained one:
+
+        >>> from transformers import BertConfig, BertModel, ByT5Tokenizer
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        >>> saved = BertModel(BertConfig(vocab_size=384, **sizes)).save_pretrained("tiny"), ByT5Tokenizer().save_pretrained("tiny")
+        >>> encoder = qs.tasks.TransformersEncoder("tiny", length=64)
+        >>> encoder.encode(["good day", "buenos días"]).shape
+        torch.Size([2, 8])
     """
 
     def __init__(
