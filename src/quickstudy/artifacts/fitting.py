@@ -9,8 +9,6 @@ from quickstudy.artifacts.identity import EXAMPLES, examples_of, identity
 from quickstudy.errors import UnsupportedError
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
-READING = ("channels", "size", "invert")  # of images
-
 
 def fitted(folder: Path, reads: Any, tasks: TaskDistribution, argument: str = "tasks") -> TaskDistribution:
     """The tasks, their images normalised as those of the run in `folder`.
@@ -26,8 +24,11 @@ def fitted(folder: Path, reads: Any, tasks: TaskDistribution, argument: str = "t
     """
     own = getattr(tasks, "preprocessing", None)
     if reads is not None and own is not None:
-        for name in READING:
-            want, found = getattr(reads, name, None), getattr(own, name, None)
+        if type(own) is not type(reads):
+            names = [type(one).__name__ for one in (reads, own)]
+            raise _other(f"{argument}.preprocessing", *names, "Read examples as the run's preprocessing.json says, ")
+        for name in reads.asked:
+            want, found = getattr(reads, name), getattr(own, name)
             if found != want:
                 raise _other(f"{argument}.{name}", want, found, f"Give {argument}.{name} as in the run's preprocessing.json, ")
         tasks = tasks.with_()

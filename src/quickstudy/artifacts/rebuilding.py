@@ -138,7 +138,7 @@ def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any
     """The shape arguments of a network that the tasks determine: outputs (none for an embedding), channels and size of images."""
     ways, reads = tasks.train.protocol["ways"], tasks.preprocessing
     shape = {"ways": None if embedding or ways is None else largest(ways)}
-    if reads is not None:
+    if hasattr(reads, "channels"):
         shape |= {"in_channels": reads.channels, "size": reads.size}
     return {name: value for name, value in shape.items() if name in inspect.signature(network).parameters}
 

@@ -8,6 +8,7 @@ RUN/report.html         the same as a report
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from torch import nn
 
+from quickstudy import registry
 from quickstudy.arguments import Several
 from quickstudy.artifacts.checkpoint import checkpoints
 from quickstudy.artifacts.config import CONFIG, read_config
@@ -27,7 +29,7 @@ from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
 from quickstudy.errors import CheckpointError, QuickstudyError, UnsupportedError
 from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.evaluation.evaluate import Evaluation, evaluate
-from quickstudy.files import read_json, read_sealed, write_sealed
+from quickstudy.files import SEAL, read_json, read_sealed, write_sealed
 from quickstudy.learners.learner import Learner
 from quickstudy.tasks import Preprocessing
 from quickstudy.tasks.distribution.interface import PREPROCESSING, TaskDistribution
@@ -127,9 +129,9 @@ class Run:
         return found
 
     @cached_property
-    def preprocessing(self) -> Preprocessing | None:
-        """How an image file becomes what the learner sees; None for a run that was not trained on images."""
-        return Preprocessing.load(self.path) if (self.path / PREPROCESSING).is_file() else None
+    def preprocessing(self) -> Any:
+        """How a file becomes what the learner sees, an object of the domain of its data; None where there is nothing to do."""
+        return read_preprocessing(self.path) if (self.path / PREPROCESSING).is_file() else None
 
     def fitted(self, tasks: TaskDistribution) -> TaskDistribution:
         """Other tasks as this run reads its own, to score it on: `evaluate(run.learner, run.fitted(others.test))`.
@@ -199,14 +201,27 @@ def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | No
     """
     folder = run_folder(run)
     found = Run(folder)
-    if found.preprocessing is None:
+    if not isinstance(found.preprocessing, Preprocessing):
         raise UnsupportedError(
             "RUN",
             expected="a run that was trained on images",
-            got=f"{run!r}, without {PREPROCESSING}",
+            got=f"{run!r}, " + (f"without {PREPROCESSING}" if found.preprocessing is None else "trained on other data"),
             do="Use qs.load in Python.",
         )
     return found.learner, found.preprocessing, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
+
+
+def read_preprocessing(folder: Path) -> Any:
+    """The preprocessing in a folder, of whichever domain it is: each class is told by its fields.
+
+    Raises:
+        CheckpointError: there is no such file, or it is of none of them.
+    """
+    said = {"expected": "how examples are read", "do": "preprocessing.save(folder) writes one, as every run does."}
+    names = set(read_json(folder / PREPROCESSING, **said)) - {SEAL}
+    classes = [one for kind in registry.kinds().values() for one in kind.preprocessings]
+    found = next((one for one in classes if {field.name for field in dataclasses.fields(one)} == names), Preprocessing)
+    return found.load(folder)
 
 
 def write_evaluation(folder: Path, result: Evaluation) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from quickstudy.artifacts.fitting import READING, fitted
+from quickstudy.artifacts.fitting import fitted
 from quickstudy.artifacts.identity import EXAMPLES, identity
 from quickstudy.artifacts.rebuilding import build_tasks
 from quickstudy.artifacts.run import Run
@@ -23,7 +23,7 @@ def as_the_run(made: ArgumentParser, run: Run, name: str) -> None:
     """Let the options that say how examples are read and how many are asked for be by default as the run's."""
     examples = (identity(run.path) or {}).get(EXAMPLES, {})
     own = {size: examples[size] for size in SIZES if examples.get(size) is not None}
-    own |= {key: getattr(run.preprocessing, key) for key in READING if run.preprocessing is not None}
+    own |= {key: getattr(run.preprocessing, key) for key in getattr(run.preprocessing, "asked", ())}
     made.set_defaults({f"tasks.{key}": value for key, value in own.items() if key in inspect.signature(TASKS[name]).parameters})
 
 

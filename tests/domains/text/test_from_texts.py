@@ -9,10 +9,20 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 import quickstudy as qs
+from quickstudy.cli import main
 from quickstudy.domains.text.clean import clean, key
 from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramBag
 from quickstudy.domains.text.repeats import without_repeats
-from quickstudy.errors import ArgumentError, CheckpointError, DataError, DataWarning, LabelError, ShapeError, TaskError
+from quickstudy.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    DataWarning,
+    LabelError,
+    ShapeError,
+    TaskError,
+    UnsupportedError,
+)
 from quickstudy.tasks import Bytes
 
 VERBS = ("open", "close", "find", "buy", "sell", "paint")
@@ -190,12 +200,22 @@ def test_lengths_that_do_not_fit():
         qs.tasks.from_texts(["a", "b"], ["x", "y"])
 
 
-def test_how_texts_are_read_is_saved_with_a_run(tmp_path):
+def test_how_texts_are_read_is_saved_with_a_run(tmp_path, capsys):
     learner = qs.Prototypical(NGramBag(features=6, buckets=97, width=4))
     qs.meta_train(
         learner, tasks(), steps=2, tasks_per_step=2, validation_episodes=2, out=tmp_path / "run", progress=False, executor="loop"
     )
-    assert Bytes.load(tmp_path / "run") == Bytes(length=16)
+    run = qs.Run(tmp_path / "run", tasks=tasks())
+    assert run.preprocessing == Bytes.load(tmp_path / "run") == Bytes(length=16)
+    assert run.score(episodes=4).mean >= 0
+    assert run.fitted(tasks(ways=1).test).preprocessing == run.preprocessing
+    with pytest.raises(UnsupportedError, match=r"`tasks\.length`: expected 16, as the run was trained with, got 24"):
+        run.fitted(qs.tasks.from_texts(TEXTS, LABELS, length=24, **PROTOCOL).test)
+    images = qs.tasks.Strokes(ways=2, queries=2, classes=(4, 2, 2), examples=4)
+    with pytest.raises(UnsupportedError, match=r"`tasks\.preprocessing`: expected Bytes, as the run was trained with, got Prep"):
+        run.fitted(images.test)
+    assert main(["predict", str(tmp_path / "run"), "--support", "x", "--query", "y"]) == 2
+    assert "expected a run that was trained on images" in capsys.readouterr().err
     again = qs.load(tmp_path / "run" / "learner")
     episode = tasks().test.sample(1)[0]
     torch.testing.assert_close(again.adapt(episode.support)(episode.query.x), learner.adapt(episode.support)(episode.query.x))

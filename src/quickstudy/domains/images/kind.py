@@ -31,6 +31,7 @@ class Images(Kind):
     name = "images"
     options = frozenset({"size", "channels", "invert", "normalise", "memory"})
     telling = frozenset({"size", "channels", "invert"})
+    preprocessings = (Preprocessing,)
 
     def recognises(self, value: Any) -> bool:
         """A PIL image, or an array of uint8 or uint16 with two or three axes."""

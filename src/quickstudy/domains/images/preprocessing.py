@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ class Preprocessing:
         >>> pixels.shape, preprocessing.apply(pixels).unique()
         (torch.Size([1, 28, 28]), tensor([-2.]))
     """
+
+    asked: ClassVar[tuple[str, ...]] = ("channels", "size", "invert")
 
     size: int
     channels: int = 3

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,8 @@ class Bytes:
         >>> {name: one.tolist() for name, one in reads.apply(ids[:1]).items()}
         {'ids': [[111, 110, 0, 0]], 'mask': [[True, True, False, False]]}
     """
+
+    asked: ClassVar[tuple[str, ...]] = ("length",)
 
     length: PositiveInt = 128
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -69,6 +69,8 @@ class Encoded:
         >>> Encoded("3f2a", 384).to_dict()
         {'key': '3f2a', 'features': 384}
     """
+
+    asked: ClassVar[tuple[str, ...]] = ("key", "features")
 
     key: str
     features: PositiveInt

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.domains.text.bytes import Bytes
+from quickstudy.domains.text.encoder import Encoded
 from quickstudy.errors import DataError
 from quickstudy.files import read_text
 from quickstudy.tasks.sources.kind import Items, Kind
@@ -21,6 +22,7 @@ class Texts(Kind):
     options = frozenset({"length"})
     telling = frozenset({"length"})
     objects = True
+    preprocessings = (Bytes, Encoded)
 
     def recognises(self, value: Any) -> bool:
         """A string."""

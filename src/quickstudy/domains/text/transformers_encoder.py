@@ -47,7 +47,8 @@ class TransformersEncoder(TextEncoder):
 
         >>> from transformers import BertConfig, BertModel, ByT5Tokenizer
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-        >>> saved = BertModel(BertConfig(vocab_size=384, **sizes)).save_pretrained("tiny"), ByT5Tokenizer().save_pretrained("tiny")
+        >>> BertModel(BertConfig(vocab_size=384, **sizes)).save_pretrained("tiny")
+        >>> files = ByT5Tokenizer().save_pretrained("tiny")
         >>> encoder = qs.tasks.TransformersEncoder("tiny", length=64)
         >>> encoder.encode(["good day", "buenos días"]).shape
         torch.Size([2, 8])

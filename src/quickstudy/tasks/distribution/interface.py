@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,7 +23,13 @@ PREPROCESSING = "preprocessing.json"
 
 @runtime_checkable
 class Preprocessing(Protocol):
-    """How a file becomes a learner's input; a domain's own class has more methods."""
+    """How a file becomes a learner's input; a domain's own class has more methods.
+
+    Attributes:
+        asked: the names of what a source is asked for, and does not find in the data.
+    """
+
+    asked: ClassVar[tuple[str, ...]]
 
     def apply(self, x: Tensor) -> Any:
         """x as the learner sees it: a tensor, or a pytree of them."""

@@ -56,6 +56,7 @@ class Kind(ABC):
         options: the `SourceOptions` that reading this kind takes.
         telling: those that mark plain numbers as being of this kind.
         objects: whether a value is an object of Python, such as a text, and no array.
+        preprocessings: the classes of its `Preprocessing`, each a dataclass with fields of its own, by which a file is told.
         suffixes: of its files, in lower case.
 
     Examples:
@@ -78,6 +79,7 @@ class Kind(ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     telling: ClassVar[frozenset[str]] = frozenset()
     objects: ClassVar[bool] = False
+    preprocessings: ClassVar[tuple[type, ...]] = ()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
