@@ -217,8 +217,8 @@ def read_preprocessing(folder: Path) -> Any:
     Raises:
         CheckpointError: there is no such file, or it is of none of them.
     """
-    said = {"expected": "how examples are read", "do": "preprocessing.save(folder) writes one, as every run does."}
-    names = set(read_json(folder / PREPROCESSING, **said)) - {SEAL}
+    do = "preprocessing.save(folder) writes one, as every run does."
+    names = set(read_json(folder / PREPROCESSING, expected="how examples are read", do=do)) - {SEAL}
     classes = [one for kind in registry.kinds().values() for one in kind.preprocessings]
     found = next((one for one in classes if {field.name for field in dataclasses.fields(one)} == names), Preprocessing)
     return found.load(folder)
