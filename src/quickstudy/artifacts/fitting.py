@@ -25,8 +25,8 @@ def fitted(folder: Path, reads: Any, tasks: TaskDistribution, argument: str = "t
     own = getattr(tasks, "preprocessing", None)
     if reads is not None and own is not None:
         if type(own) is not type(reads):
-            want, found = type(reads).__name__, type(own).__name__
-            raise _other(f"{argument}.preprocessing", want, found, "Read examples as the run's preprocessing.json says, ")
+            kinds = (type(reads).__name__, type(own).__name__)
+            raise _other(f"{argument}.preprocessing", kinds[0], kinds[1], "Read examples as the run's preprocessing.json says, ")
         for name in reads.asked:
             want, found = getattr(reads, name), getattr(own, name)
             if found != want:
