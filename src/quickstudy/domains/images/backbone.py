@@ -143,6 +143,7 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
         augment=tasks.augment,
         columns=tasks.columns,
         within=None if tasks.within is None else tasks.within.column,
+        made=tasks.made,
     )
 
 
