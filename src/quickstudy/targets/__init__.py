@@ -6,7 +6,7 @@
     Values("normal")   float (n, *target)               (n, *target, 2)    negative log likelihood   nll
     MultiLabel()       0, 1 (n, c), NaN = not known     (n, c)             binary cross-entropy      mean_average_precision
     Binary()           0, 1 (n,)                        (n,) or (n, 2)     binary cross-entropy      roc_auc
-    SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             accuracy
+    SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             nll
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy
 
 A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,

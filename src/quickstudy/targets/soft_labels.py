@@ -15,8 +15,8 @@ from quickstudy.targets.labels import Classes
 class SoftLabels(Classes):
     """Shares of `count` classes: y (n, count), each row of numbers from 0 to 1 that sum to 1; logits (n, count).
 
-    The loss is the mean of cross-entropies by these shares, sum_k y_k loss(k). The score is whether the largest logit is of the
-    class with the largest share. `tasks.MetaMix` makes such queries; a support is of `Labels`.
+    The loss is the mean of cross-entropies by these shares, sum_k y_k loss(k), and so is the score. An output is read as
+    probabilities. `tasks.MetaMix` makes such queries; the support that they belong to is of `Labels`.
 
     Args:
         count: number of classes.
@@ -27,7 +27,7 @@ class SoftLabels(Classes):
         1.6269
     """
 
-    scores = ("accuracy",)
+    scores = ("nll",)
     each_of = "example"
 
     def fits(self, prediction: Tensor, y: Tensor) -> bool:
@@ -45,6 +45,9 @@ class SoftLabels(Classes):
                 got=f"y of dtype {y.dtype} and shape {tuple(y.shape)}" + (", rows of another sum or sign" if right else ""),
                 do="Divide each row by its sum; labels are Labels(ways).",
             )
+
+    def read(self, prediction: Tensor) -> Tensor:
+        return self.probabilities(prediction)
 
     def each(self, prediction: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(self.logits(prediction), y.to(prediction.dtype), reduction="none")

@@ -319,7 +319,10 @@ class LabelledTasks(TaskDistribution):
 
 
 def check_transform(transform: Sequence[Transform], x: Tensor | LazyRows) -> None:
-    """Raise UnsupportedError if there is a transform and x (N, *feature) holds no images."""
+    """Raise UnsupportedError if there is a transform and x (N, *feature) holds no images.
+
+    A transform may have a method `check(shape)` of images (channels, height, width), which raises ArgumentError.
+    """
     if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
         raise UnsupportedError(
             f"transform=[{transform[0]!r}]",
@@ -327,6 +330,11 @@ def check_transform(transform: Sequence[Transform], x: Tensor | LazyRows) -> Non
             got=f"x of shape {tuple(x.shape)} and dtype {x.dtype}",
             do="Leave `transform` out for what is no image; `augment=[FeatureNoise()]` is for numbers.",
         )
+    for one in transform:
+        if getattr(one, "resizes", False):  # those behind it see another size
+            break
+        if hasattr(one, "check"):
+            one.check(x.shape[1:])
 
 
 def gathered(x: Tensor | LazyRows, rows: Tensor) -> Tensor:

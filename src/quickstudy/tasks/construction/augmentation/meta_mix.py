@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from quickstudy.arguments import Probability, checked
-from quickstudy.episode import Episode
+from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
-from quickstudy.targets import Labels, SoftLabels, Target
+from quickstudy.targets import Labels, SoftLabels, Target, TokenLabels
 from quickstudy.tasks.construction.augmentation.kinds import TaskAugmentation, check_floats, named
 from quickstudy.tasks.construction.augmentation.mix_tasks import check_alpha
 from quickstudy.tasks.construction.augmentation.pairing import beta
@@ -50,11 +51,16 @@ class MetaMix(TaskAugmentation):
 
     def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
         check_floats(self, dtype)
+        if isinstance(target, TokenLabels):
+            got = repr(target)
+            raise UnsupportedError(
+                named(self), expected="labels, or targets that are numbers", got=got, do="Leave it out for such y."
+            )
 
     def changed(self, episode: Episode, generator: torch.Generator) -> Episode:
         support, query = episode.support, episode.query
         (n, queries), shots = query.y.shape[:2], support.y.shape[1]
-        target, support_y, query_y = self._numbers(support.target, support.y, query.y)
+        target, support_y, query_y = self._numbers(support, query)
         if shots == 0:
             raise UnsupportedError(named(self), expected="support examples, to mix with", got="none", do="Leave it out.")
         row = torch.randint(shots, (n, queries), generator=generator).to(query.x.device)
@@ -70,15 +76,9 @@ class MetaMix(TaskAugmentation):
         changed = query.like(mix(query.x, support.x), mix(query_y, support_y), target=target)
         return Episode(support, changed, classes=episode.classes)
 
-    def _numbers(self, target: Target, support: Tensor, query: Tensor) -> tuple[Target, Tensor, Tensor]:
+    def _numbers(self, support: Examples, query: Examples) -> tuple[Target, Tensor, Tensor]:
         """The kind of the mixed y, and y of both as numbers that mix."""
+        target = query.target
         if isinstance(target, Labels):
-            support, query = (
-                torch.nn.functional.one_hot(y, target.count).to(torch.get_default_dtype()) for y in (support, query)
-            )
-            return SoftLabels(target.count), support, query
-        if not query.is_floating_point():
-            raise UnsupportedError(
-                named(self), expected="labels, or targets that are numbers", got=repr(target), do="Leave it out for such y."
-            )
-        return target, support, query
+            return SoftLabels(target.count), *(one_hot(part.y, target.count).to(query.x) for part in (support, query))
+        return target, support.y, query.y
