@@ -358,7 +358,7 @@ def test_several_act_one_after_another():
                 augment=[MetaMix()],
             ),
             UnsupportedError,
-            r"`augment=\[MetaMix\(\)\]`: expected labels, or targets that are numbers, got Tok\(count=2",
+            r"`augment=\[MetaMix\(\)\]`: expected labels, or targets that are numbers, got TokenLabels",
         ),
         (
             lambda: ShuffleChannels()(batch(n=1), seeded()),
