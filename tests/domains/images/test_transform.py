@@ -163,8 +163,8 @@ def test_only_meta_training_is_transformed():
         (lambda: RandomAffine(degrees=200.0), r"`RandomAffine\(degrees\)`: expected at most 180, got 200\. 180 is any angle"),
         (
             lambda: RandomAffine(shift=1.5),
-            r"`RandomAffine\(degrees=10\.0, .*, shift=1\.5\)`: expected a move that keeps the centre of every image in its frame, "
-            r"got one that could bring it to 2\.\d\d of half a side\. Lower `shift`, `scale` or `shear`",
+            r"`RandomAffine\(degrees=10\.0, .*, shift=1\.5\)`: expected a move that keeps the centre of every image in its "
+            r"frame, got one that could bring it to 2\.\d\d of half a side\. Lower `shift`, `scale` or `shear`",
         ),
         (
             lambda: RandomAffine(shift=0.9, degrees=45),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -71,7 +72,7 @@ class Strokes(TaskFamily[LabelledTasks]):
             y, x = torch.arange(len(part)).repeat_interleave(examples), x.flatten(0, 1)
             augment = [Rotations()] if split == 0 and rotations else []
             reads = Preprocessing(size, channels=1, invert=True)
-            sizes = {"ways": ways, "shots": shots, "queries": queries}
+            sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries}
             parts.append(with_classes(x, y, part, augment, preprocessing=reads, **sizes))
         super().__init__(*parts)
 

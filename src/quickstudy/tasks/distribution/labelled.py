@@ -153,11 +153,9 @@ class LabelledTasks(TaskDistribution):
 
     def _classes(self, n: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of n episodes: (tasks, ways)."""
-        if self.within is None and self.layers is None:
-            return self.index.choose_classes(n, ways, generator)
-        if self.within is None:
-            return self.layers.choose_classes(n, ways, generator)
-        return self.within.choose_classes(n, ways, largest(self.ways), generator)
+        if self.within is not None:
+            return self.within.choose_classes(n, ways, largest(self.ways), generator)
+        return (self.layers or self.index).choose_classes(n, ways, generator)
 
     def with_(
         self,

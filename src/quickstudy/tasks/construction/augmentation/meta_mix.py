@@ -80,5 +80,6 @@ class MetaMix(TaskAugmentation):
         """The kind of the mixed y, and y of both as numbers that mix."""
         target = query.target
         if isinstance(target, Labels):
-            return SoftLabels(target.count), *(one_hot(part.y, target.count).to(query.x) for part in (support, query))
+            own, other = (one_hot(part.y, target.count).to(query.x) for part in (support, query))
+            return SoftLabels(target.count), own, other
         return target, support.y, query.y
