@@ -361,6 +361,18 @@ def test_several_act_one_after_another():
             r"`augment=\[MetaMix\(\)\]`: expected labels, or targets that are numbers, got TokenLabels",
         ),
         (
+            lambda: LabelledTasks(
+                torch.ones(12, 4, dtype=torch.uint8),
+                torch.arange(12) // 4,
+                ways=2,
+                queries=2,
+                preprocessing=qs.tasks.Bytes(length=4),
+                augment=[LabelNoise(), FeatureNoise()],
+            ),
+            UnsupportedError,
+            r"`augment=\[FeatureNoise\(\)\]`: expected x of floats, got a dict of tensors\. Leave it out for such x",
+        ),
+        (
             lambda: ShuffleChannels()(batch(n=1), seeded()),
             UnsupportedError,
             r"`augment=\[ShuffleChannels\(\)\]`: expected a batch of two tasks or more, to mix, got one",

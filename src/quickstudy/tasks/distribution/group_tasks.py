@@ -75,7 +75,7 @@ class GroupTasks(TaskDistribution):
         self.target = target or Values()
         self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
         self.shots, self.queries, self.augment = shots, queries, tuple(augment)
-        check_tasks(self.augment, tuple(x.shape[1:]), x.dtype, self.target)
+        check_tasks(self.augment, x[:1][None], self.target)
         check_horizon(horizon, time is not None)
         self.time, self.horizon = time, horizon
         self._known = None if time is None or horizon is None else self._first_known(time, horizon)

@@ -278,8 +278,10 @@ class LabelledTasks(TaskDistribution):
             self.within.check(self.ways)
         elif self.layers is not None:
             self.layers.check(self.ways)
-        fewest = self.ways if isinstance(self.ways, int) else self.ways[0]
-        check_tasks(self.augment, tuple(self.x.shape[1:]), self.x.dtype, Labels(fewest))
+        if self.augment:
+            fewest = self.ways if isinstance(self.ways, int) else self.ways[0]
+            example = torch.zeros((1, 1, *self.x.shape[1:]), dtype=self.x.dtype, device=self.x.device)
+            check_tasks(self.augment, self._shown(example), Labels(fewest))
 
     def __repr__(self) -> str:
         data = f"{len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -31,8 +32,8 @@ class FeatureNoise(TaskAugmentation):
 
     makes = "new examples"
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        check_floats(self, dtype)
+    def check(self, x: Any, target: Target) -> None:
+        check_floats(self, x)
 
     def changed(self, episode: Episode, generator: torch.Generator) -> Episode:
         def noisy(part: Examples) -> Examples:

@@ -76,8 +76,11 @@ class ClassAugmentation(Augmentation):
 class TaskAugmentation(Augmentation):
     """Changes episodes as they are drawn: augment(episode, generator) -> episode, a batch with a leading axis `tasks`."""
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        """Raise UnsupportedError for tasks that it cannot change: x (tasks, examples, *shape) and the kind of y."""
+    def check(self, x: Any, target: Target) -> None:
+        """Raise UnsupportedError for tasks that it cannot change, x (tasks, examples, *feature) and the kind of y.
+
+        A source calls it when it opens, with a single example of zeros.
+        """
         if self.needs_classes and not isinstance(target, Labels):
             raise UnsupportedError(
                 named(self), expected="tasks with classes", got="tasks with targets", do="Leave it out for regression."
@@ -89,8 +92,7 @@ class TaskAugmentation(Augmentation):
         Raises:
             UnsupportedError: tasks that it cannot change.
         """
-        support = episode.support
-        self.check(tuple(support.x.shape[2:]), support.x.dtype, support.target)
+        self.check(episode.support.x, episode.support.target)
         return self.changed(episode, generator)
 
     @abstractmethod
@@ -129,8 +131,12 @@ def augmented(
     return episode[:n]
 
 
-def check_tasks(augment: Iterable[Any], shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-    """Raise UnsupportedError where one cannot change such tasks, or where one adds classes to data that are not split yet."""
+def check_tasks(augment: Iterable[Any], x: Any, target: Target) -> None:
+    """Raise UnsupportedError where one cannot change such tasks, or where one adds classes to data that are not split yet.
+
+    Args:
+        x: examples as a learner sees them, (tasks, examples, *feature).
+    """
     for one in augment:
         if isinstance(one, ClassAugmentation):
             raise UnsupportedError(
@@ -140,13 +146,14 @@ def check_tasks(augment: Iterable[Any], shape: tuple[int, ...], dtype: torch.dty
                 do="Give it to a source, as from_arrays(x, y, augment=...), which splits the classes before.",
             )
         if isinstance(one, TaskAugmentation):
-            one.check(shape, torch.float32 if dtype == torch.uint8 else dtype, target)
+            one.check(x, target)
 
 
-def check_floats(augmentation: Augmentation, dtype: torch.dtype) -> None:
-    """Raise UnsupportedError for x that is no float."""
-    if not dtype.is_floating_point:
-        raise UnsupportedError(named(augmentation), expected="x of floats", got=str(dtype), do="Leave it out for such x.")
+def check_floats(augmentation: Augmentation, x: Any) -> None:
+    """Raise UnsupportedError for x that is no tensor of floats."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = str(x.dtype) if isinstance(x, Tensor) else f"a {type(x).__name__} of tensors"
+        raise UnsupportedError(named(augmentation), expected="x of floats", got=got, do="Leave it out for such x.")
 
 
 def named(augmentation: Augmentation) -> str:

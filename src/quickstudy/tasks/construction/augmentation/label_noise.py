@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,8 +39,8 @@ class LabelNoise(TaskAugmentation):
     makes = "new examples"
     needs_classes = True
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        super().check(shape, dtype, target)
+    def check(self, x: Any, target: Target) -> None:
+        super().check(x, target)
         if (target.ways or 0) < 2:
             raise UnsupportedError(
                 named(self), expected="two classes or more", got=str(target.ways), do="Leave it out, or raise `ways`."

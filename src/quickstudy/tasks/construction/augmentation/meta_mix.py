@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,8 +50,8 @@ class MetaMix(TaskAugmentation):
     def __post_init__(self) -> None:
         check_alpha("MetaMix", self.alpha)
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        check_floats(self, dtype)
+    def check(self, x: Any, target: Target) -> None:
+        check_floats(self, x)
         if isinstance(target, TokenLabels):
             got = repr(target)
             raise UnsupportedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,8 +37,8 @@ class PermuteChannels(TaskAugmentation):
 
     makes = "new tasks"
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        check_channels(self, shape)
+    def check(self, x: Any, target: Target) -> None:
+        check_channels(self, x)
 
     def changed(self, episode: Episode, generator: torch.Generator) -> Episode:
         n, channels = len(episode), episode.support.x.shape[2]
@@ -53,8 +54,9 @@ class PermuteChannels(TaskAugmentation):
         return Episode(*parts, classes=episode.classes)
 
 
-def check_channels(augmentation: Augmentation, shape: tuple[int, ...]) -> None:
+def check_channels(augmentation: Augmentation, x: Any) -> None:
     """Raise UnsupportedError for x without two channels, or features."""
+    shape = tuple(x.shape[2:]) if isinstance(x, Tensor) else ()
     if not shape or shape[0] < 2:
         raise UnsupportedError(
             named(augmentation),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,9 +46,9 @@ class ShuffleChannels(TaskAugmentation):
     makes = "new tasks"
     needs_classes = True
 
-    def check(self, shape: tuple[int, ...], dtype: torch.dtype, target: Target) -> None:
-        super().check(shape, dtype, target)
-        check_channels(self, shape)
+    def check(self, x: Any, target: Target) -> None:
+        super().check(x, target)
+        check_channels(self, x)
 
     def changed(self, episode: Episode, generator: torch.Generator) -> Episode:
         pairs = Pairs.drawn(self, episode, generator)
