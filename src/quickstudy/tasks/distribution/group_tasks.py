@@ -22,7 +22,7 @@ from quickstudy.tasks.construction.augmentation.kinds import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
-from quickstudy.tasks.distribution.labelled import gathered
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 
 
