@@ -53,7 +53,7 @@ CANDIDATES: dict[str, list[Any]] = {
     "MergeClasses": [MergeClasses()],
     "FeatureNoise": [FeatureNoise(0.1), FeatureNoise(0.3)],
     "LabelNoise": [LabelNoise(0.05), LabelNoise(0.2)],
-    "MetaMix": [MetaMix(0.5), MetaMix(2.0)],
+    "MetaMix": [MetaMix(0.5), MetaMix(2.0), MetaMix(0.5, 0.5)],
     "MixTasks": [MixTasks(0.5, 0.5), MixTasks(2.0, 1.0)],
     "RandomAffine": [RandomAffine()],
 }
@@ -119,9 +119,9 @@ def settings(chosen: dict[str, Result]) -> dict[str, list[Any]]:
     return rows
 
 
-def summary(rows: dict[str, list[Any]], entries: dict[str, Result], seeds: int) -> Result:
+def summary(rows: dict[str, list[Any]], entries: dict[str, Result], chosen: dict[str, Result], seeds: int) -> Result:
     """Accuracies of every row, and paired differences to none."""
-    found: Result = {"seeds": seeds, "cpu": sum(one["cpu"] for one in entries.values())}
+    found: Result = {"seeds": seeds, "cpu": sum(one["cpu"] for one in (*entries.values(), *chosen.values()))}
     right = {
         name: [torch.tensor(entries[f"{name}, seed {seed}"]["right"]).double() * (100 / (5 * QUERIES)) for seed in range(seeds)]
         for name in rows
@@ -227,7 +227,7 @@ def main() -> None:
     rows = settings(chosen)
     jobs = {f"{name}, seed {seed}": (seed, changes) for seed in range(options.seeds) for name, changes in rows.items()}
     entries = work(jobs, "entries", *rest)
-    write(RESULTS, read(RESULTS) | {"summary": summary(rows, entries, options.seeds)})
+    write(RESULTS, read(RESULTS) | {"summary": summary(rows, entries, chosen, options.seeds)})
     print(page())
 
 
