@@ -14,7 +14,7 @@ from quickstudy import targets
 from quickstudy.episode import stack
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError, UnsupportedError
 from quickstudy.evaluation.metrics import Metric
-from quickstudy.targets import Binary, Labels, MultiLabel, TokenLabels, Values
+from quickstudy.targets import Binary, Labels, MultiLabel, SoftLabels, TokenLabels, Values
 
 pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
@@ -60,6 +60,8 @@ def drawn(kind, generator, n=N):
     x = torch.randn(n, LENGTH * D if isinstance(kind, TokenLabels) else D, generator=generator)
     if isinstance(kind, Labels):
         return x, torch.arange(n) % WAYS
+    if isinstance(kind, SoftLabels):
+        return x, torch.rand(n, WAYS, generator=generator, dtype=torch.float64).softmax(1)
     if isinstance(kind, Values):
         return x, torch.randn(n, 2, generator=generator)
     if isinstance(kind, MultiLabel):
@@ -75,6 +77,7 @@ def drawn(kind, generator, n=N):
 
 KINDS = {
     "labels": (Labels(WAYS), lambda: nn.Linear(D, WAYS)),
+    "shares": (SoftLabels(WAYS), lambda: nn.Linear(D, WAYS)),
     "values": (Values(), lambda: nn.Linear(D, 2)),
     "values, normal": (Values("normal"), Pairs),
     "several labels": (MultiLabel(), lambda: nn.Linear(D, WAYS)),
@@ -107,6 +110,8 @@ def by_hand(kind, z, y):
     for i in range(len(y)):
         if isinstance(kind, Labels):
             terms = [-z[i].log_softmax(0)[y[i]]]
+        elif isinstance(kind, SoftLabels):
+            terms = [sum(y[i, k] * -z[i].log_softmax(0)[k] for k in range(WAYS))]
         elif isinstance(kind, Values) and kind.distribution is None:
             terms = [(z[i, j] - y[i, j]) ** 2 for j in range(2)]
         elif isinstance(kind, Values):
@@ -217,6 +222,8 @@ def test_a_predictor_of_every_kind_answers_and_is_saved(name, tmp_path):
     if isinstance(kind, Labels | TokenLabels):
         torch.testing.assert_close(p.sum(-1), torch.ones_like(p.sum(-1)))
         assert torch.equal(p.argmax(-1), read)
+    elif isinstance(kind, SoftLabels):
+        assert torch.equal(p, read)
     else:
         assert torch.equal((p > 0.5).double(), read.double())
     assert answer.dtype == torch.float64
@@ -336,6 +343,16 @@ WRONG = {
     "names for other columns": ((torch.zeros(N, 2), None, MultiLabel(("a",))), LabelError, "expected 1 columns"),
     "truth values": ((torch.ones(N, dtype=torch.bool), None, Binary()), LabelError, r"Convert truth values with y.float\(\)"),
     "NaN where all is known": ((torch.full((N,), nan), None, Binary()), LabelError, "expected 0 and 1, in 1 axes"),
+    "shares of another sum": (
+        (torch.full((N, 3), 0.5), None, SoftLabels(3)),
+        LabelError,
+        "each row from 0 to 1 with sum 1, got y",
+    ),
+    "shares of other classes": (
+        (torch.full((N, 2), 0.5), None, SoftLabels(3)),
+        LabelError,
+        r"got .* \(6, 2\)\. Divide each",
+    ),
     "tokens too large": ((torch.full((N, 4), 3), None, TokenLabels(3)), LabelError, "got the label 3"),
     "tokens of one axis": ((Y, None, TokenLabels(3)), LabelError, "expected labels, int64 .examples, length."),
 }
@@ -396,6 +413,8 @@ def test_scores_are_those_of_the_formulas(name):
         z, y = learner.adapt(episode.support)(episode.query.x), episode.query.y
         if isinstance(kind, Labels):
             want = {"accuracy": float((z.argmax(1) == y).double().mean())}
+        elif isinstance(kind, SoftLabels):
+            want = {"nll": float(by_hand(kind, z, y))}
         elif isinstance(kind, Values):
             mean = z if kind.distribution is None else z[..., 0]
             want = {"rmse": float(((mean - y) ** 2).mean().sqrt())}

@@ -14,6 +14,7 @@ STUDIES = {
     "architecture": "Learned architecture",
     "few_shot_architecture": "Architecture across few-shot tasks",
     "augmentation": "Learned augmentation",
+    "task_augmentation": "Task augmentation",
     "learned_loss": "Learned loss",
     "influence": "Truncation and influence balancing",
     "processes": "Neural processes on Gaussian processes",

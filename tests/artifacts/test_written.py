@@ -38,7 +38,7 @@ def test_what_is_written(given, found):
     ("text", "message"),
     [
         ("[Rotation()]", "got Rotation. Did you mean 'Rotations'?"),
-        ("[RandomFlip()]", "expected one of Rotations, PermuteLabels, FeatureNoise, MixTasks, got RandomFlip"),
+        ("[RandomFlip()]", "expected one of Rotations, SplitClasses, MergeClasses, FeatureNoise, .*, got RandomFlip"),
         ("[MixTasks(alpa=1)]", "expected a list as .Rotations..., got MixTasks.alpa=1."),
         ("[MixTasks(alpha=-1)]", "`MixTasks.alpha.`: expected above 0, got -1"),
         ("[MixTasks(alpha=print(1))]", "expected a list as"),

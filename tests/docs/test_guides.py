@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.artifacts.written import AUGMENT
 from quickstudy.learners.bilevel import LearnedMomentum, LearningToReweight
 from quickstudy.learners.compare import CentredCentroid, FullContext
+from quickstudy.tasks.construction.augmentation import ClassAugmentation, TaskAugmentation
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FEATURES, OUTPUTS, MOST = 6, 3, 4
@@ -148,6 +150,15 @@ def test_the_reference_has_every_public_name():
     found = {name.replace("quickstudy.select.", f"{qs.select.__name__}.") for name in found}
     found.add(f"{qs.select.__name__}.search")  # by hand: see the next test
     assert not sorted(set(public()) - found)
+
+
+def test_the_page_on_augmentation_has_every_one_and_what_it_makes():
+    page = (DOCS / "guides" / "augmentation.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| `(\w+)\(\w*\)` \| (new \w+) \|", page, re.MULTILINE)
+    bases = ClassAugmentation, TaskAugmentation
+    ours = [one for one in vars(qs.tasks).values() if inspect.isclass(one) and issubclass(one, bases)]
+    assert dict(said) == {one.__name__: one.makes for one in ours}
+    assert set(AUGMENT) == dict(said).keys()
 
 
 def test_the_signature_written_by_hand_is_that_of_the_code():

@@ -10,7 +10,7 @@ from tests.tasks.statistics import BIASED, UNIFORM, p_value
 import quickstudy as qs
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks import FeatureNoise, LabelledTasks, MixTasks, PermuteLabels, Rotations
-from quickstudy.tasks.construction.augmentation import beta
+from quickstudy.tasks.construction.augmentation.pairing import beta
 
 
 def episode(n: int = 6, ways: int = 3) -> qs.Episode:

@@ -14,7 +14,18 @@ from typing import Any
 from quickstudy.errors import ArgumentError
 from quickstudy.registry import named
 
-AUGMENT = ("Rotations", "PermuteLabels", "FeatureNoise", "MixTasks")
+AUGMENT = (
+    "Rotations",
+    "SplitClasses",
+    "MergeClasses",
+    "FeatureNoise",
+    "LabelNoise",
+    "MetaMix",
+    "MixTasks",
+    "ShuffleChannels",
+    "PermuteChannels",
+    "PermuteLabels",
+)
 TRANSFORM = ("RandomCrop", "RandomFlip", "ColourJitter", "RandomResizedCrop", "RandomAffine", "Resize")
 WRITTEN = {"augment": AUGMENT, "transform": TRANSFORM}
 LONGEST = 1000  # characters

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError, nearest
-from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Target, TokenLabels, Values
+from quickstudy.targets import NONE, Binary, Labels, MultiLabel, SoftLabels, Target, TokenLabels, Values
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
 
@@ -211,12 +211,13 @@ def _asked_of_the_learner(prediction: Tensor, y: Tensor, target: Target) -> Tens
 
 
 CLASSES, NUMBERS = (Labels,), (Values,)
+LIKELY = (Labels, SoftLabels, MultiLabel, Binary, TokenLabels, Values)
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("accuracy", accuracy, percent=True, kinds=(Labels, MultiLabel, Binary), under_vmap=True),
         Metric("macro_f1", macro_f1, percent=True, kinds=CLASSES),
-        Metric("nll", nll, higher_is_better=False, kinds=(Labels, MultiLabel, Binary, TokenLabels, Values)),  # of a distribution
+        Metric("nll", nll, higher_is_better=False, kinds=LIKELY),  # of a distribution
         Metric("mse", mse, higher_is_better=False, kinds=NUMBERS, under_vmap=True),
         Metric("rmse", rmse, higher_is_better=False, kinds=NUMBERS, under_vmap=True),
         Metric("mae", mae, higher_is_better=False, kinds=NUMBERS, under_vmap=True),

@@ -45,5 +45,11 @@ def _facts(tasks: TaskFamily | TaskDistribution, test: TaskDistribution) -> str:
     facts = f"meta-test: {len(test.class_names)} {what}, {len(test.y)} examples of shape {tuple(test.x.shape[1:])}"
     if isinstance(tasks, TaskFamily):
         train, validation, _ = (len(names) for names in tasks.classes.values())
-        facts += f"; {train} to train, {validation} to validate"
+        facts += f"; {train} to train, {validation} to validate" + _augmented(tasks)
     return facts
+
+
+def _augmented(tasks: TaskFamily) -> str:
+    """What each augmentation of meta-training makes."""
+    made = tasks.parts["train"].protocol.get("augment", {}) if "train" in tasks.parts else {}
+    return "; " + ", ".join(f"{text} makes {makes}" for text, makes in made.items()) if made else ""

@@ -6,6 +6,7 @@
     Values("normal")   float (n, *target)               (n, *target, 2)    negative log likelihood   nll
     MultiLabel()       0, 1 (n, c), NaN = not known     (n, c)             binary cross-entropy      mean_average_precision
     Binary()           0, 1 (n,)                        (n,) or (n, 2)     binary cross-entropy      roc_auc
+    SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             nll
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy
 
 A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,
@@ -18,6 +19,7 @@ from quickstudy.targets.binary import MultiLabel as MultiLabel
 from quickstudy.targets.labels import NONE as NONE
 from quickstudy.targets.labels import Labels as Labels
 from quickstudy.targets.labels import TokenLabels as TokenLabels
+from quickstudy.targets.soft_labels import SoftLabels as SoftLabels
 from quickstudy.targets.target import Target as Target
 from quickstudy.targets.target import check_fit as check_fit
 from quickstudy.targets.target import check_fit_of_own as check_fit_of_own

@@ -10,9 +10,15 @@ from quickstudy.tasks.construction.across import across as across
 from quickstudy.tasks.construction.across import domain_split as domain_split
 from quickstudy.tasks.construction.across import of_domains as of_domains
 from quickstudy.tasks.construction.augmentation import FeatureNoise as FeatureNoise
+from quickstudy.tasks.construction.augmentation import LabelNoise as LabelNoise
+from quickstudy.tasks.construction.augmentation import MergeClasses as MergeClasses
+from quickstudy.tasks.construction.augmentation import MetaMix as MetaMix
 from quickstudy.tasks.construction.augmentation import MixTasks as MixTasks
+from quickstudy.tasks.construction.augmentation import PermuteChannels as PermuteChannels
 from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteLabels
 from quickstudy.tasks.construction.augmentation import Rotations as Rotations
+from quickstudy.tasks.construction.augmentation import ShuffleChannels as ShuffleChannels
+from quickstudy.tasks.construction.augmentation import SplitClasses as SplitClasses
 from quickstudy.tasks.construction.mixture import MixedTasks as MixedTasks
 from quickstudy.tasks.construction.mixture import Mixture as Mixture
 from quickstudy.tasks.construction.weights import ByProgress as ByProgress

@@ -19,8 +19,9 @@ from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.forward.call import plain
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
-from quickstudy.tasks.distribution.labelled import LabelledTasks, as_float
+from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
+from quickstudy.tasks.distribution.rows import as_float
 from quickstudy.tasks.distribution.size import Size
 
 
@@ -143,6 +144,7 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
         augment=tasks.augment,
         columns=tasks.columns,
         within=None if tasks.within is None else tasks.within.column,
+        made=tasks.made,
     )
 
 

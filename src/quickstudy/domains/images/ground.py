@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quickstudy.tasks.distribution.labelled import as_float
+from quickstudy.tasks.distribution.rows import as_float
 
 Ground = Literal["dark", "light"]
 DARK, LIGHT = 0.35, 0.65

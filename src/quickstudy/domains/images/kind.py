@@ -20,8 +20,8 @@ from quickstudy.domains.images.images import read_all
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ArgumentError, DataError, ShapeError
 from quickstudy.progress import reading
-from quickstudy.tasks.distribution.labelled import gathered
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.sources.kind import Items, Kind
 
 

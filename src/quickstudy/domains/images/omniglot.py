@@ -21,7 +21,8 @@ from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits, random_split, read_split
-from quickstudy.tasks.sources.options import Part, check_part
+from quickstudy.tasks.sources.options import Augment, Part, check_part
+from quickstudy.tasks.sources.with_classes import with_classes
 
 RANDOM_SIZES = (1100, 100, 423)  # characters for train, validation and test
 ALPHABET, DRAWER = "alphabet", "drawer"
@@ -45,6 +46,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
         part: "test": all 1623 characters are meta-test ones, to score a trained learner on. None: split.
         rotations: add characters rotated by 90, 180 and 270 degrees as further classes, in meta-training only. (Snell et al.
             2017 rotate those of meta-test too, which changes the score.)
+        augment: further augmentation of meta-training: see `quickstudy.tasks.construction.augmentation`.
         size: pixels per side, averaged down from 105.
         within: "alphabet": all classes of an episode are of one alphabet, drawn uniformly among those with `ways` characters or
             more in that part; the others are left out and named in `protocol`. It asks for whole alphabets, as split="alphabet"
@@ -55,7 +57,8 @@ class Omniglot(TaskFamily[LabelledTasks]):
     Raises:
         DataError: no data in root, a broken zip, a wrong checksum, counts other than Omniglot's; a split without a class.
         TaskError: a class in two splits; more ways, shots or queries than the data can give, or ways than any alphabet has.
-        ArgumentError: `within` of another name.
+        ArgumentError: `within` of another name; an augmentation that makes new classes twice.
+        UnsupportedError: an augmentation that cannot change such tasks.
         LabelError: a class twice in one split.
 
     Examples:
@@ -75,6 +78,7 @@ class Omniglot(TaskFamily[LabelledTasks]):
         split: str | Path | Mapping[str, Sequence[str]] = "random",
         part: Part = None,
         rotations: bool = True,
+        augment: Augment = (),
         size: int = 28,
         within: str | None = None,
         seed: int = 0,
@@ -85,22 +89,22 @@ class Omniglot(TaskFamily[LabelledTasks]):
         if download:
             fetch(Path(root))
         images = read_images(Path(root), size)
-        check_part(part, split=None if split == "random" else split)
+        check_part(part, split=None if split == "random" else split, augment=augment)
         chosen: Splits = _split(list(images), split, seed) if part is None else {part: list(images)}
 
         def tasks(part: str) -> LabelledTasks:
             names = [name.partition("/")[2] for name in chosen[part]]
             x = torch.stack([images[name] for name in chosen[part]])
             y, x = torch.arange(len(x)).repeat_interleave(x.shape[1]), x.flatten(0, 1)
-            if rotations and part == "train":
-                x, y, names = Rotations().classes(x, y, names)
-            return LabelledTasks(
+            training = part == "train"
+            return with_classes(
                 x,
                 y,
+                names,
+                ([Rotations()] if rotations and training else []) + (list(augment) if training else []),
                 ways=ways,
                 shots=shots,
                 queries=queries,
-                class_names=names,
                 preprocessing=Preprocessing(size, channels=1, invert=True),
                 columns={
                     ALPHABET: {name: name.partition("/")[0] for name in names},

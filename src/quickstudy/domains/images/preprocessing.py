@@ -21,7 +21,7 @@ from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.files import write_sealed
 from quickstudy.records import RecordError, read_record, record
 from quickstudy.tasks.distribution.interface import PREPROCESSING
-from quickstudy.tasks.distribution.labelled import as_float as as_float
+from quickstudy.tasks.distribution.rows import as_float as as_float
 
 AT_ONCE = 4096  # images per chunk when taking statistics
 

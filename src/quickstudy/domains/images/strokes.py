@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -15,6 +16,7 @@ from quickstudy.tasks.construction.augmentation import Rotations
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.sources.with_classes import with_classes
 
 
 @checked
@@ -68,10 +70,10 @@ class Strokes(TaskFamily[LabelledTasks]):
             first = sum(classes[:split])
             x, part = images[first : first + count], names[first : first + count]
             y, x = torch.arange(len(part)).repeat_interleave(examples), x.flatten(0, 1)
-            if split == 0 and rotations:
-                x, y, part = Rotations().classes(x, y, part)
+            augment = [Rotations()] if split == 0 and rotations else []
             reads = Preprocessing(size, channels=1, invert=True)
-            parts.append(LabelledTasks(x, y, ways=ways, shots=shots, queries=queries, class_names=part, preprocessing=reads))
+            sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries}
+            parts.append(with_classes(x, y, part, augment, preprocessing=reads, **sizes))
         super().__init__(*parts)
 
 

@@ -7,8 +7,9 @@ a CPU generator: one seed gives the same images on any device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,12 @@ from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, Probability, 
 from quickstudy.errors import ArgumentError
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
+ANGLES = 19  # at which the farthest move of `RandomAffine` is looked for
+
+
+def left(argument: str, got: str, do: str) -> ArgumentError:
+    """The error of a move by which an image leaves its frame."""
+    return ArgumentError(argument, expected="a move that keeps the centre of every image in its frame", got=got, do=do)
 
 
 @checked
@@ -26,7 +33,7 @@ class RandomCrop:
     """Pad each image by its edge and crop a random window of the original size: a shift by up to `padding` pixels.
 
     Raises:
-        ArgumentError: padding below 0.
+        ArgumentError: padding below 0, or of more than half a side, by which the centre of an image could leave its frame.
 
     Examples:
         >>> images = torch.rand(16, 3, 32, 32)
@@ -36,8 +43,14 @@ class RandomCrop:
 
     padding: NonNegativeInt = 4
 
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise ArgumentError if images (channels, height, width) could leave their frame."""
+        if 2 * self.padding > min(shape[-2:]):
+            raise left(f"RandomCrop(padding={self.padding})", f"images of {shape[-2]} x {shape[-1]}", "Lower `padding`.")
+
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         n, _, height, width = images.shape
+        self.check(images.shape)
         padded = F.pad(images, (self.padding,) * 4, mode="replicate")
         top, left = torch.randint(2 * self.padding + 1, (2, n), generator=generator).to(images.device)
         rows = (top[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
@@ -153,7 +166,8 @@ class RandomAffine:
         shift: of t, as a share of half a side.
 
     Raises:
-        ArgumentError: an argument below 0, or more than 180 degrees.
+        ArgumentError: an argument below 0, or more than 180 degrees; a move by which the centre of an image could leave
+            its frame.
 
     Examples:
         >>> images = torch.rand(16, 1, 28, 28)
@@ -170,6 +184,20 @@ class RandomAffine:
         if self.degrees > 180:
             got = f"{self.degrees:g}"
             raise ArgumentError("RandomAffine(degrees)", expected="at most 180", got=got, do="180 is any angle.")
+        if (far := self._farthest()) > 1 + 1e-6:
+            got = f"one that could bring it to {far:.2f} of half a side"
+            raise left(repr(self), got, "Lower `shift`, `scale` or `shear`.")
+
+    def _farthest(self) -> float:
+        """The largest distance, in half sides, from the centre of the frame to that of the image, or the other way round."""
+        signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 5)
+        h, s_x, s_y, t_x, t_y = (signs * torch.tensor([self.shear, self.scale, self.scale, self.shift, self.shift])).T
+        s_x, s_y = s_x.exp(), s_y.exp()
+        down = t_y / s_y
+        across = (t_x - h * down) / s_x  # S^-1 t, before the turn
+        angles = torch.linspace(0, math.radians(self.degrees), ANGLES)[:, None]
+        turned = torch.stack([angles.cos() * across + angles.sin() * down, angles.cos() * down - angles.sin() * across])
+        return max(float(turned.abs().max()), self.shift)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         draws = (2 * torch.rand(6, len(images), generator=generator) - 1).to(images)
@@ -197,6 +225,8 @@ class Resize:
     """
 
     size: int
+
+    resizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.size < 1:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import ArgumentError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.forward.call import apply, plain
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.forward.mode import Forward
@@ -24,6 +24,7 @@ from quickstudy.learners.outcome import Log, Outcome, averages
 from quickstudy.models.conv4 import Conv4
 from quickstudy.models.mlp import MLP
 from quickstudy.models.resnet12 import ResNet12
+from quickstudy.targets import SoftLabels
 
 
 class Comparison(Learner, ABC):
@@ -89,6 +90,17 @@ class Comparison(Learner, ABC):
         second = Forward(context, "replay", -1, first.statistics)
         with second:
             return support_z, apply(self.embed, query.x)
+
+
+def check_hard(learner: Learner, query: Examples, do: str) -> None:
+    """Raise UnsupportedError where a learner reads the labels of queries, and these are shares of classes."""
+    if isinstance(query.target, SoftLabels):
+        raise UnsupportedError(
+            "augment=[MetaMix()]",
+            expected="a learner that compares its answers with the labels of queries, and reads them for nothing else",
+            got=f"{type(learner).__name__}, which reads them as classes",
+            do=f"Leave it out, or {do}.",
+        )
 
 
 def features_of(argument: str, embed: nn.Module) -> int:

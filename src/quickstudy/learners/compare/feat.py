@@ -10,7 +10,7 @@ from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.context import Context, Normalisation
-from quickstudy.learners.compare.comparison import Comparison, features_of
+from quickstudy.learners.compare.comparison import Comparison, check_hard, features_of
 from quickstudy.learners.compare.matching import check_temperature
 from quickstudy.learners.functional import class_means, squared_distance
 from quickstudy.learners.learner import Loss, check_ways
@@ -85,6 +85,7 @@ class FEAT(Comparison):
         loss, log = super().compared(support_z, query_z, episode, criterion)
         if self.contrast == 0:
             return loss, log
+        check_hard(self, episode.query, "give FEAT(contrast=0)")
         within = self.within_classes(support_z, query_z, episode.support, episode.query)
         return loss + self.contrast * criterion(within, episode.query.y), log
 

@@ -89,8 +89,14 @@ def scores(logits: Tensor) -> Tensor:
 
 
 def relation_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error between relation scores and one-hot labels, for logits (examples, ways) and y (examples,)."""
-    return F.mse_loss(scores(logits), one_hot(y, logits.shape[1], logits))  # (3)
+    """Mean squared error between relation scores and one-hot labels, for logits (examples, ways) and y (examples,).
+
+    Of shares of classes y (examples, ways) it is the mean of these errors by the shares.
+    """
+    r = scores(logits)
+    if y.is_floating_point():
+        return (y * (1 - r) ** 2 + (1 - y) * r**2).mean()
+    return F.mse_loss(r, one_hot(y, logits.shape[1], logits))  # (3)
 
 
 def _head(embed: nn.Module) -> RelationHead:

@@ -12,7 +12,7 @@ from quickstudy.episode import Episode
 from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import plain
 from quickstudy.forward.context import Context, Normalisation
-from quickstudy.learners.compare.comparison import Comparison
+from quickstudy.learners.compare.comparison import Comparison, check_hard
 from quickstudy.learners.functional import one_hot
 from quickstudy.learners.learner import Loss, check_ways
 from quickstudy.learners.outcome import Log, Outcome, Values
@@ -138,6 +138,7 @@ class MANN(Comparison):
     def compared(self, support_z: Tensor, query_z: Tensor, episode: Episode, criterion: Loss) -> tuple[Tensor, Log]:
         if not self.sequence:
             return super().compared(support_z, query_z, episode, criterion)
+        check_hard(self, episode.query, "give MANN(sequence=False)")
         y = torch.cat([episode.support.y, episode.query.y])
         ways = check_ways("support.y", episode.support)
         return criterion(self.logits(torch.cat([support_z, query_z]), y, ways), y), {}

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from quickstudy.errors import LabelError, TaskError
-from quickstudy.tasks.construction.augmentation import TURN
+from quickstudy.tasks.construction.augmentation.derived_names import origins, unturned
 from quickstudy.tasks.distribution.splits import Splits
 
 
@@ -40,9 +40,9 @@ def in_order(names: Sequence[str]) -> list[str]:
 def matched(names: Sequence[str], wanted: Splits, argument: str) -> Splits:
     """For each part of `wanted`, the class names that it refers to.
 
-    A wanted name may be the name of a class; a rotation of one (`Rotations`, Omniglot's lists); a superclass, which stands for
-    all classes below it (FC100); or a name with a superclass that `names` leave out, or without the one they have (CIFAR-FS:
-    'fish/trout' and 'trout').
+    A wanted name may be the name of a class; that of a class made from some (`Rotations`, Omniglot's lists, `SplitClasses`,
+    `MergeClasses`), which stands for these; a superclass, which stands for all classes below it (FC100); or a name with a
+    superclass that `names` leave out, or without the one they have (CIFAR-FS: 'fish/trout' and 'trout').
 
     Raises:
         TaskError: a wanted name that matches none of `names`, or several; a part without a class.
@@ -65,17 +65,16 @@ def matched(names: Sequence[str], wanted: Splits, argument: str) -> Splits:
 def _meant(
     entry: str, names: Sequence[str], exact: set[str], by_end: dict[str, list[str]], part: str, argument: str
 ) -> list[str]:
-    unturned = re.sub(TURN, "", entry)
-    for one in (entry, unturned):
-        if one in exact:
-            return [one]
-    if below := [name for name in names if name.startswith(unturned + "/")]:
+    if made_from := origins(entry, exact):
+        return made_from
+    base = unturned(entry)
+    if below := [name for name in names if name.startswith(base + "/")]:
         return below
-    if "/" in unturned:
-        last = unturned.rpartition("/")[2]
+    if "/" in base:
+        last = base.rpartition("/")[2]
         meant = [last] if last in exact else []
     else:
-        meant = by_end.get(unturned, [])
+        meant = by_end.get(base, [])
     if len(meant) == 1:
         return meant
     near = difflib.get_close_matches(entry, names, 1)

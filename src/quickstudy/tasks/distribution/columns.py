@@ -35,10 +35,6 @@ class Column:
         groups = tuple(group for group, one in zip(self.groups, held.tolist(), strict=True) if one)
         return Column(groups, (held.cumsum(0) - 1)[self.of])
 
-    def repeated(self, times: int) -> Column:
-        """The column of data that are repeated as a whole, as `Rotations` does."""
-        return Column(self.groups, self.of.repeat(times))
-
 
 Columns = Mapping[str, Column]
 

@@ -13,7 +13,8 @@ from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, NotFiniteError, ShapeError
 from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.distribution.interface import Preprocessing
-from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.distribution.size import Size
 
 

@@ -9,7 +9,7 @@ in time:  `shots` consecutive rows of group g are support; the query begins when
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,11 +18,11 @@ from quickstudy.arguments import NonNegativeFloat, checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.targets import Target, Values
-from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
+from quickstudy.tasks.construction.augmentation.kinds import EpisodeAugmentation, augmented, check_tasks, described, said
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
-from quickstudy.tasks.distribution.labelled import augmented, gathered
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 
 
@@ -46,6 +46,7 @@ class GroupTasks(TaskDistribution):
         TaskError: a group with fewer than shots + queries rows, or too few behind the horizon.
         ArgumentError: `time` without `horizon`, or the contrary; rows that are not in order of time; queries below 1, shots
             below 0, or one that is neither an int nor a (low, high) range.
+        UnsupportedError: an augmentation that cannot change such tasks.
 
     Examples:
         >>> x, y, patient = torch.randn(60, 3), torch.randn(60, 1), torch.arange(60) // 20
@@ -74,6 +75,7 @@ class GroupTasks(TaskDistribution):
         self.target = target or Values()
         self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
         self.shots, self.queries, self.augment = shots, queries, tuple(augment)
+        check_tasks(self.augment, x[:1][None], self.target)
         check_horizon(horizon, time is not None)
         self.time, self.horizon = time, horizon
         self._known = None if time is None or horizon is None else self._first_known(time, horizon)
@@ -85,6 +87,11 @@ class GroupTasks(TaskDistribution):
         generator = generator or fresh_generator()
         shots, queries = drawn(self.shots, generator), drawn(self.queries, generator)
         return augmented(self.augment, n, generator, lambda tasks: self._drawn(tasks, shots, queries, generator))
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """shots and queries; what each augmentation makes."""
+        return super().protocol | ({"augment": described(self.augment)} if self.augment else {})
 
     def examples(self) -> Examples:
         """All rows of all groups."""
@@ -151,7 +158,7 @@ class GroupTasks(TaskDistribution):
     def __repr__(self) -> str:
         rows = f"{len(self.class_names)} groups, {len(self.y)} rows of shape {tuple(self.x.shape[1:])}"
         order = "" if self.time is None else f", in time, horizon={self.horizon:g}"
-        return f"{type(self).__name__}({rows}, shots={self.shots}, queries={self.queries}{order})"
+        return f"{type(self).__name__}({rows}, shots={self.shots}, queries={self.queries}{order}{said(self.augment)})"
 
 
 def check_horizon(horizon: float | None, in_time: bool) -> None:

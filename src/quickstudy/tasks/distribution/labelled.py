@@ -9,7 +9,7 @@ so one seed gives the same episodes everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, Literal, Self
 
@@ -19,14 +19,25 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import UnsupportedError
+from quickstudy.targets import Labels
 from quickstudy.targets.known_classes import KnownClasses
-from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
+from quickstudy.tasks.construction.augmentation.expand import LAYER
+from quickstudy.tasks.construction.augmentation.kinds import (
+    ClassAugmentation,
+    EpisodeAugmentation,
+    augmented,
+    check_tasks,
+    described,
+    said,
+)
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import check_known, read_columns
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
+from quickstudy.tasks.distribution.layers import Layers
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
+from quickstudy.tasks.distribution.rows import as_float, check_transform, gathered, selected
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 from quickstudy.tasks.distribution.splits import random_split
 from quickstudy.tasks.distribution.within import Within
@@ -53,6 +64,8 @@ class LabelledTasks(TaskDistribution):
         within: the column within one group of which all classes of an episode are drawn: first a group, uniformly among those
             with `ways` classes or more, then its classes, uniformly. A smaller group is left out and named in `protocol`. None:
             the classes of an episode are drawn from all.
+        made: the augmentations that have made classes of these data, as sources do before they hand the data on; `protocol` says
+            so. Where their classes share examples, the column "augmentation" says which one made each.
 
     Raises:
         ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column of another
@@ -63,7 +76,7 @@ class LabelledTasks(TaskDistribution):
             unknown column.
         TaskError: more ways than classes, or than any group has; a class with fewer than shots + queries examples; a class in
             several groups of `within`.
-        UnsupportedError: transforms for data that are not images.
+        UnsupportedError: transforms for data that are not images; an augmentation that cannot change such tasks.
 
     Examples:
         >>> x, y = torch.randn(200, 4), torch.arange(200) // 10  # 20 classes of 10 examples
@@ -77,7 +90,9 @@ class LabelledTasks(TaskDistribution):
     """
 
     ways: Size
-    within: Within | None = None  # an attribute of the object only if there is one: the fingerprint reads those
+    within: Within | None = None  # attributes of the object only if there are some: the fingerprint reads those
+    layers: Layers | None = None
+    made: tuple[ClassAugmentation, ...] = ()
 
     def __init__(
         self,
@@ -93,6 +108,7 @@ class LabelledTasks(TaskDistribution):
         augment: Sequence[EpisodeAugmentation] = (),
         columns: Mapping[str, Any] | None = None,
         within: str | None = None,
+        made: Sequence[ClassAugmentation] = (),
     ):
         check_y(x, y)
         check_x(x)
@@ -105,6 +121,10 @@ class LabelledTasks(TaskDistribution):
         self.preprocessing, self.transform, self.augment = preprocessing, tuple(transform), tuple(augment)
         check_transform(self.transform, x)
         self.columns = read_columns(columns, [self.class_names[label] for label in self.y.tolist()]) if columns else {}
+        if made:
+            self.made = tuple(made)
+        if any(one.shares_examples for one in made):
+            self.layers = Layers.read(LAYER, self.columns[LAYER], self.index)
         if within is not None:
             self._group(within)
         self.check_protocol()
@@ -134,9 +154,9 @@ class LabelledTasks(TaskDistribution):
 
     def _classes(self, n: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of n episodes: (tasks, ways)."""
-        if self.within is None:
-            return self.index.choose_classes(n, ways, generator)
-        return self.within.choose_classes(n, ways, largest(self.ways), generator)
+        if self.within is not None:
+            return self.within.choose_classes(n, ways, largest(self.ways), generator)
+        return (self.layers or self.index).choose_classes(n, ways, generator)
 
     def with_(
         self,
@@ -163,13 +183,27 @@ class LabelledTasks(TaskDistribution):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """ways, shots and queries; `within` and the names of the groups that are too small for it."""
-        if self.within is None:
-            return super().protocol
-        return {**super().protocol, "within": self.within.column, "groups_left_out": self.within.left_out(self.ways)}
+        """ways, shots and queries; `within` and the groups that are too small for it; what each augmentation makes."""
+        found = super().protocol
+        if self.within is not None:
+            found |= {"within": self.within.column, "groups_left_out": self.within.left_out(self.ways)}
+        if self.made or self.augment:
+            found["augment"] = described((*self.made, *self.augment))
+        return found
 
     def examples(self, rows: Tensor | None = None) -> Examples:
-        """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
+        """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`.
+
+        Raises:
+            UnsupportedError: an example is of several classes, after `SplitClasses` or `MergeClasses`.
+        """
+        if self.layers is not None:
+            raise UnsupportedError(
+                "tasks.examples()",
+                expected="one class for each example",
+                got=f"several, made by {', '.join(map(repr, self.made))}",
+                do="Leave this augmentation out, or meta-train on episodes, which have one class for each.",
+            )
         whole = self.x.whole() if rows is None and isinstance(self.x, LazyRows) else self.x
         x, y = (whole, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
         return Examples(self._shown(x), y, ways=len(self.counts))
@@ -209,6 +243,7 @@ class LabelledTasks(TaskDistribution):
             augment=self.augment,
             columns={name: column.rows(rows) for name, column in self.columns.items()},
             within=None if self.within is None else self.within.column,
+            made=self.made,
         )
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
@@ -218,7 +253,15 @@ class LabelledTasks(TaskDistribution):
 
         Raises:
             ArgumentError, TaskError: invalid sizes, see `random_split`; a part with fewer classes than `ways`.
+            UnsupportedError: an augmentation has made classes of others: a class and what was made of it may come apart.
         """
+        if self.made:
+            raise UnsupportedError(
+                "split",
+                expected="the classes of the data",
+                got=f"those that {', '.join(map(repr, self.made))} made of them too, which would be in other parts than they",
+                do="Split first: give the source `split` and `augment`.",
+            )
         groups = torch.arange(len(self.counts)) if self.within is None else self.within.of
         chosen = random_split(range(int(groups.max()) + 1), sizes, seed=seed)
         members = [[label for group in part for label in (groups == group).nonzero().flatten().tolist()] for part in chosen]
@@ -234,12 +277,17 @@ class LabelledTasks(TaskDistribution):
         check_enough(self.class_names, self.counts, self.ways, self.shots, self.queries)
         if self.within is not None:
             self.within.check(self.ways)
+        elif self.layers is not None:
+            self.layers.check(self.ways)
+        if self.augment:
+            fewest = self.ways if isinstance(self.ways, int) else self.ways[0]
+            example = torch.zeros((1, 1, *self.x.shape[1:]), dtype=self.x.dtype, device=self.x.device)
+            check_tasks(self.augment, self._shown(example), Labels(fewest))
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}, "
-            f"ways={self.ways}, shots={self.shots}, queries={self.queries}{self._said_within()})"
-        )
+        data = f"{len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}"
+        sizes = f"ways={self.ways}, shots={self.shots}, queries={self.queries}"
+        return f"{type(self).__name__}({data}, {sizes}{self._said_within()}{said((*self.made, *self.augment))})"
 
     def _said_within(self) -> str:
         if self.within is None:
@@ -251,7 +299,7 @@ class LabelledTasks(TaskDistribution):
     def _group(self, name: str) -> None:
         """Draw the classes of an episode within one group of this column."""
         check_known(name, self.columns)
-        self.within = Within.read(name, self.columns[name], self.index, self.class_names)
+        self.within = Within.read(name, self.columns[name], self.index, self.class_names, self.layers)
 
     def _gathered(self, rows: Tensor, generator: torch.Generator) -> Examples:
         """The rows (tasks, ways, each) as examples in random order; the label of a row is its index along `ways`."""
@@ -269,43 +317,3 @@ class LabelledTasks(TaskDistribution):
     def _shown(self, x: Tensor) -> Any:
         """x as a learner sees it: as the preprocessing applies it, else floats."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
-
-
-def augmented(
-    augment: Sequence[EpisodeAugmentation], n: int, generator: torch.Generator, draw: Callable[[int], Episode]
-) -> Episode:
-    """n episodes of `draw`, changed by each augmentation. For n = 1 a second one is drawn, to mix with."""
-    if not augment:
-        return draw(n)
-    episode = draw(max(n, 2))
-    for augmentation in augment:
-        episode = augmentation(episode, generator)
-    return episode[:n]
-
-
-def check_transform(transform: Sequence[Transform], x: Tensor | LazyRows) -> None:
-    """Raise UnsupportedError if there is a transform and x (N, *feature) holds no images."""
-    if transform and (x.ndim != 4 or not (x.dtype == torch.uint8 or x.is_floating_point())):
-        raise UnsupportedError(
-            f"transform=[{transform[0]!r}]",
-            expected="images (N, channels, height, width) to transform",
-            got=f"x of shape {tuple(x.shape)} and dtype {x.dtype}",
-            do="Leave `transform` out for what is no image; `augment=[FeatureNoise()]` is for numbers.",
-        )
-
-
-def gathered(x: Tensor | LazyRows, rows: Tensor) -> Tensor:
-    """x[rows] for rows of any shape, on x's device. index_select copies row by row, several times faster than x[rows]."""
-    if isinstance(x, LazyRows):
-        return x.gathered(rows)
-    return x.index_select(0, rows.flatten().to(x.device)).view(*rows.shape, *x.shape[1:])
-
-
-def selected(x: Tensor | LazyRows, rows: Tensor) -> Tensor | LazyRows:
-    """x[rows]; rows that are read as they are drawn stay so."""
-    return x.subset(rows) if isinstance(x, LazyRows) else gathered(x, rows)
-
-
-def as_float(x: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]; everything else unchanged."""
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x

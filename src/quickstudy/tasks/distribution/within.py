@@ -10,7 +10,6 @@ group. So it is in within-alphabet classification, which has two runs for each o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,9 +17,10 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import TaskError
-from quickstudy.tasks.construction.augmentation import TURN
+from quickstudy.tasks.construction.augmentation.derived_names import turn_of
 from quickstudy.tasks.distribution.class_index import ClassIndex, choose
 from quickstudy.tasks.distribution.columns import Column
+from quickstudy.tasks.distribution.layers import Layers
 from quickstudy.tasks.distribution.size import Size, largest
 
 
@@ -28,7 +28,8 @@ from quickstudy.tasks.distribution.size import Size, largest
 class Within:
     """The group of each class, by one column.
 
-    A class rotated by `Rotations` is of a group of its own, 'Greek/rot090': no episode mixes upright and rotated characters.
+    A class rotated by `Rotations` is of a group of its own, 'Greek/rot090': no episode mixes upright and rotated characters. So
+    are classes that share examples with others, 'Greek, SplitClasses'.
 
     Attributes:
         column: its name.
@@ -41,8 +42,8 @@ class Within:
     of: Tensor = field(repr=False)
 
     @classmethod
-    def read(cls, name: str, column: Column, index: ClassIndex, classes: Sequence[str]) -> Within:
-        """The group of each class.
+    def read(cls, name: str, column: Column, index: ClassIndex, classes: Sequence[str], layers: Layers | None = None) -> Within:
+        """The group of each class; those that share examples, by their `layers`, are of different groups.
 
         Raises:
             TaskError: a class whose examples are in several groups.
@@ -59,8 +60,8 @@ class Within:
                 got=f"class {classes[label]!r} in {column.groups[first[label]]!r} and in {column.groups[of[place]]!r}",
                 do="Name a column that groups whole classes.",
             )
-        turns = [found[0] if (found := re.search(TURN, one)) else "" for one in classes]
-        names = [column.groups[group] + turn for group, turn in zip(first.tolist(), turns, strict=True)]
+        ends = [turn_of(one) for one in classes] if layers is None else layers.ends(classes)
+        names = [column.groups[group] + end for group, end in zip(first.tolist(), ends, strict=True)]
         groups = tuple(dict.fromkeys(names))
         number = {group: place for place, group in enumerate(groups)}
         return cls(name, groups, torch.tensor([number[one] for one in names]))

@@ -15,7 +15,8 @@ from quickstudy.errors import ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_value
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted

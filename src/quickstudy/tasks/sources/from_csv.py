@@ -15,7 +15,8 @@ from quickstudy.calls import remembered
 from quickstudy.errors import ArgumentError, DataError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.family import TaskFamily
-from quickstudy.tasks.distribution.labelled import LabelledTasks, gathered
+from quickstudy.tasks.distribution.labelled import LabelledTasks
+from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.distribution.splits import STEMS, Splits
 from quickstudy.tasks.sources.csv_table import Table, read_table
 from quickstudy.tasks.sources.guess import call_for

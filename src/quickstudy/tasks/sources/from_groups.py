@@ -15,7 +15,7 @@ from quickstudy.arrays import as_tensor
 from quickstudy.calls import remembered
 from quickstudy.errors import ShapeError, TaskError, UnsupportedError
 from quickstudy.targets import Target, Values
-from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, PermuteLabels, Rotations
+from quickstudy.tasks.construction.augmentation.kinds import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import as_names, in_order
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
@@ -26,6 +26,8 @@ from quickstudy.tasks.distribution.splits import Splits, check_apart
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import Part, check_part
 from quickstudy.tasks.sources.proposal import proposal
+
+FOR_NUMBERS = "FeatureNoise(std), PermuteChannels(), MixTasks(alpha) and MetaMix(alpha)"
 
 
 @remembered
@@ -61,7 +63,8 @@ def from_groups(
             fractions, and the rows of each group are already in order of time; then `horizon` is in rows.
         part: "test": all groups are meta-test ones, to score a trained learner on; there is no meta-training part. None: split.
         seed: of a split by fractions.
-        augment: task augmentation of meta-training: `FeatureNoise(std)`, `MixTasks(alpha)`.
+        augment: task augmentation of meta-training: `FeatureNoise(std)`, `PermuteChannels()`, `MixTasks(alpha)`,
+            `MetaMix(alpha)`.
         target: the kind of y: `targets.MultiLabel()`, with NaN for an unknown label, `targets.Binary()`,
             `targets.TokenLabels(count)`; None: values.
 
@@ -83,10 +86,8 @@ def from_groups(
     check_horizon(horizon, in_time)
     check_part(part, split=None if split == "time" else split, augment=augment)
     for one in augment:
-        if isinstance(one, Rotations | PermuteLabels):
-            raise UnsupportedError(
-                "augment", expected="what changes numbers", got=repr(one), do="FeatureNoise(std) and MixTasks(alpha) do."
-            )
+        if getattr(one, "needs_classes", False):
+            raise UnsupportedError("augment", expected="what changes numbers", got=repr(one), do=f"{FOR_NUMBERS} do.")
     rows, target = _read(x, y, group, time, target)
     x, y, owner, moments = _in_time(rows) if in_time else rows
     parts: Splits = {part: in_order(owner)} if part is not None else _parts(owner, split, seed, shots, queries)

@@ -8,12 +8,13 @@ from typing import Any, Literal, TypedDict
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import ArgumentError, UnsupportedError
-from quickstudy.tasks.construction.augmentation import EpisodeAugmentation, Rotations
+from quickstudy.tasks.construction.augmentation.expand import class_augmentations
+from quickstudy.tasks.construction.augmentation.kinds import ClassAugmentation, EpisodeAugmentation
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.size import Size, check_size
 
-Augment = Sequence[Rotations | EpisodeAugmentation]
+Augment = Sequence[ClassAugmentation | EpisodeAugmentation]
 Part = Literal["test"] | None
 QUERIES = 15  # of each class, where it has as many
 
@@ -36,7 +37,9 @@ class ProtocolOptions(TypedDict, total=False):
         seed: of a split by fractions.
         broken: "refuse": files that cannot be read are an error, which names all of them; "leave out": they are named in a
             `DataWarning`, and the others make the tasks.
-        augment: task augmentation of meta-training: `Rotations()`, `PermuteLabels()`, `FeatureNoise(std)`, `MixTasks(alpha)`.
+        augment: task augmentation of meta-training: `Rotations()`, `SplitClasses()` and `MergeClasses()` make new classes, once;
+            `FeatureNoise(std)`, `LabelNoise(probability)` and `MetaMix(alpha)` new examples; `MixTasks(alpha)`,
+            `ShuffleChannels()`, `PermuteChannels()` and `PermuteLabels()` new tasks.
         transform: image transforms of meta-training: `RandomCrop(padding)`, `RandomFlip()`, `ColourJitter()`, ...
     """
 
@@ -99,13 +102,14 @@ class Protocol:
         check_part(self.part, split=self.split, augment=self.augment, transform=self.transform)
         for name, given in (("augment", self.augment), ("transform", self.transform)):
             for one in given:
-                if isinstance(one, type) or not (callable(one) or isinstance(one, Rotations)):
+                if isinstance(one, type) or not (callable(one) or isinstance(one, ClassAugmentation)):
                     raise UnsupportedError(
                         name,
                         expected="objects, as in augment=[Rotations()] and transform=[RandomFlip()]",
                         got=f"the class {one.__name__}" if isinstance(one, type) else repr(one)[:60],
                         do="Call the class." if isinstance(one, type) else "See quickstudy.tasks for those there are.",
                     )
+        class_augmentations(self.augment)
 
 
 def check_part(part: Part, **training: Any) -> None:

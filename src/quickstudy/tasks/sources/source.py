@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import DataError, DataWarning, LabelError, UnsupportedError
-from quickstudy.tasks.construction.augmentation import Rotations
+from quickstudy.tasks.construction.augmentation.expand import DATA, class_augmentations, counts_by_layer, every_count
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import in_order
@@ -31,10 +31,11 @@ from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
 from quickstudy.tasks.sources.options import QUERIES, Protocol
 from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
+from quickstudy.tasks.sources.with_classes import with_classes
 
+LESS = "Lower `ways`, `shots` or `queries`, leave this augmentation out, or bring more data."
 Rows = Mapping[str, Sequence[int]]  # of each class
 FITTED = 1000  # items that `normalise` reads where they are read as they are drawn
-TURNS = 4  # of `Rotations`
 
 
 def family_of(
@@ -61,8 +62,9 @@ def family_of(
     protocol.check()
     classes = in_order(names)
     counts = Counter(names)
+    augment = class_augmentations(protocol.augment)
     if protocol.queries is None:
-        protocol = replace(protocol, queries=queries_for(counts, protocol.shots, QUERIES))
+        protocol = replace(protocol, queries=queries_for(every_count(augment, counts), protocol.shots, QUERIES))
     known = read_columns(columns or {}, names)
     parts = _parts(_groups(names, classes, known, protocol.within), counts, protocol, parts)
     every: dict[str, list[int]] = {name: [] for name in classes}
@@ -78,24 +80,17 @@ def family_of(
         y = torch.arange(len(part_classes)).repeat_interleave(torch.tensor([len(rows[name]) for name in part_classes]))
         if training and preprocessing is not None and items.normalise:
             preprocessing = preprocessing.fitted(x.some(FITTED) if isinstance(x, LazyRows) else x)
-        part_names = list(part_classes)
-        for one in protocol.augment if training else ():
-            if isinstance(one, Rotations):
-                if isinstance(x, LazyRows):
-                    raise _not_lazily("augment=[Rotations()]")
-                x, y, part_names = one.classes(x, y, part_names)
-                part_columns = {name: column.repeated(TURNS) for name, column in part_columns.items()}
-        tasks[part] = LabelledTasks(
+        tasks[part] = with_classes(
             x,
             y,
+            list(part_classes),
+            protocol.augment if training else (),
+            part_columns,
             ways=protocol.ways,
             shots=protocol.shots,
             queries=protocol.queries or QUERIES,
-            class_names=part_names,
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
-            augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
-            columns=part_columns,
             within=protocol.within,
         )
     return TaskFamily(*map(tasks.get, SPLITS))
@@ -189,9 +184,12 @@ def _parts(groups: Mapping[str, str], counts: Mapping[str, int], protocol: Proto
 
 def check_parts(parts: Splits, counts: Mapping[str, int], protocol: Protocol, do: str | None = None) -> None:
     """Raise TaskError where a part cannot give its episodes."""
+    augment = class_augmentations(protocol.augment)
     for part, names in parts.items():
-        turns = TURNS if part == "train" and any(isinstance(one, Rotations) for one in protocol.augment) else 1
         where = f"of {part}" + (f" under split={protocol.split!r}" if isinstance(protocol.split, tuple) else "")
         where = "there are" if protocol.part is not None else where
-        have = torch.tensor([counts[name] for name in names] * turns)
-        check_enough([*names] * turns, have, protocol.ways, protocol.shots, protocol.queries or 1, where, do)
+        layers = counts_by_layer(augment if part == "train" else [], {name: counts[name] for name in names})
+        for layer, have in layers.items():
+            there = where if layer == DATA else f"that {layer}() makes {where}"
+            sizes = protocol.ways, protocol.shots, protocol.queries or 1
+            check_enough(list(have), torch.tensor(list(have.values())), *sizes, there, do if layer == DATA else LESS)
