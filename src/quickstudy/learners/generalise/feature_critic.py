@@ -58,6 +58,7 @@ class FeatureCritic(Learner):
     """
 
     label_equivariant = False  # only after permuting the rows of the head as well
+    exact_gradient = False  # each part has the derivative of its own update
     needs_support = False
 
     def __init__(

@@ -58,6 +58,7 @@ class GroupDRO(Learner):
     """
 
     label_equivariant = False  # only after permuting the rows of the network's head as well
+    exact_gradient = False  # q moves with the losses: a constant to the derivative
     needs_support = False
 
     log_weights: Tensor

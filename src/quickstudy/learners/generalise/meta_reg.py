@@ -62,6 +62,7 @@ class MetaReg(Learner):
     """
 
     label_equivariant = False  # only after permuting the rows of the head as well
+    exact_gradient = False  # each part has the derivative of its own update
     needs_support = False
 
     def __init__(

@@ -22,7 +22,8 @@ from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import TaskError
 from quickstudy.targets.known_classes import KnownClasses
-from quickstudy.tasks.construction.across import check_all_classes, column_of, rows_of
+from quickstudy.tasks.construction.across import check_all_classes, column_of
+from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import Column
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.interface import TaskDistribution
@@ -35,6 +36,7 @@ class DomainTasks(LabelledTasks):
 
     by: str
     column: Column  # the domain of each example
+    cells: ClassIndex  # the rows of each class of each domain, domain by domain
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -47,12 +49,12 @@ class DomainTasks(LabelledTasks):
         return {**super().protocol, "by_domain": self.by, "domains": list(self.domains)}
 
     def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
-        classes = torch.arange(ways).expand(n, ways)
+        classes, domains = torch.arange(ways).expand(n, ways), len(self.domains)
+        cells = torch.arange(ways * domains).expand(n, -1)  # domain by domain, every class
+        rows = self.cells.choose_rows(cells, shots + queries, generator).unflatten(1, (domains, ways))
         parts = []
-        for domain in range(len(self.domains)):
-            inside = (torch.arange(len(self.domains)) == domain).expand(n, -1)
-            rows = rows_of(self, self.column, classes, shots + queries, inside, generator)
-            parts.append([self._gathered(one, generator) for one in rows.split((shots, queries), dim=2)])
+        for domain in range(domains):
+            parts.append([self._gathered(one, generator) for one in rows[:, domain].split((shots, queries), dim=2)])
         support, query = (_joined(of_part) for of_part in zip(*parts, strict=True))
         return Episode(support, query, classes=KnownClasses(classes, self.class_names))
 
@@ -126,4 +128,5 @@ def by_domain(tasks: TaskDistribution | TaskFamily[Any], by: str) -> DomainTasks
     other.__class__ = DomainTasks
     other.by, other.column = by, column
     other.check_protocol()
+    other.cells = ClassIndex(column.of * len(other.counts) + other.y.cpu())
     return other

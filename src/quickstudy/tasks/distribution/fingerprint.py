@@ -17,8 +17,8 @@ from torch import Tensor
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "columns", "ground")
-# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides.
+NOT_CONTENT = ("ways", "shots", "queries", "index", "cells", "columns", "ground")
+# The protocol; an index and cells are made of the labels, a ground of the images; `within` holds the groups of the column that decides.
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:
