@@ -6,16 +6,18 @@
     python -m benchmarks.studies.domain_generalisation --table              the tables from the JSON
 
 rotated     ten digits, the domain is the angle: 0, 15, .. 75 degrees, bilinear
-coloured    digits below 5 or not, a quarter of the labels flipped; the colour agrees with the label in 90 %, 80 % and 10 % of a domain
+coloured    digits below 5 or not, a quarter of the labels flipped; colour and label agree in 90, 80 and 10 % of a domain
 
 The protocol is DomainBed's, reduced. Each domain is held out in turn. A method has DRAWS random draws of its hyperparameters; the
 one with the best accuracy on validation images of the training domains is tested, on the images of the domain held out. All of
 that in TRIALS trials, each with its own images, initial weights and draws. Reduced are: 14 x 14 pixels, TRAIN images of a domain
-to train on, VALIDATION to choose by, TEST to test on, a small network, STEPS steps of BATCH images, the last weights of a run
-(DomainBed chooses among its steps too), 5 draws in place of 20. Batches are balanced by class.
+to train on, VALIDATION to choose by, TEST to test on, a small multilayer perceptron, STEPS steps of BATCH images, a run's last
+weights (DomainBed chooses among its steps too), 5 draws in place of 20. Batches are balanced by class. A second ERM takes twice
+the steps, about the computing time of the other methods.
 
-A trial has the same images, initial weights and rates of the outer Adam for every method. Intervals are 95 % over trials by
-Student's t, of the paired differences to ERM, of a held-out domain or of the mean over them.
+A trial has the same images, initial weights and rates of the outer Adam for every method; Fish and Reptile, whose papers move by
+plain steps, move by it along their direction. Intervals are 95 % over trials by Student's t, of the paired differences to ERM, of
+a held-out domain or of the mean over them.
 """
 
 from __future__ import annotations
@@ -37,14 +39,13 @@ from benchmarks.reproduction.reproduce import hardware
 from benchmarks.studies.mnist import mnist_files
 from benchmarks.studies.study import Result, cell, command, interval, read, write
 from quickstudy.learners.descend import SGD
-from quickstudy.learners.generalise import FeatureCritic, GroupDRO, MetaReg
-from quickstudy.learners.wrap import WithoutSupport
+from quickstudy.learners.generalise import FeatureCritic, GroupDRO, MetaReg, WithoutSupport
 from quickstudy.recipes.generalise import ERM, MLDG, Fish
 from quickstudy.recipes.reptile import Reptile
 from quickstudy.tasks import LabelledTasks, across, by_domain, of_domains
 
 RESULTS = Path(__file__).resolve().parent / "domain_generalisation.json"
-TRIALS, DRAWS, STEPS, BATCH = 3, 5, 150, 100
+TRIALS, DRAWS, STEPS, BATCH = 3, 5, 60, 200
 TRAIN, VALIDATION, TEST = 1_000, 250, 1_250  # images of a domain
 FEATURES = 64
 DOMAINS = {"rotated": ["0", "15", "30", "45", "60", "75"], "coloured": ["+90%", "+80%", "-90%"]}
@@ -55,7 +56,7 @@ PROCESSES = 2
 # ---- data ----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Data:
     """The images of all domains, (n, channels, 14, 14), with the domain of each by number, and which part it is of."""
 
@@ -108,11 +109,9 @@ def rotated(x: Tensor, angle: float) -> Tensor:
 
 
 def embedding(kind: str) -> nn.Module:
-    channels = 1 if kind == "rotated" else 2
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(16 * 16, FEATURES), nn.ReLU(),
-    )  # fmt: skip
+    """Of a multilayer perceptron: 14 x 14 pixels of each channel, 64, 64."""
+    inputs = 196 if kind == "rotated" else 392
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES), nn.ReLU())
 
 
 def parts(kind: str) -> tuple[nn.Module, nn.Module]:
@@ -140,7 +139,7 @@ def mldg(kind: str, domains: int, draw: Draw) -> qs.Learner:
 
 
 def meta_reg(kind: str, domains: int, draw: Draw) -> qs.Learner:
-    return MetaReg(*parts(kind), domains=domains, inner_lr=draw(-2, -0.5), inner_steps=2, initial=draw(-5, -3))
+    return MetaReg(*parts(kind), domains=domains, inner_lr=draw(-2, -0.5), inner_steps=1, initial=draw(-5, -3))
 
 
 def feature_critic(kind: str, domains: int, draw: Draw) -> qs.Learner:
@@ -149,25 +148,30 @@ def feature_critic(kind: str, domains: int, draw: Draw) -> qs.Learner:
 
 
 def fish(kind: str, domains: int, draw: Draw) -> qs.Learner:
-    return Fish(network(kind), domains=domains, inner_lr=draw(-1, -0.3), outer_lr=draw(-0.3, 0))
+    return Fish(network(kind), domains=domains, inner_lr=draw(-2, -0.5))
 
 
 def reptile(kind: str, domains: int, draw: Draw) -> qs.Learner:
     """Reptile, whose three steps each take all domains."""
-    inner_lr, outer_lr = draw(-1, -0.3), draw(-0.3, 0)
-    within = Reptile(network(kind), inner_lr=inner_lr, inner_steps=3, rule=SGD(), outer_lr=outer_lr, normalisation="frozen")
-    return WithoutSupport(within)
+    return WithoutSupport(Reptile(network(kind), inner_lr=draw(-2, -0.5), inner_steps=3, rule=SGD(), normalisation="frozen"))
 
 
-LONGER = "ERM, 3 x the steps"  # about the computing time of the dearest of the others
+LONGER = "ERM, 2 x the steps"  # about the computing time of the others
 METHODS: dict[str, Method] = {
-    "ERM": erm, LONGER: erm, "GroupDRO": group_dro, "MLDG": mldg, "MetaReg": meta_reg, "Feature-critic": feature_critic, "Fish": fish,
+    "ERM": erm,
+    LONGER: erm,
+    "GroupDRO": group_dro,
+    "MLDG": mldg,
+    "MetaReg": meta_reg,
+    "Feature-critic": feature_critic,
+    "Fish": fish,
     "Reptile": reptile,
-}  # fmt: skip
+}
 ACROSS = ("MLDG", "Feature-critic")  # support and query of different domains
-OWN_OUTER = ("Fish", "Reptile")  # SGD along a direction
+DIRECTIONS = ("Fish", "Reptile")  # of a descent on the support
 
 
+@cache
 def tasks_of(own: Data, held_out: str, name: str) -> LabelledTasks:
     """BATCH images a step, balanced by class, of all training domains."""
     domains, classes = len(DOMAINS[own.kind]) - 1, CLASSES[own.kind]
@@ -176,7 +180,7 @@ def tasks_of(own: Data, held_out: str, name: str) -> LabelledTasks:
         shots = each * (domains - 1) // domains  # one domain is left for the query
         tasks = own.tasks(held_out, 0, shots=shots, queries=each - shots)
         return across(tasks, "domain", support=domains - 1, renumber=False)
-    sizes = {"shots": each // domains, "queries": 1} if name in OWN_OUTER else {"shots": 0, "queries": each // domains}
+    sizes = {"shots": each // domains, "queries": 1} if name in DIRECTIONS else {"shots": 0, "queries": each // domains}
     return by_domain(own.tasks(held_out, 0, **sizes), "domain")
 
 
@@ -184,14 +188,13 @@ def trained(own: Data, held_out: str, name: str, trial: int, draw: int, steps: i
     """A method's network after meta-training with one draw of its hyperparameters."""
     generator = torch.Generator().manual_seed(1000 * trial + draw)
     power: Draw = lambda low, high: 10 ** (low + (high - low) * float(torch.rand((), generator=generator)))  # noqa: E731
-    rate = power(-2.7, -1.7)  # of Adam: the same for every method
+    rate = power(-2.3, -1.5)  # of Adam: the same for every method
     torch.manual_seed(trial)  # so are the initial weights
     learner = METHODS[name](own.kind, len(DOMAINS[own.kind]) - 1, power)
     outer = getattr(learner, "outer", None) or qs.Gradient()
-    if name not in OWN_OUTER:
-        outer = qs.Gradient(outer.estimator, partial(torch.optim.Adam, lr=rate))
+    outer = qs.Gradient(outer.estimator, partial(torch.optim.Adam, lr=rate))
     tasks = tasks_of(own, held_out, name)
-    steps = 3 * steps if name == LONGER else steps
+    steps = 2 * steps if name == LONGER else steps
     qs.meta_train(learner, tasks, steps=steps, tasks_per_step=1, outer=outer, seed=draw, executor="loop", progress=False)
     return learner
 
@@ -228,74 +231,80 @@ def entry(job: tuple[str, str, int, int]) -> tuple[str, str, int, Result]:
 def summary(found: Result, kind: str) -> Result:
     """Of each method and held-out domain, and of the mean over domains: accuracy, and its paired difference to ERM."""
     entries = found["entries"][kind]
-    trials = sorted(set.intersection(*(set(entries[name]) for name in entries)))
+    trials = sorted(set.intersection(*(set(own) for own in entries.values())))
+    scores = {name: {domain: _each(entries[domain], trials, name, "test") for domain in DOMAINS[kind]} for name in METHODS}
     made: Result = {"trials": len(trials)}
-    for name in METHODS:
-        scores = {domain: [entries[domain][trial]["methods"][name]["test"] for trial in trials] for domain in DOMAINS[kind]}
-        scores["mean"] = [sum(each) / len(each) for each in zip(*scores.values(), strict=True)]
-        made[name] = {place: {"accuracy": interval(values)} for place, values in scores.items()}
-        made[name]["mean"]["validation"] = sum(
-            entries[domain][trial]["methods"][name]["validation"] for domain in DOMAINS[kind] for trial in trials
-        ) / (len(trials) * len(DOMAINS[kind]))
-        for place, values in scores.items():
-            control = made.setdefault("ERM by trial", {}).setdefault(place, values)  # ERM is the first
-            made[name][place]["less ERM"] = interval([one - other for one, other in zip(values, control, strict=True)])
+    control = {**scores["ERM"], "mean": _mean(scores["ERM"])}
+    for name, own in scores.items():
+        made[name] = {}
+        for place, values in {**own, "mean": _mean(own)}.items():
+            gaps = [one - other for one, other in zip(values, control[place], strict=True)]
+            made[name][place] = {"accuracy": interval(values), "less ERM": interval(gaps)}
+        chosen = _mean({domain: _each(entries[domain], trials, name, "validation") for domain in DOMAINS[kind]})
+        made[name]["validation"] = sum(chosen) / len(chosen)
     return made
 
 
+def _each(entries: Result, trials: list[str], name: str, key: str) -> list[float]:
+    return [entries[trial]["methods"][name][key] for trial in trials]
+
+
+def _mean(scores: dict[str, list[float]]) -> list[float]:
+    """Over domains, trial by trial."""
+    return [sum(each) / len(each) for each in zip(*scores.values(), strict=True)]
+
+
 def verdict(made: Result, kind: str) -> str:
-    """Which methods beat ERM by an interval that excludes zero, or that none does."""
+    """Which methods are above or below ERM by an interval that excludes zero; or that none is."""
     gaps = {name: made[name]["mean"]["less ERM"] for name in METHODS if name != "ERM"}
-    better = [name for name, (mean, half) in gaps.items() if half is not None and mean - half > 0]
-    worse = [name for name, (mean, half) in gaps.items() if half is not None and mean + half < 0]
-    said = f"On {kind} MNIST {', '.join(better)} beat{'s' if len(better) == 1 else ''} ERM" if better else (
-        f"On {kind} MNIST no method beats ERM"
-    )  # fmt: skip
-    said += " in the mean over held-out domains, by an interval that excludes zero"
-    return said + (f"; {', '.join(worse)} {'is' if len(worse) == 1 else 'are'} below it." if worse else ".")
+    known = {name: (mean, half) for name, (mean, half) in gaps.items() if half is not None}
+    better = [name for name, (mean, half) in known.items() if mean - half > 0]
+    worse = [name for name, (mean, half) in known.items() if mean + half < 0]
+    above = f"above ERM by an interval that excludes zero: {', '.join(better)}" if better else "ERM is not beaten"
+    below = f"below it: {', '.join(worse)}" if worse else "below it by such an interval: none"
+    return f"In the mean over held-out domains of {kind} MNIST {above}; {below}."
+
+
+def table(made: Result | None, kind: str) -> list[str]:
+    """A row for each method."""
+    domains = DOMAINS[kind]
+    head = f"| {kind}: held out | " + " | ".join(domains) + " | mean | less ERM | validation |"
+    lines = [head, "|---" * (len(domains) + 4) + "|"]
+    if made is None:
+        return [*lines, "| not run |" + " |" * (len(domains) + 3)]
+    for name in METHODS:
+        one = made[name]
+        scores = [f"{one[domain]['accuracy'][0]:.1f}" for domain in domains]
+        gap = "" if name == "ERM" else cell(one["mean"]["less ERM"], sign="+")
+        lines.append("| " + " | ".join([name, *scores, cell(one["mean"]["accuracy"]), gap, f"{one['validation']:.1f}"]) + " |")
+    return lines
 
 
 def page() -> str:
     """The tables, from the JSON."""
     found = read(RESULTS)
     lines = [
-        "DomainBed's protocol, reduced: each domain held out in turn; of "
-        f"{DRAWS} random draws of hyperparameters the one with the best accuracy on validation images of the training domains; "
-        f"{TRIALS} trials with their own images, weights and draws. Reduced: 14 x 14 pixels, {TRAIN:,} images of a domain, a small "
-        f"convolutional network, {STEPS} steps of {BATCH} images, the last weights of a run. Accuracy in %; differences to ERM are "
-        "paired by trial, with 95 % intervals by Student's t."
+        "DomainBed's protocol, reduced. Each domain is held out in turn; of "
+        f"{DRAWS} random draws of hyperparameters the one with the best accuracy on validation images of the training domains is",
+        f"tested; {TRIALS} trials, each with its own images, weights and draws. Reduced are: 14 x 14 pixels, {TRAIN:,} images of",
+        f"a domain, a multilayer perceptron of two layers of {FEATURES}, {STEPS} steps of {BATCH} images, a run's last weights.",
+        "Accuracy in %; differences to ERM are paired by trial, with 95 % intervals by Student's t.",
     ]
-    for kind, domains in DOMAINS.items():
+    for kind in DOMAINS:
         made = found.get("summary", {}).get(kind)
-        lines += [
-            "",
-            f"| {kind}: held out | " + " | ".join(domains) + " | mean | less ERM | validation |",
-            "|---" * (len(domains) + 4) + "|",
-        ]
-        if made is None:
-            lines.append("| not run |" + " |" * (len(domains) + 3))
-            continue
-        for name in METHODS:
-            one, mean = made[name], made[name]["mean"]
-            scores = [f"{one[domain]['accuracy'][0]:.1f}" for domain in domains]
-            gap = "" if name == "ERM" else cell(mean["less ERM"], sign="+")
-            lines.append(f"| {name} | " + " | ".join([*scores, cell(mean["accuracy"]), gap, f"{mean['validation']:.1f}"]) + " |")
-        lines += ["", verdict(made, kind)]
-        if kind == "coloured":
-            lines += [
-                "",
-                "Where the colour is turned round (-90% held out) everyone who trusts it is wrong: chance is 50 %, and the shape"
-                " alone would give 75 %. Validation on the training domains prefers what fails there.",
-            ]
+        lines += ["", *table(made, kind)]
+        if made is not None:
+            lines += ["", verdict(made, kind)]
+    lines += [
+        "",
+        "In Coloured MNIST the shape alone gives at most 75 %, a guess 50 %, and trust in the colour of the other two domains",
+        "10 % where -90% is held out. Validation images of the training domains prefer that trust.",
+    ]
     if "hardware" in found:
-        seconds = sum(
-            one["cpu"] for kind in found["entries"].values() for own in kind.values() for row in own.values()
-            for one in row["methods"].values()
-        )  # fmt: skip
-        lines += [
-            "",
-            f"{seconds / 60:.0f} minutes of one core in all; {found['hardware']}, {PROCESSES} processes of one thread, torch {found['torch']}.",
-        ]
+        rows = [row for kind in found["entries"].values() for own in kind.values() for row in own.values()]
+        minutes = sum(one["cpu"] for row in rows for one in row["methods"].values()) / 60
+        lines += ["", f"{minutes:.0f} minutes of one core in all; {found['hardware']}, {PROCESSES} processes of one thread each,"]
+        lines += [f"torch {found['torch']}."]
     return "\n".join(lines) + "\n"
 
 

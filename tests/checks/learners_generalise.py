@@ -5,8 +5,7 @@ from __future__ import annotations
 from tests.checks.learners import FEATURES, WAYS, Case, case, network, normed, stirred, targets
 
 import quickstudy as qs
-from quickstudy.learners.generalise import DomainDescent, FeatureCritic, GroupDRO, MetaReg
-from quickstudy.learners.wrap import WithoutSupport
+from quickstudy.learners.generalise import DomainDescent, FeatureCritic, GroupDRO, MetaReg, WithoutSupport
 
 
 def embedding() -> qs.models.MLP:

@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.several_domains import (
-    UNITS, assert_equal, differs, embed, embedding, episode, head, leaves, linear,
+    UNITS,
+    assert_equal,
+    differs,
+    embed,
+    embedding,
+    episode,
+    head,
+    leaves,
+    linear,
 )  # fmt: skip
 from torch import nn
 
@@ -70,5 +78,7 @@ def test_the_features_do_not_see_the_gain():
 
 
 def test_without_a_support_it_is_refused():
-    with pytest.raises(TaskError, match="`support`: expected examples of some domains, whose features the critic judges, got none"):
+    with pytest.raises(
+        TaskError, match="`support`: expected examples of some domains, whose features the critic judges, got none"
+    ):
         qs.meta_gradient(learner(), [episode(support=False)])

@@ -11,8 +11,7 @@ from tests.exact.several_domains import DOMAINS, assert_equal, differs, episode,
 import quickstudy as qs
 from quickstudy.errors import ShapeError
 from quickstudy.learners.descend import SGD
-from quickstudy.learners.generalise import DomainDescent
-from quickstudy.learners.wrap import WithoutSupport
+from quickstudy.learners.generalise import DomainDescent, WithoutSupport
 from quickstudy.meta.estimators import ReptileDirection
 from quickstudy.meta.gradient import episode_seeds
 from quickstudy.meta.problem import Problem

@@ -64,7 +64,10 @@ def test_q_follows_exponentiated_gradient_through_a_run():
         last = losses.detach()
         q = q * torch.exp(RATE * last)
         q = q / q.sum()
-        w = [(one - 0.3 * g).detach().requires_grad_() for one, g in zip(w, torch.autograd.grad((q * losses).sum(), w), strict=True)]
+        w = [
+            (one - 0.3 * g).detach().requires_grad_()
+            for one, g in zip(w, torch.autograd.grad((q * losses).sum(), w), strict=True)
+        ]
     torch.testing.assert_close(made.weights, q, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(next(made.parameters()), w[0], rtol=1e-10, atol=1e-12)
     assert [run.history[-1][f"loss of domain {d}"] for d in range(DOMAINS)] == pytest.approx(last.tolist(), rel=1e-6)
@@ -80,13 +83,14 @@ def test_without_a_rate_it_is_erm():
 
 
 def test_what_does_not_tell_domains_apart_is_refused_before_it_trains():
-    plain = qs.tasks.LabelledTasks(torch.randn(40, FEATURES), torch.arange(40) % 2, ways=2, shots=0, queries=2)
+    x, y, column = torch.randn(40, FEATURES), torch.arange(40) % 2, ["a"] * 20 + ["b"] * 20
+    plain = qs.tasks.LabelledTasks(x, y, ways=2, shots=1, queries=2, columns={"domain": column})
     with pytest.raises(
         UnsupportedError,
-        match=r"`tasks`: expected tasks of every domain at once, since GroupDRO tells domains apart, got LabelledTasks. Give "
+        match=r"`tasks`: expected tasks of every domain at once, since GroupDRO tells domains apart, got AcrossTasks. Give "
         r"tasks.by_domain",
     ):
-        qs.meta_train(learner(), plain, steps=1, tasks_per_step=1, progress=False)
+        qs.meta_train(learner(), qs.tasks.across(plain, "domain", renumber=False), steps=1, tasks_per_step=1, progress=False)
     with pytest.raises(ArgumentError, match=r"`GroupDRO\(domains=\)`: expected 3, as many as the tasks have: d0, d1, d2, got 2"):
         qs.meta_train(GroupDRO(network(), domains=2), Fixed(), steps=1, tasks_per_step=1, progress=False)
     with pytest.raises(UnsupportedError, match="`estimator`: expected one that logs the loss of each domain"):

@@ -6,7 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.exact.several_domains import (
-    DOMAINS, assert_equal, differs, embed, embedding, episode, head, leaves, linear, part,
+    DOMAINS,
+    assert_equal,
+    differs,
+    embed,
+    embedding,
+    episode,
+    head,
+    leaves,
+    linear,
+    part,
 )  # fmt: skip
 
 import quickstudy as qs

@@ -347,7 +347,9 @@ def check_support(learner: Learner, support: Examples | None, target: Target | N
     if (support is None) == (target is None):
         raise ArgumentError(
             "target",
-            expected="the kind of answer, since no support says it" if support is None else "nothing beside a support, which says it",
+            expected="the kind of answer, since no support says it"
+            if support is None
+            else "nothing beside a support, which says it",
             got=repr(target),
             do="Give for example target=qs.targets.Labels(10)." if support is None else "Leave `target` out.",
         )
@@ -362,7 +364,7 @@ def no_support(learner: Learner, argument: str = "support") -> TaskError:
         expected="at least one example",
         got="none",
         do=f"{type(learner).__name__} learns from examples: give it one for each class. To answer without a support, as the "
-        "start of a descent can: learners.wrap.WithoutSupport(learner).",
+        "start of a descent can: learners.generalise.WithoutSupport(learner).",
     )
 
 

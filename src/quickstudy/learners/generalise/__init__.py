@@ -4,3 +4,4 @@ from quickstudy.learners.generalise.domain_descent import DomainDescent as Domai
 from quickstudy.learners.generalise.feature_critic import FeatureCritic as FeatureCritic
 from quickstudy.learners.generalise.group_dro import GroupDRO as GroupDRO
 from quickstudy.learners.generalise.meta_reg import MetaReg as MetaReg
+from quickstudy.learners.generalise.without_support import WithoutSupport as WithoutSupport

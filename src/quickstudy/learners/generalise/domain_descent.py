@@ -1,14 +1,14 @@
 """DomainDescent: a descent that takes each of its steps in another domain.
 
-    theta_{t+1}  =  rule( theta_t,  d/dtheta L(f_theta, support of domain pi(t)),  a )        pi: an order of the domains       (1)
-    phi          <-  phi + epsilon (theta_D - phi)                                          by ReptileDirection()            (2)
+    theta_{t+1}  =  rule( theta_t,  d/dtheta L(f_theta, support of domain pi(t)),  a )     pi: an order of the domains      (1)
+    phi          <-  phi + epsilon (theta_D - phi)                                         by ReptileDirection()           (2)
 
 To second order in a, with g_d and H_d the gradient and the Hessian of domain d at phi, over all orders pi
 
     E[ phi - theta_D ]  =  a sum_d g_d  -  a^2 / 2  d/dphi  sum_{d < e} g_d' g_e,
 
-so (2) lowers the mean loss and raises the inner product of the gradients of different domains: Fish. Reptile, whose steps all take
-the whole support of all domains, has there the inner products within a domain as well.
+so (2) lowers the mean loss and raises the inner product of the gradients of different domains: Fish. Reptile, whose steps all
+take the whole support of all domains, has there the inner products within a domain as well.
 
 Source: Shi, Seely, Torr, Siddharth, Hannun, Usunier & Synnaeve, "Gradient Matching for Domain Generalization", ICLR 2022,
 algorithm 1 and eq. 5.

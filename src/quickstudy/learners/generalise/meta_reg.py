@@ -9,8 +9,8 @@
 psi are the features, theta the head that answers, theta_d one for each domain.
 
 Source: Balaji, Sankaranarayanan & Chellappa, "MetaReg: Towards Domain Generalization using Meta-Regularization", NeurIPS 2018,
-eq. 2-4 and algorithm 1. Departures: the penalty is learned beside the network that it serves, in one run (theirs is learned first,
-and a second network trained with it); a weight is e^rho, which cannot fall below 0; (4) takes the batch of (3).
+eq. 2-4 and algorithm 1. Departures: the penalty is learned beside the network that it serves, in one run (theirs is learned
+first, and a second network trained with it); a weight is e^rho, which cannot fall below 0; (4) takes the batch of (3).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class MetaReg(Learner):
     Examples:
         >>> from quickstudy.learners.generalise import MetaReg
         >>> learner = MetaReg(qs.models.mlp(2, 8), torch.nn.Linear(8, 3), domains=4, initial=0.01)
-        >>> {name: round(float(weight.mean()), 4) for name, weight in learner.penalties.items()}
+        >>> {name: round(weight.mean().item(), 4) for name, weight in learner.penalties.items()}
         {'weight': 0.01, 'bias': 0.01}
     """
 

@@ -14,8 +14,8 @@ from torch import nn
 from quickstudy.arguments import checked
 from quickstudy.calls import remembered
 from quickstudy.forward.context import Normalisation
+from quickstudy.learners.generalise.without_support import WithoutSupport
 from quickstudy.learners.learner import Loss
-from quickstudy.learners.wrap.without_support import WithoutSupport
 from quickstudy.recipes.joint_training import JointTraining
 
 

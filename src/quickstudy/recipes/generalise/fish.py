@@ -20,8 +20,8 @@ from quickstudy.calls import remembered
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.rule import SGD, InnerRule
 from quickstudy.learners.generalise.domain_descent import DomainDescent
+from quickstudy.learners.generalise.without_support import WithoutSupport
 from quickstudy.learners.learner import Loss
-from quickstudy.learners.wrap.without_support import WithoutSupport
 from quickstudy.meta.estimators.reptile_direction import ReptileDirection
 from quickstudy.meta.outer.outer import Gradient
 

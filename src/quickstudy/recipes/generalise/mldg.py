@@ -16,8 +16,8 @@ from quickstudy.arguments import NonNegativeFloat, PositiveFloat, checked
 from quickstudy.calls import remembered
 from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
+from quickstudy.learners.generalise.without_support import WithoutSupport
 from quickstudy.learners.learner import Loss
-from quickstudy.learners.wrap.without_support import WithoutSupport
 from quickstudy.meta.estimators.backprop import Backprop
 from quickstudy.meta.outer.outer import Gradient
 from quickstudy.recipes.maml import MAML
@@ -34,7 +34,9 @@ def MLDG(
     loss: Loss | None = None,
     normalisation: Normalisation = "running",
 ) -> WithoutSupport:
-    """`MAML` of one step with `Backprop(before=1 / beta)` that answers without a support, for `tasks.across(..., renumber=False)`.
+    """`MAML` of one step with `Backprop(before=1 / beta)` that answers without a support.
+
+    It is meta-trained on `tasks.across(..., renumber=False)`.
 
     Args:
         network: (examples, *feature) -> (examples, ways), or (examples, *target).

@@ -38,7 +38,6 @@ class AcrossTasks(LabelledTasks):
     by: str
     column: Column  # the domain of each example
     support_domains: int
-    renumber: bool
 
     @property
     def protocol(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@
     query    =  query of domain 1, of domain 2, ..., of domain D            `queries` likewise, other examples
 
 What is learned on some domains is to serve others as it is, so an episode usually has no support: shots=0. A step is then one
-batch of each domain, as in DomainBed; here it is balanced by class as well. `across` draws support and query of different domains.
+batch of each domain, as in DomainBed; here it is balanced by class as well. `across` draws support and query of different
+domains.
 
 Source: Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", ICLR 2021, appendix B, for one batch of each domain.
 """
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import checked
-from quickstudy.episode import Episode, Examples
+from quickstudy.episode import Episode
 from quickstudy.errors import TaskError
 from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.across import check_all_classes, column_of
@@ -34,6 +35,7 @@ from quickstudy.tasks.distribution.size import largest
 class DomainTasks(LabelledTasks):
     """Labelled tasks of every domain at once: see `by_domain`."""
 
+    renumber = False
     by: str
     column: Column  # the domain of each example
     cells: ClassIndex  # the rows of each class of each domain, domain by domain
@@ -51,11 +53,10 @@ class DomainTasks(LabelledTasks):
     def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
         classes, domains = torch.arange(ways).expand(n, ways), len(self.domains)
         cells = torch.arange(ways * domains).expand(n, -1)  # domain by domain, every class
-        rows = self.cells.choose_rows(cells, shots + queries, generator).unflatten(1, (domains, ways))
-        parts = []
-        for domain in range(domains):
-            parts.append([self._gathered(one, generator) for one in rows[:, domain].split((shots, queries), dim=2)])
-        support, query = (_joined(of_part) for of_part in zip(*parts, strict=True))
+        rows = self.cells.choose_rows(cells, shots + queries, generator).view(n * domains, ways, -1)
+        support, query = (self._gathered(one, generator) for one in rows.split((shots, queries), dim=2))
+        joined = lambda leaf: leaf.unflatten(0, (n, domains)).flatten(1, 2)  # noqa: E731
+        support, query = support.map(joined), query.map(joined)
         return Episode(support, query, classes=KnownClasses(classes, self.class_names))
 
     def _said_within(self) -> str:
@@ -85,12 +86,6 @@ class DomainTasks(LabelledTasks):
             f"which has {classes} of the {len(self.counts)} classes",
             do="Lower `shots` and `queries`, or leave out that class or that domain (`only`, `of_domains`).",
         )
-
-
-def _joined(parts: Sequence[Examples]) -> Examples:
-    """The examples of the domains, one domain after another: (tasks, domains * each, *feature)."""
-    x, y = (torch.cat(leaves, 1) for leaves in zip(*((one.x, one.y) for one in parts), strict=True))
-    return parts[0].like(x, y)
 
 
 @overload

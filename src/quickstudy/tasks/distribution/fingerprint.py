@@ -18,7 +18,7 @@ from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
 NOT_CONTENT = ("ways", "shots", "queries", "index", "cells", "columns", "ground")
-# The protocol; an index and cells are made of the labels, a ground of the images; `within` holds the groups of the column that decides.
+# The protocol; index and cells are made of labels and groups, a ground of the images; `within` holds the groups that decide.
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:

@@ -77,6 +77,7 @@ class LabelledTasks(TaskDistribution):
     """
 
     ways: Size
+    renumber = True  # whether the classes of an episode are numbered anew
     within: Within | None = None  # an attribute of the object only if there is one: the fingerprint reads those
 
     def __init__(

@@ -35,12 +35,11 @@ class WithoutSupport(Wrapper):
         learner: a `Descent`, or a recipe for one (`MAML`, `JointTraining`, `Reptile`), whose start is the network.
 
     Raises:
-        UnsupportedError: a learner that does not start from its network; batch norms with normalisation="support", whose
-            statistics there would be none of.
+        UnsupportedError: a learner that does not start from its network; batch norms with normalisation="support".
         TaskError: in meta-training, an episode without a support to descend on.
 
     Examples:
-        >>> from quickstudy.learners.wrap import WithoutSupport
+        >>> from quickstudy.learners.generalise import WithoutSupport
         >>> erm = WithoutSupport(qs.JointTraining(qs.models.mlp(4, 3)))
         >>> predictor = erm.adapt(None, target=qs.targets.Labels(3, names=("a", "b", "c")))
         >>> predictor(torch.randn(5, 4)).shape, len(predictor.predict(torch.randn(5, 4)))
@@ -63,7 +62,7 @@ class WithoutSupport(Wrapper):
         if normed and learner.normalisation == "support":
             raise UnsupportedError(
                 "normalisation",
-                expected="'running', 'transductive' or 'frozen', since there is no support whose statistics batch norms could take",
+                expected="'running', 'transductive' or 'frozen', since there is no support for batch norms to take statistics of",
                 got=f"'support', and batch norm at {normed[:3]}",
                 do="Build the learner with normalisation='running'.",
             )
