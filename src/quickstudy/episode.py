@@ -221,10 +221,10 @@ def is_labels(y: Tensor) -> bool:
     return y.dtype == torch.int64
 
 
-def nothing(target: Target | None) -> Examples:
+def nothing(target: Target) -> Examples:
     """No examples, of this kind: what a learner that needs no support is given in place of one."""
-    labels = target is not None and target.ways is not None
-    return _examples_from((torch.empty(0), torch.empty(0, dtype=torch.int64 if labels else None)), (target, None))
+    dtype = None if target.ways is None else torch.int64
+    return _examples_from((torch.empty(0), torch.empty(0, dtype=dtype)), (target, None))
 
 
 def stack(episodes: list[Episode]) -> Episode:

@@ -159,7 +159,10 @@ class Learner(nn.Module):
 
         check_support(self, support, target)
         features = [] if support is None else features_of(support.x)
-        support = (nothing(target) if support is None else support).map(lambda leaf: leaf.to(self.device))
+        if support is None:
+            assert target is not None  # see check_support
+            support = nothing(target)
+        support = support.map(lambda leaf: leaf.to(self.device))
         with torch.no_grad(), shapes_explained("support.x", support.x):
             state = pytree.tree_map(_own, self.copied().state(support, Context(False, seed)))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):

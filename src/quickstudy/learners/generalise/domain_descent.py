@@ -63,7 +63,7 @@ class DomainDescent(Descent):
         4
     """
 
-    order_invariant = False  # type: ignore[assignment]  # the order says which domain an example is of
+    order_invariant = False  # the order says which domain an example is of
 
     def __init__(
         self,

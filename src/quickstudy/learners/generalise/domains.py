@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.episode import Examples
 from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.forward.call import Parameters
 from quickstudy.tasks.construction.by_domain import DomainTasks
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def of_domain(examples: Examples, domain: int | Tensor) -> Examples:
     if isinstance(domain, Tensor):
         return pytree.tree_map(lambda leaf: leaf.index_select(0, domain.reshape(1)).squeeze(0), examples)
     return pytree.tree_map(lambda leaf: leaf[domain], examples)
+
+
+def parameters(module: nn.Module) -> Parameters:
+    """Its parameters by name."""
+    return dict(module.named_parameters())
 
 
 def check_domains(tasks: TaskDistribution, domains: int, method: str) -> None:

@@ -27,6 +27,7 @@ from quickstudy.forward.call import Parameters, apply, call, plain
 from quickstudy.forward.context import Context, Normalisation, source
 from quickstudy.forward.derivatives import gradient_of, stop
 from quickstudy.forward.mode import Forward
+from quickstudy.learners.generalise.domains import parameters
 from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Outcome, averages
 
@@ -93,7 +94,7 @@ class FeatureCritic(Learner):
                 do="Give tasks.across(tasks, by=..., renumber=False) with shots of 1 or more.",
             )
         criterion = self.criterion_of(support, criterion)
-        theta, head, omega = (dict(part.named_parameters()) for part in (self.embed, self.head, self.critic))
+        theta, head, omega = (parameters(part) for part in (self.embed, self.head, self.critic))
         passes = Forward(context, source(self.normalisation, "query", context.training), -1)
         with passes:
             z = apply(self.embed, support.x)

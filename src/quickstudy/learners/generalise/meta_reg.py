@@ -28,7 +28,7 @@ from quickstudy.errors import ArgumentError
 from quickstudy.forward.call import Parameters, apply, call, plain
 from quickstudy.forward.context import Context, Normalisation
 from quickstudy.forward.derivatives import gradient_of, stop
-from quickstudy.learners.generalise.domains import check_domains, of_domain, stacked
+from quickstudy.learners.generalise.domains import check_domains, of_domain, parameters, stacked
 from quickstudy.learners.learner import Learner, Loss, recorded
 from quickstudy.learners.outcome import Outcome, averages
 from quickstudy.random import stateless_order
@@ -105,14 +105,14 @@ class MetaReg(Learner):
         with scope:
             z = apply(self.embed, episode.query.x)
             fitted = criterion(apply(self.head, z), episode.query.y)
-        penalty = _penalty(dict(self.head.named_parameters()), stop(self.penalties))  # (1), (2)
+        penalty = _penalty(parameters(self.head), stop(self.penalties))  # (1), (2)
         parts = stacked(episode.query.like(z.detach(), episode.query.y), self.domains, "query")
 
         def loss(beta: Parameters, domain: int | Tensor) -> Tensor:
             part = of_domain(parts, domain)
             return criterion(call(self.head, beta, part.x, self.scope(context)), part.y)
 
-        each = [dict(head.named_parameters()) for head in self.heads]
+        each = [parameters(head) for head in self.heads]
         own = sum((loss(head, domain) for domain, head in enumerate(each)), torch.zeros_like(fitted))  # (3)
         a, b = stateless_order(context.seed, self.domains, device=episode.query.y.device)[:2]
         beta = {name: torch.stack([head[name].detach() for head in each]) for name in each[0]}

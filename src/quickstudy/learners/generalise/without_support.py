@@ -46,8 +46,8 @@ class WithoutSupport(Wrapper):
         (torch.Size([5, 3]), 5)
     """
 
-    needs_support = False  # type: ignore[assignment]
-    inner_steps = 0  # type: ignore[assignment]  # after meta-training
+    needs_support = False
+    inner_steps = 0  # after meta-training
 
     def __init__(self, learner: Learner):
         super().__init__(learner)

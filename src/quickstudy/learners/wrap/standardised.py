@@ -44,7 +44,7 @@ class Standardised(Wrapper):
         tensor([1])
     """
 
-    needs_support = True  # type: ignore[assignment]  # the columns' means and deviations are its own
+    needs_support = True  # the columns' means and deviations are its own
 
     def __init__(self, learner: Learner, *, clip: float | None = None):
         super().__init__(learner)
