@@ -302,8 +302,8 @@ def page() -> str:
     lines += [
         "",
         "In Coloured MNIST the shape alone gives at most 75 %, a guess 50 %, and trust in the colour of the other two domains",
-        "10 % where -90% is held out. Validation images of the training domains prefer that trust. Feature-critic fits in a step only",
-        "the domains of its support: of two domains one, and the two contradict each other where -90% is among them.",
+        "10 % where -90% is held out. Validation images of the training domains prefer that trust. Feature-critic fits in a",
+        "step the domains of its support alone: of two domains one, and the two contradict each other where -90% is among them.",
     ]
     if "hardware" in found:
         rows = [row for kind in found["entries"].values() for own in kind.values() for row in own.values()]
