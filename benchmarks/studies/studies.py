@@ -20,6 +20,7 @@ STUDIES = {
     "processes": "Neural processes on Gaussian processes",
     "tables": "In-context learning on tables",
     "select_tables": "Choosing by metadata",
+    "domain_generalisation": "Domain generalisation",
 }
 
 

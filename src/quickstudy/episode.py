@@ -221,6 +221,12 @@ def is_labels(y: Tensor) -> bool:
     return y.dtype == torch.int64
 
 
+def nothing(target: Target) -> Examples:
+    """No examples, of this kind: what a learner that needs no support is given in place of one."""
+    dtype = None if target.ways is None else torch.int64
+    return _examples_from((torch.empty(0), torch.empty(0, dtype=dtype)), (target, None))
+
+
 def stack(episodes: list[Episode]) -> Episode:
     """Stack episodes of one structure into a batch, with a leading axis `tasks`.
 

@@ -22,12 +22,12 @@ from quickstudy.evaluation.by_class import ByClass, ClassCounts
 from quickstudy.evaluation.mapper import mapper_for
 from quickstudy.evaluation.metrics import LOSS, Metric, chosen, metric_named, of_tasks
 from quickstudy.evaluation.peak_memory import peak_mb
-from quickstudy.learners.learner import Learner, Loss
+from quickstudy.learners.learner import Learner, Loss, no_support
 from quickstudy.meta.executors import Executor
 from quickstudy.progress import bar
 from quickstudy.targets import Labels, check_fit, check_fit_of_own
 from quickstudy.tasks.construction.mixture import MixedTasks
-from quickstudy.tasks.distribution.family import check_one
+from quickstudy.tasks.distribution.family import check_numbers, check_one
 
 if TYPE_CHECKING:
     from quickstudy.tasks.distribution.interface import TaskDistribution
@@ -185,12 +185,16 @@ def evaluate(
 
     Raises:
         ArgumentError: fewer than two episodes, an unknown executor or metric.
-        UnsupportedError: `steps` for a learner without inner steps; a metric that does not work for this kind of target.
+        TaskError: tasks without a support (shots=0), for a learner that needs one.
+        UnsupportedError: tasks that number the classes of each episode anew, for a learner that answers without a support;
+            `steps` for a learner without inner steps; a metric that does not work for this kind of target.
         ShapeError: the shape of the predictions does not fit y.
         NotFiniteError: a prediction is NaN or infinite.
         LabelError: a prediction is NaN or infinite because a class has no example.
     """
     check_one(tasks)
+    if not learner.needs_support:
+        check_numbers(tasks, display_name(learner))
     if steps is not None and not hasattr(learner, "inner_steps"):
         raise UnsupportedError(
             "steps", expected="a learner that takes inner steps", got=type(learner).__name__, do="Leave `steps` out."
@@ -246,6 +250,8 @@ class Scorer:
         loss: Loss | None,
         executor: str | Executor,
     ):
+        if batch.support.y.shape[1] == 0 and learner.needs_support and steps != 0:
+            raise no_support(learner, "tasks: support")
         self.learner, self.metrics = learner, chosen(metrics, batch.query.target)
         self.answers = any(metric.name != LOSS for metric in self.metrics)
         self.losses = any(metric.name == LOSS for metric in self.metrics)

@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.arguments import check_arguments
 from quickstudy.arrays import as_inputs
 from quickstudy.calls import Call
-from quickstudy.episode import Episode, Examples, absent_class, check_finite
+from quickstudy.episode import Episode, Examples, absent_class, check_finite, nothing
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, QuickstudyError, ShapeError, TaskError, UnsupportedError
 from quickstudy.forward.blueprint import Blueprint, share
 from quickstudy.forward.call import Parameters
@@ -137,15 +137,19 @@ class Learner(nn.Module):
 
     # ---- what everybody calls: final ----
 
-    def adapt(self, support: Examples, *, seed: int = 0) -> Predictor:
+    def adapt(self, support: Examples | None, *, target: Target | None = None, seed: int = 0) -> Predictor:
         """Learn from a support set and return a predictor. Keeps no graph and does not change the learner.
 
         Args:
-            support: the examples of one task; they are moved to the learner's device.
+            support: the examples of one task; they are moved to the learner's device. None: without any, for a learner that
+                answers as it was trained (`needs_support` is False).
+            target: without a support, the kind of answer, such as `qs.targets.Labels(10, names=...)`; otherwise the support
+                says it.
             seed: seed of the learner's random draws; the same seed gives the same predictor.
 
         Raises:
-            TaskError: an empty support, for a learner that needs one.
+            TaskError: an empty support, or none, for a learner that needs one.
+            ArgumentError: no support and no target, or both.
             LabelError: a class without an example, for a learner that needs one of each.
             ShapeError: examples of a shape that its networks do not take.
             ArgumentError: examples of a dtype that its networks do not take.
@@ -153,13 +157,17 @@ class Learner(nn.Module):
         """
         from quickstudy.learners.predictor import Predictor, features_of
 
-        check_support(self, support)
+        check_support(self, support, target)
+        features = [] if support is None else features_of(support.x)
+        if support is None:
+            assert target is not None  # see check_support
+            support = nothing(target)
         support = support.map(lambda leaf: leaf.to(self.device))
         with torch.no_grad(), shapes_explained("support.x", support.x):
             state = pytree.tree_map(_own, self.copied().state(support, Context(False, seed)))
         if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(state) if leaf.is_floating_point()):
             raise absent_class(support) or self.divergence(support)
-        return Predictor(self, state, support.target, features_of(support.x), seed)
+        return Predictor(self, state, support.target, features, seed)
 
     def forward(self, support: Examples, x: Any, *, steps: int | None = None) -> Tensor:
         """predict(learn(support), x), differentiable in phi; after `steps` inner steps if the learner takes inner steps.
@@ -250,6 +258,12 @@ class Learner(nn.Module):
         changed = [part.at(step) for part in self.children() if isinstance(part, Learner)]
         return any(changed)
 
+    def after(self, log: Log) -> None:
+        """Called after each meta-step with the scalars that its tasks logged, (tasks,) each; of parts that are learners too.
+
+        What the learner keeps of them is in buffers, which a checkpoint holds.
+        """
+
     @property
     def innermost(self) -> Learner:
         """The learner itself, or the one within all its wrappers."""
@@ -322,8 +336,8 @@ def checked(criterion: Loss | None, target: Target) -> Loss:
     return loss
 
 
-def check_support(learner: Learner, support: Examples) -> None:
-    """Raise where `support` cannot be learned from."""
+def check_support(learner: Learner, support: Examples | None, target: Target | None = None) -> None:
+    """Raise where `support` cannot be learned from, or where it is None and the learner or the user asks for it."""
     if torch.is_inference_mode_enabled():
         raise UnsupportedError(
             "adapt",
@@ -331,14 +345,30 @@ def check_support(learner: Learner, support: Examples) -> None:
             got="inference mode",
             do="Leave it out: adapt and predict keep no graph as it is.",
         )
-    if len(support) == 0 and learner.needs_support:
-        raise TaskError(
-            "support",
-            expected="at least one example",
-            got="none",
-            do=f"{type(learner).__name__} learns from examples: give it one for each class.",
+    if (support is None or len(support) == 0) and learner.needs_support:
+        raise no_support(learner)
+    if (support is None) == (target is None):
+        raise ArgumentError(
+            "target",
+            expected="the kind of answer, since no support says it"
+            if support is None
+            else "nothing beside a support, which says it",
+            got=repr(target),
+            do="Give for example target=qs.targets.Labels(10)." if support is None else "Leave `target` out.",
         )
-    check_finite("support", support)
+    if support is not None:
+        check_finite("support", support)
+
+
+def no_support(learner: Learner, argument: str = "support") -> TaskError:
+    """The error of a learner that needs a support and has none."""
+    return TaskError(
+        argument,
+        expected="at least one example",
+        got="none",
+        do=f"{type(learner).__name__} learns from examples: give it one for each class. To answer without a support, as the "
+        "start of a descent can: learners.generalise.WithoutSupport(learner).",
+    )
 
 
 def inputs_of(x: Any, argument: str, learner: Learner, state: Any = None) -> Any:

@@ -33,6 +33,7 @@ class Predictor:
         learner: the learner that adapted.
         state: what it learned from the support.
         target: the kind of the support's y: see `quickstudy.targets`.
+        features: the shapes of the tensors of an example in the support; empty where there was none.
 
     Examples:
         >>> task = qs.tasks.GaussianClasses(ways=3, dim=4, queries=10).test.sample(1)[0]
@@ -148,7 +149,8 @@ class Predictor:
         save_predictor(self, path)
 
     def __repr__(self) -> str:
-        return f"Predictor({self.learner!r}, {self.target}, features of shape {_one(self.features)})"
+        features = f"features of shape {_one(self.features)}" if self.features else "without a support"
+        return f"Predictor({self.learner!r}, {self.target}, {features})"
 
     def _repr_html_(self) -> str:
         from quickstudy.report.notebook import of_predictor
@@ -156,6 +158,8 @@ class Predictor:
         return of_predictor(self)
 
     def _check_features(self, x: Any) -> None:
+        if not self.features:  # there was no support
+            return
         features = features_of(x)
         if features != self.features and self.learner.query_like_support:
             raise ShapeError(

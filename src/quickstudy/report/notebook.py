@@ -77,7 +77,8 @@ def of_predictor(predictor: Predictor) -> str:
     shapes = [str(shape) for shape in predictor.features]
     rows = {"learner": repr(predictor.learner), "target": type(predictor.target).__name__, "ways": str(predictor.ways)}
     rows = rows if predictor.ways is not None else {key: value for key, value in rows.items() if key != "ways"}
-    return _facts("Predictor", rows | classes | {"an example": ", ".join(shapes), "state": repr(predictor.state)})
+    example = {"an example": ", ".join(shapes)} if shapes else {"support": "none"}
+    return _facts("Predictor", rows | classes | example | {"state": repr(predictor.state)})
 
 
 def of_run(run: Run) -> str:

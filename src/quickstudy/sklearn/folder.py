@@ -151,6 +151,13 @@ def _from_predictor(estimator: Estimator, predictor: Predictor, path: Path) -> E
             got=f"one of {'targets' if predictor.ways is None else 'classes'}",
             do="Use FewShotRegressor for targets and FewShotClassifier for classes.",
         )
+    if not predictor.features:
+        raise CheckpointError(
+            str(path),
+            expected="a predictor that was adapted to a support, which says the shape of an example",
+            got="one that answers without a support",
+            do="Load it by qs.load(path), and call predictor.predict(x).",
+        )
     estimator.predictor_, estimator.support_x_ = predictor, None
     estimator.feature_shape_ = predictor.features[0]
     estimator.n_features_in_ = predictor.features[0][0]

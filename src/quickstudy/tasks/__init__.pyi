@@ -29,6 +29,8 @@ from quickstudy.tasks.construction.augmentation import PermuteLabels as PermuteL
 from quickstudy.tasks.construction.augmentation import Rotations as Rotations
 from quickstudy.tasks.construction.augmentation import ShuffleChannels as ShuffleChannels
 from quickstudy.tasks.construction.augmentation import SplitClasses as SplitClasses
+from quickstudy.tasks.construction.by_domain import DomainTasks as DomainTasks
+from quickstudy.tasks.construction.by_domain import by_domain as by_domain
 from quickstudy.tasks.construction.mixture import MixedTasks as MixedTasks
 from quickstudy.tasks.construction.mixture import Mixture as Mixture
 from quickstudy.tasks.construction.weights import ByProgress as ByProgress

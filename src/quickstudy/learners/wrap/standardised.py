@@ -44,6 +44,8 @@ class Standardised(Wrapper):
         tensor([1])
     """
 
+    needs_support = True  # the columns' means and deviations are its own
+
     def __init__(self, learner: Learner, *, clip: float | None = None):
         super().__init__(learner)
         if clip is not None and not clip > 0:

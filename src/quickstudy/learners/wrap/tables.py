@@ -68,6 +68,8 @@ class Tables(Wrapper):
 
     label_equivariant = False
 
+    needs_support = True  # the columns' means and deviations are its own
+
     def __init__(
         self,
         learner: Learner,

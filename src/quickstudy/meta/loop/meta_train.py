@@ -31,6 +31,7 @@ from quickstudy.meta.loop.state import MetaTraining
 from quickstudy.meta.outer.outer import Gradient, Outer
 from quickstudy.progress import bar
 from quickstudy.tasks import TaskDistribution, TaskFamily
+from quickstudy.tasks.distribution.family import check_numbers
 
 NOT_SETTINGS = ("learner", "tasks", "out", "resume", "track", "progress")  # arguments that do not say how a run trains
 
@@ -114,6 +115,9 @@ def meta_train(
     settings = {name: value for name, value in locals().items() if name not in NOT_SETTINGS}
     folder = _folder(out, resume)
     train, validation = parted(tasks, device, patience)
+    if not learner.needs_support:
+        for part in (train, validation):
+            check_numbers(part, display_name(learner))
     config = {} if folder is None else config_of(learner, tasks, settings)
     learner.prepare(train)
     beginning = None if start is None else Beginning(str(start))

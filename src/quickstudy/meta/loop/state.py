@@ -86,6 +86,10 @@ class MetaTraining:
 
         self.running.step(answer, again)
         self._average_statistics(answer)
+        with torch.no_grad():
+            for part in self.learner.modules():
+                if isinstance(part, Learner):
+                    part.after(answer.log)
         log = {name: float(value.mean()) for name, value in answer.log.items()}
         record = {"step": step, "loss": float(answer.losses.mean()), **log, "seconds": time.perf_counter() - began}
         self.result.history.append(record)

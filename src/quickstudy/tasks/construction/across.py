@@ -38,7 +38,6 @@ class AcrossTasks(LabelledTasks):
     by: str
     column: Column  # the domain of each example
     support_domains: int
-    renumber: bool
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -50,8 +49,8 @@ class AcrossTasks(LabelledTasks):
         every = len(self.column.groups)
         inside = torch.zeros(n, every, dtype=torch.bool)
         inside.scatter_(1, choose(torch.rand(n, every, generator=generator), self.support_domains), True)
-        support = self._rows(classes, shots, inside, generator)
-        query = self._rows(classes, queries, ~inside, generator)
+        support = rows_of(self, self.column, classes, shots, inside, generator)
+        query = rows_of(self, self.column, classes, queries, ~inside, generator)
         known = KnownClasses(classes, self.class_names)
         return Episode(self._gathered(support, generator), self._gathered(query, generator), classes=known)
 
@@ -59,15 +58,6 @@ class AcrossTasks(LabelledTasks):
         if self.renumber:
             return super()._classes(n, ways, generator)
         return torch.arange(ways).expand(n, ways)
-
-    def _rows(self, classes: Tensor, each: int, domains: Tensor, generator: torch.Generator) -> Tensor:
-        """`each` rows of every class of (tasks, ways), of the domains (tasks, D) that are True: (tasks, ways, each)."""
-        starts, counts = self.index.starts[classes][..., None], self.index.counts[classes][..., None]
-        places = torch.arange(int(counts.max()))
-        rows = self.index.rows[starts + places.minimum(counts - 1)]  # (tasks, ways, most)
-        there = domains[torch.arange(len(classes))[:, None, None], self.column.of[rows]] & (places < counts)
-        key = torch.rand(rows.shape, generator=generator).masked_fill_(~there, -1.0)
-        return rows.gather(2, choose(key, each)) if each else rows[..., :0]
 
     def _said_within(self) -> str:
         return f"{super()._said_within()}, across={self.by!r}"
@@ -82,7 +72,7 @@ class AcrossTasks(LabelledTasks):
     def check_protocol(self) -> None:
         """Raise TaskError unless every class has enough examples whichever domains are drawn for the support."""
         super().check_protocol()
-        column, ways = self.column, largest(self.ways)
+        column = self.column
         every, inside = len(column.groups), self.support_domains
         if not 1 <= inside < every:
             raise ArgumentError(
@@ -91,22 +81,9 @@ class AcrossTasks(LabelledTasks):
                 got=str(inside),
                 do="Leave it out: half of them.",
             )
-        if not self.renumber and self.within is not None:
-            raise ArgumentError(
-                "renumber=False",
-                expected="all classes in every episode",
-                got=f"tasks within one {self.within.column!r}",
-                do="Give tasks.with_(within=False), or renumber=True.",
-            )
-        if not self.renumber and (ways != len(self.counts) or not isinstance(self.ways, int)):
-            raise ArgumentError(
-                "ways",
-                expected=f"all {len(self.counts)} classes, where they keep their numbers (renumber=False)",
-                got=str(self.ways),
-                do=f"Give ways={len(self.counts)}, or renumber=True.",
-            )
-        counts = torch.zeros(len(self.counts), every, dtype=torch.int64)
-        counts.index_put_((self.y.cpu(), column.of), torch.ones(len(self.y), dtype=torch.int64), accumulate=True)
+        if not self.renumber:
+            check_all_classes(self, "renumber=False")
+        counts = column.counts(self.y.cpu(), len(self.counts))
         fewest = counts.sort(1).values.cumsum(1)  # (classes, D): of the 1, 2, ... domains that have the fewest
         for name, domains, each in (("shots", inside, largest(self.shots)), ("queries", every - inside, largest(self.queries))):
             short = (fewest[:, domains - 1] < each).nonzero().flatten()
@@ -123,6 +100,37 @@ class AcrossTasks(LabelledTasks):
             expected=f"{each} examples of every class in any {domains} of the domains",
             got=f"{least} of class {self.class_names[label]!r}, which is {where}",
             do=f"Lower `{name}`, change `support`, or leave out classes and domains that have too few (`only`, `of_domains`).",
+        )
+
+
+def rows_of(
+    tasks: LabelledTasks, column: Column, classes: Tensor, each: int, domains: Tensor, generator: torch.Generator
+) -> Tensor:
+    """`each` rows of every class of (tasks, ways), of the domains (tasks, D) that are True: (tasks, ways, each)."""
+    index = tasks.index
+    starts, counts = index.starts[classes][..., None], index.counts[classes][..., None]
+    places = torch.arange(int(counts.max()))
+    rows = index.rows[starts + places.minimum(counts - 1)]  # (tasks, ways, most)
+    there = domains[torch.arange(len(classes))[:, None, None], column.of[rows]] & (places < counts)
+    key = torch.rand(rows.shape, generator=generator).masked_fill_(~there, -1.0)
+    return rows.gather(2, choose(key, each)) if each else rows[..., :0]
+
+
+def check_all_classes(tasks: LabelledTasks, argument: str) -> None:
+    """Raise ArgumentError unless every episode has all classes, which then keep their numbers."""
+    if tasks.within is not None:
+        raise ArgumentError(
+            argument,
+            expected="all classes in every episode",
+            got=f"tasks within one {tasks.within.column!r}",
+            do="Give tasks.with_(within=False), or across(..., renumber=True).",
+        )
+    if not isinstance(tasks.ways, int) or tasks.ways != len(tasks.counts):
+        raise ArgumentError(
+            "ways",
+            expected=f"all {len(tasks.counts)} classes, where they keep their numbers ({argument})",
+            got=str(tasks.ways),
+            do=f"Give ways={len(tasks.counts)}, or across(..., renumber=True).",
         )
 
 
@@ -237,7 +245,7 @@ def domain_split(tasks: LabelledTasks, by: str, split: Mapping[str, Sequence[str
     return TaskFamily(*parts, same_classes=True)
 
 
-def column_of(tasks: TaskDistribution, by: str) -> Column:
+def column_of(tasks: TaskDistribution, by: str, asked: str = "across") -> Column:
     """The column of labelled tasks, with the domains that have an example.
 
     Raises:
@@ -245,7 +253,7 @@ def column_of(tasks: TaskDistribution, by: str) -> Column:
     """
     if not isinstance(tasks, LabelledTasks):
         raise UnsupportedError(
-            "across",
+            asked,
             expected="tasks of labelled data, each example of which is of a domain",
             got=type(tasks).__name__,
             do="Take LabelledTasks with columns=, or a source with a column.",

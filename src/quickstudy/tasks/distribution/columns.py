@@ -35,6 +35,11 @@ class Column:
         groups = tuple(group for group, one in zip(self.groups, held.tolist(), strict=True) if one)
         return Column(groups, (held.cumsum(0) - 1)[self.of])
 
+    def counts(self, labels: Tensor, classes: int) -> Tensor:
+        """The number of examples of each class in each group, (classes, groups), for the labels (N,)."""
+        pairs = torch.bincount(labels * len(self.groups) + self.of, minlength=classes * len(self.groups))
+        return pairs.view(classes, len(self.groups))
+
 
 Columns = Mapping[str, Column]
 

@@ -164,3 +164,14 @@ def check_one(tasks: Any) -> None:
             got=f"the family {type(tasks).__name__} of three",
             do="Give one of its parts: tasks.test, or tasks.validation.",
         )
+
+
+def check_numbers(tasks: Any, learner: str) -> None:
+    """Raise UnsupportedError for labelled tasks that number the classes of each episode anew, which no support then explains."""
+    if getattr(tasks, "renumber", False):
+        raise UnsupportedError(
+            "tasks",
+            expected=f"classes that keep their numbers, since {learner} answers without a support",
+            got=f"{type(tasks).__name__}, whose episodes number them anew",
+            do="Give tasks.by_domain(tasks, by=...), or tasks.across(tasks, by=..., renumber=False).",
+        )

@@ -17,8 +17,8 @@ from torch import Tensor
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "columns", "ground", "layers", "made")
-# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides;
+NOT_CONTENT = ("ways", "shots", "queries", "index", "cells", "columns", "ground", "layers", "made")
+# The protocol; index and cells are made of labels and groups, a ground of the images; `within` holds the groups that decide;
 # layers and `made` say how the labels came about.
 
 

@@ -90,6 +90,7 @@ class LabelledTasks(TaskDistribution):
     """
 
     ways: Size
+    renumber = True  # whether the classes of an episode are numbered anew
     within: Within | None = None  # attributes of the object only if there are some: the fingerprint reads those
     layers: Layers | None = None
     made: tuple[ClassAugmentation, ...] = ()
