@@ -53,7 +53,7 @@ class Fixed(qs.tasks.DomainTasks):
         return episode(support=False).map(lambda leaf: leaf.expand(n, *leaf.shape))
 
 
-def test_q_follows_exponentiated_gradient_through_a_run():
+def test_q_follows_exponentiated_gradient_through_a_run(tmp_path):
     """Ten steps of the algorithm by hand; the weights are saved with the learner, and the losses are in the history."""
     made = GroupDRO(network(), domains=DOMAINS, rate=RATE)
     outer = qs.Gradient(qs.Backprop(), partial(torch.optim.SGD, lr=0.3))
@@ -72,6 +72,8 @@ def test_q_follows_exponentiated_gradient_through_a_run():
     torch.testing.assert_close(next(made.parameters()), w[0], rtol=1e-10, atol=1e-12)
     assert [run.history[-1][f"loss of domain {d}"] for d in range(DOMAINS)] == pytest.approx(last.tolist(), rel=1e-6)
     assert float(q.max() - q.min()) > 0.05  # so it matters
+    made.save(tmp_path / "learner")
+    assert torch.equal(qs.load(tmp_path / "learner", network=network()).weights, made.weights)
 
 
 def test_without_a_rate_it_is_erm():
