@@ -19,6 +19,9 @@ STUDIES = {
     "processes": "Neural processes on Gaussian processes",
     "tables": "In-context learning on tables",
     "select_tables": "Choosing by metadata",
+    "cross_domain": "Trained on strokes, on Omniglot, on both",
+    "photos": "Photographs through a frozen network",
+    "drawers": "Drawers as domains",
 }
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "columns", "ground")
-# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides.
+NOT_CONTENT = ("ways", "shots", "queries", "index", "columns", "ground", "content")
+# The protocol; an index is made of the labels, a ground of the images; `within` holds the groups of the column that decides;
+# a content says again what x is.
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:

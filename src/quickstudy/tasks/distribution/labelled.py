@@ -16,13 +16,15 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from quickstudy import registry
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation import EpisodeAugmentation
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import check_known, read_columns
+from quickstudy.tasks.distribution.content import Content, Held, of_numbers
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
@@ -53,10 +55,11 @@ class LabelledTasks(TaskDistribution):
         within: the column within one group of which all classes of an episode are drawn: first a group, uniformly among those
             with `ways` classes or more, then its classes, uniformly. A smaller group is left out and named in `protocol`. None:
             the classes of an episode are drawn from all.
+        content: what tells that two examples are the same, such as a text or a molecule that x encodes; None: x itself.
 
     Raises:
-        ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column of another
-            length.
+        ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column, or
+            contents, of another length.
         LabelError: labels that are not integers, or that skip a number; a duplicate class name; a missing group.
         NotFiniteError: NaN or infinity in x.
         ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range; an
@@ -78,6 +81,7 @@ class LabelledTasks(TaskDistribution):
 
     ways: Size
     within: Within | None = None  # an attribute of the object only if there is one: the fingerprint reads those
+    content: Content | None = None
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class LabelledTasks(TaskDistribution):
         augment: Sequence[EpisodeAugmentation] = (),
         columns: Mapping[str, Any] | None = None,
         within: str | None = None,
+        content: Content | None = None,
     ):
         check_y(x, y)
         check_x(x)
@@ -107,6 +112,9 @@ class LabelledTasks(TaskDistribution):
         self.columns = read_columns(columns, [self.class_names[label] for label in self.y.tolist()]) if columns else {}
         if within is not None:
             self._group(within)
+        if content is not None:
+            check_content(content, len(self.y))
+            self.content = content
         self.check_protocol()
 
     @property
@@ -172,7 +180,7 @@ class LabelledTasks(TaskDistribution):
         """All data, or these rows of it: x (N, *feature) as a learner sees them, with global labels 0..C-1 of `class_names`."""
         whole = self.x.whole() if rows is None and isinstance(self.x, LazyRows) else self.x
         x, y = (whole, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
-        return Examples(self._shown(x), y, ways=len(self.counts))
+        return Examples(self.shown(x), y, ways=len(self.counts))
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -209,7 +217,32 @@ class LabelledTasks(TaskDistribution):
             augment=self.augment,
             columns={name: column.rows(rows) for name, column in self.columns.items()},
             within=None if self.within is None else self.within.column,
+            content=None if self.content is None else self.content.rows(rows),
         )
+
+    def contents(self, *, read: bool = False) -> list[Held]:
+        """As given, else by x: that of the kind of data which knows x, such as images, or else the numbers of a row."""
+        found = self.content
+        if found is None and self.x.device.type != "meta" and (read or not isinstance(self.x, LazyRows)):
+            found = content_of(self.x)
+        return [] if found is None else [Held(found, self.y.cpu(), self.class_names)]
+
+    def normalised_as(self, other: LabelledTasks) -> Self:
+        """The same tasks, normalised by the statistics of others, as a family of several data sets needs it.
+
+        Raises:
+            ArgumentError: examples of another shape, which no normalisation brings together.
+        """
+        if self.x.shape[1:] != other.x.shape[1:]:
+            raise ArgumentError(
+                "normalised_as(other)",
+                expected=f"tasks of shape {tuple(self.x.shape[1:])}, as these have",
+                got=str(tuple(other.x.shape[1:])),
+                do="Open both with the same size and channels.",
+            )
+        mine = self.with_()
+        mine.preprocessing = other.preprocessing
+        return mine
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
         """Split the classes at random into train, validation and test; `sizes` are numbers of classes or fractions of them.
@@ -264,9 +297,9 @@ class LabelledTasks(TaskDistribution):
             for transform in self.transform:
                 images = transform(images, generator)
             x = images.unflatten(0, (n, ways * each))
-        return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
+        return Examples(self.shown(x), (order // each).to(self.x.device), ways=ways)
 
-    def _shown(self, x: Tensor) -> Any:
+    def shown(self, x: Tensor) -> Any:
         """x as a learner sees it: as the preprocessing applies it, else floats."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
 
@@ -292,6 +325,24 @@ def check_transform(transform: Sequence[Transform], x: Tensor | LazyRows) -> Non
             got=f"x of shape {tuple(x.shape)} and dtype {x.dtype}",
             do="Leave `transform` out for what is no image; `augment=[FeatureNoise()]` is for numbers.",
         )
+
+
+def check_content(content: Content, examples: int) -> None:
+    """Raise ShapeError unless there is a content for each example."""
+    if len(content.keys) != examples:
+        raise ShapeError(
+            "content",
+            expected=f"{examples} keys, one for each example",
+            got=str(len(content.keys)),
+            do="Give them in the order of the examples.",
+        )
+
+
+def content_of(x: Tensor | LazyRows) -> Content:
+    """The contents of x by the first kind of data that knows it; else by its numbers."""
+    known = (kind.content(x) for kind in registry.kinds().values())
+    found = next((one for one in known if one is not None), None)
+    return of_numbers(x.whole() if isinstance(x, LazyRows) else x) if found is None else found
 
 
 def gathered(x: Tensor | LazyRows, rows: Tensor) -> Tensor:

@@ -97,6 +97,7 @@ def family_of(
             augment=[one for one in protocol.augment if not isinstance(one, Rotations)] if training else (),
             columns=part_columns,
             within=protocol.within,
+            content=None if items.content is None else items.content(chosen),
         )
     return TaskFamily(*map(tasks.get, SPLITS))
 
