@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.tasks.distribution.lazy_rows import LazyRows
+
 AT_ONCE = 512  # rows that are hashed at once
 MOST = 64  # of each side that share one key, this many are compared in detail
 PAIRS = 100_000  # that are compared in detail at once
@@ -71,7 +73,7 @@ class Held:
         return self.names[int(self.labels[row])]
 
 
-def of_numbers(x: Tensor) -> Content:
+def of_numbers(x: Tensor | LazyRows) -> Content:
     """Rows of numbers (N, *feature) by their values, as float32. A row whose values are all the same says nothing."""
     keys = []
     for part in x.split(AT_ONCE):

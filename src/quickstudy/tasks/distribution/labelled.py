@@ -342,7 +342,7 @@ def content_of(x: Tensor | LazyRows) -> Content:
     """The contents of x by the first kind of data that knows it; else by its numbers."""
     known = (kind.content(x) for kind in registry.kinds().values())
     found = next((one for one in known if one is not None), None)
-    return of_numbers(x.whole() if isinstance(x, LazyRows) else x) if found is None else found
+    return of_numbers(x) if found is None else found
 
 
 def gathered(x: Tensor | LazyRows, rows: Tensor) -> Tensor:
