@@ -10,6 +10,7 @@ from itertools import combinations, product
 from typing import Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from quickstudy.errors import TaskError
 from quickstudy.tasks.distribution.content import Held, shared
@@ -65,7 +66,8 @@ def check_alike(parts: Mapping[str, Any]) -> None:
         if shapes[0] != shapes[1]:
             raise _differ(name, other, f"shape {shapes[0]}", f"shape {shapes[1]}", "Open both with the same size and channels")
         probe = torch.linspace(0, 1, max(1, part.x.shape[1:].numel())).reshape(1, *part.x.shape[1:])
-        if not torch.equal(part.shown(probe), two.shown(probe)):
+        seen = pytree.tree_leaves(part.shown(probe)), pytree.tree_leaves(two.shown(probe))
+        if len(seen[0]) != len(seen[1]) or not all(map(torch.equal, *seen)):
             ours, theirs = _said(part.preprocessing, two.preprocessing), _said(two.preprocessing, part.preprocessing)
             do = f"Normalise both by the statistics of one: {other} = {other}.normalised_as({name})"
             raise _differ(name, other, ours, theirs, do)
