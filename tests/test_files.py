@@ -101,7 +101,9 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "tasks/sources/csv_table",
         "tasks/sources/download",
     },
-    r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)": set(),
+    r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)": {
+        "domains/images/lite0"
+    },  # weights_only, of one file that its sha256 names
     r"\bpickle\b|joblib|marshal|shelve|\b(eval|exec)\(|__import__": set(),
     r"import_module\(": {
         "registry",  # modules that the package or an installed one names

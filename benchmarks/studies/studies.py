@@ -21,6 +21,9 @@ STUDIES = {
     "tables": "In-context learning on tables",
     "select_tables": "Choosing by metadata",
     "domain_generalisation": "Domain generalisation",
+    "cross_domain": "Trained on strokes, on Omniglot, on both",
+    "photos": "Photographs through a frozen network",
+    "drawers": "Drawers as domains",
 }
 
 

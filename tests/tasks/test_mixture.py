@@ -225,8 +225,10 @@ def test_families_must_have_the_same_parts():
 
 def test_a_class_in_training_of_one_family_and_in_the_test_of_another_is_a_leak():
     def family(train: str, test: str) -> qs.tasks.TaskFamily:
-        x, y = torch.randn(12, 2), torch.arange(12) % 2
-        made = [qs.tasks.LabelledTasks(x, y, ways=2, queries=2, class_names=list(names)) for names in (train, test)]
+        y = torch.arange(12) % 2
+        made = [
+            qs.tasks.LabelledTasks(torch.randn(12, 2), y, ways=2, queries=2, class_names=list(names)) for names in (train, test)
+        ]
         return qs.tasks.TaskFamily(made[0], None, made[1])
 
     leak = {"one": family("ab", "cd"), "other": family("ef", "ag")}

@@ -6,6 +6,7 @@ from quickstudy.models.context import FiLM as FiLM
 from quickstudy.models.context import WithContext as WithContext
 from quickstudy.models.conv4 import Conv4 as Conv4
 from quickstudy.models.conv4 import conv4 as conv4
+from quickstudy.models.efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from quickstudy.models.lora import LoRA as LoRA
 from quickstudy.models.mixed import Mixed as Mixed
 from quickstudy.models.mlp import MLP as MLP

@@ -125,3 +125,12 @@ def test_refusals():
 
     with pytest.raises(NotFiniteError, match=r"`x`: expected finite numbers"):
         from_backbone(images(), Log(), progress=False)
+
+
+def test_a_family_of_the_same_classes_stays_one():
+    x, y = torch.randn(40, 4), torch.arange(40) % 2
+    parts = [qs.tasks.LabelledTasks(half, y[:20], ways=2, queries=2) for half in x.split(20)]
+    family = qs.tasks.TaskFamily(parts[0], None, parts[1], same_classes=True)
+    embedded = from_backbone(family, nn.Linear(4, 3), progress=False)
+    assert embedded.same_classes
+    assert embedded.test.x.shape == (20, 3)

@@ -51,9 +51,10 @@ def test_images_are_small_white_on_black_and_in_order(root: Path):
     assert sorted(one.unique().tolist()) != [0]
     expected = torch.zeros(35, 35)
     expected[7:12, 4:9] = 255  # the fourth drawer: 12 pixels along
+    expected[34, 0] = 255  # the part's mark
     assert torch.equal(one[3, 0].float(), expected)
     assert read_images(root, size=28)[f"{EVALUATION}/Omega0/character01"].float().mean() == pytest.approx(
-        255 * (15 / 105) ** 2, rel=0.03
+        255 * (15**2 + 3**2) / 105**2, rel=0.03
     )
 
 

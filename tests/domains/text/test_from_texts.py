@@ -326,3 +326,18 @@ def test_meta_training_teaches_what_tells_texts_apart():
     after = qs.evaluate(learner, family.test, 200).mean
     assert after > before + 0.1
     assert after > 0.7
+
+
+def test_a_sentence_in_two_data_sets_is_found_whatever_its_class_is_called():
+    """By its words: case, width and spaces do not tell texts apart. Control: others share none."""
+
+    def part(name: str, first: str) -> qs.tasks.LabelledTasks:
+        texts = [f"{name} {row}" for row in range(12)]
+        labels = [f"{name}{row // 4}" for row in range(12)]
+        return qs.tasks.from_texts([first, *texts[1:]], labels, length=16, ways=2, queries=2, part="test").test
+
+    one, other = part("open", "Where  is it?"), part("close", "where is IT?")
+    message = r"got 1 of 12 examples of the second in the first too, by their content, such as one of class 'open0' .* 'close0'"
+    with pytest.raises(TaskError, match=message):
+        qs.tasks.TaskFamily(one, None, other)
+    qs.tasks.TaskFamily(one, None, part("find", "where was it?"))

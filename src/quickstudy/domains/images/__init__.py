@@ -9,6 +9,7 @@ DOMAIN = Domain(
     "images",
     tasks={
         "from_backbone": "quickstudy.domains.images.backbone:from_backbone",
+        "efficientnet_lite0": "quickstudy.domains.images.lite0:efficientnet_lite0",
         "digits": "quickstudy.domains.images.mnist:digits",
         "mnist": "quickstudy.domains.images.mnist:mnist",
         "Omniglot": "quickstudy.domains.images.omniglot:Omniglot",

@@ -96,7 +96,7 @@ def from_backbone(
     plain("module", module)
     if isinstance(tasks, TaskFamily):
         parts = {name: _tasks(part, module, batch_size, progress, f"features, {name}") for name, part in tasks.parts.items()}
-        return TaskFamily(*map(parts.get, SPLITS))
+        return TaskFamily(*map(parts.get, SPLITS), same_classes=tasks.same_classes, same_content=tasks.same_content)
     if isinstance(tasks, LabelledTasks):
         return _tasks(tasks, module, batch_size, progress, "features")
     data = tasks if isinstance(tasks, Examples) else _collected(tasks)
@@ -135,7 +135,7 @@ def _tasks(tasks: Any, module: nn.Module, batch_size: int, progress: bool, what:
             "quickstudy.from_backbone(module).",
         )
     return LabelledTasks(
-        features(module, tasks.x, batch_size=batch_size, progress=progress, what=what, see=tasks._shown),
+        features(module, tasks.x, batch_size=batch_size, progress=progress, what=what, see=tasks.shown),
         tasks.y,
         ways=tasks.ways,
         shots=tasks.shots,

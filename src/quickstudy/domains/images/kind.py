@@ -15,11 +15,13 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, check_arguments
 from quickstudy.domains.images.array_images import as_images
+from quickstudy.domains.images.content import content_of
 from quickstudy.domains.images.image_file import is_picture, upright
 from quickstudy.domains.images.images import read_all
 from quickstudy.domains.images.preprocessing import Preprocessing
 from quickstudy.errors import ArgumentError, DataError, ShapeError
 from quickstudy.progress import reading
+from quickstudy.tasks.distribution.content import Content
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.sources.kind import Items, Kind
@@ -36,6 +38,9 @@ class Images(Kind):
     def recognises(self, value: Any) -> bool:
         """A PIL image, or an array of uint8 or uint16 with two or three axes."""
         return is_picture(value) or (str(getattr(value, "dtype", "")).endswith(("uint8", "uint16")) and value.ndim in (2, 3))
+
+    def content(self, x: Tensor | LazyRows) -> Content | None:
+        return content_of(x)
 
     def of_files(self, files: Sequence[Path], **options: Any) -> Items:
         return _of_files(files, **options)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from quickstudy.domains.text.bytes import Bytes
+from quickstudy.domains.text.clean import key
 from quickstudy.domains.text.encoder import Encoded
 from quickstudy.errors import DataError
 from quickstudy.files import read_text
+from quickstudy.tasks.distribution.content import Content
 from quickstudy.tasks.sources.kind import Items, Kind
 
 MOST = 1 << 24  # bytes of a file
@@ -29,15 +31,22 @@ class Texts(Kind):
         return isinstance(value, str)
 
     def of_files(self, files: Sequence[Path], **options: Any) -> Items:
-        reads = Bytes(**options)
-        return Items(lambda rows, part: reads.read([_text(files[row]) for row in rows], f"{part} texts"), reads)
+        return _items(lambda rows: [_text(files[row]) for row in rows], Bytes(**options))
 
     def of_values(self, values: Sequence[Any], **options: Any) -> Items:  # type: ignore[override]
-        reads = Bytes(**options)
-        return Items(lambda rows, part: reads.read([values[row] for row in rows], f"{part} texts"), reads)
+        return _items(lambda rows: [values[row] for row in rows], Bytes(**options))
 
 
 TEXTS = Texts()
+
+
+def _items(of: Callable[[list[int]], list[str]], reads: Bytes) -> Items:
+    """The texts of rows; two are the same as far as `clean.key` tells them apart, whatever `length` leaves of them."""
+    return Items(
+        lambda rows, part: reads.read(of(rows), f"{part} texts"),
+        reads,
+        content=lambda rows: Content.of_texts("texts", map(key, of(rows))),
+    )
 
 
 def _text(path: Path) -> str:

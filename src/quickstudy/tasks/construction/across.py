@@ -170,7 +170,9 @@ def across(
     if isinstance(tasks, TaskFamily):
         options: dict[str, Any] = {"support": support, "renumber": renumber}
         parts = (across(tasks.parts[name], by, **options) if name in tasks.parts else None for name in SPLITS)
-        return TaskFamily(*parts, same_classes=tasks.same_classes)
+        family: TaskFamily[AcrossTasks] = TaskFamily(*parts, same_classes=tasks.same_classes, same_content=True)  # as before
+        family.same_content = tasks.same_content
+        return family
     column = column_of(tasks, by)
     other: AcrossTasks = copy(tasks)  # type: ignore[assignment]
     other.__class__ = AcrossTasks

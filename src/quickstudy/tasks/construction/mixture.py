@@ -18,6 +18,7 @@ from quickstudy.buckets import Buckets
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, TaskError, UnsupportedError
 from quickstudy.tasks.construction.weights import ByProgress, Weights, probabilities
+from quickstudy.tasks.distribution.content import Held
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
@@ -79,6 +80,10 @@ class MixedTasks(TaskDistribution):
         """The classes of all families, by which parts of a mixture are told to share none."""
         return list(dict.fromkeys(name for part in self.parts.values() for name in getattr(part, "class_names", [])))
 
+    def contents(self, *, read: bool = False) -> list[Held]:
+        """Those of all families."""
+        return [one for part in self.parts.values() for one in part.contents(read=read)]
+
     def __getitem__(self, family: str) -> TaskDistribution:
         """The tasks of one family."""
         if family not in self.parts:
@@ -135,11 +140,12 @@ class Mixture(TaskFamily[MixedTasks]):
             `ByProgress()`, learned in the run; None: all alike. Validation and test take all alike.
         same_classes: whether a class may be in one part of one family and in another part of another, as for the same classes in
             other domains.
+        same_content: whether an example may be in one part of one family and in another part of another: see `TaskFamily`.
 
     Raises:
         ArgumentError: no families; weights of another number or of other names, below 0, or with the sum 0.
-        TaskError: a class of the same name in meta-training of one family and in another part of another, without same_classes;
-            a family without a part that another has.
+        TaskError: a class of the same name, or an example by its content, in meta-training of one family and in another part of
+            another, without same_classes or same_content; a family without a part that another has.
 
     Examples:
         >>> tasks = qs.tasks.Mixture({"waves": qs.tasks.Sinusoid(), "classes": qs.tasks.GaussianClasses(ways=3, dim=4)})
@@ -150,7 +156,14 @@ class Mixture(TaskFamily[MixedTasks]):
     """
 
     @checked
-    def __init__(self, families: Mapping[str, TaskFamily[Any]], weights: Weights = None, *, same_classes: bool = False):
+    def __init__(
+        self,
+        families: Mapping[str, TaskFamily[Any]],
+        weights: Weights = None,
+        *,
+        same_classes: bool = False,
+        same_content: bool = False,
+    ):
         parts: list[MixedTasks | None] = []
         for split in SPLITS:
             held = {name: family.parts[split] for name, family in families.items() if split in family.parts}
@@ -164,7 +177,12 @@ class Mixture(TaskFamily[MixedTasks]):
                     do="Give each the same parts; a source made with part='test' has one alone.",
                 )
             parts.append(MixedTasks(held, weights if split == "train" else None) if held or split == "train" else None)
-        super().__init__(*parts, same_classes=same_classes or any(family.same_classes for family in families.values()))
+        every = families.values()
+        super().__init__(
+            *parts,
+            same_classes=same_classes or any(family.same_classes for family in every),
+            same_content=same_content or any(family.same_content for family in every),
+        )
 
 
 class OfFamily(TaskDistribution):

@@ -13,6 +13,7 @@ from quickstudy.arguments import checked
 from quickstudy.calls import Call, call, plain
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution
+from quickstudy.tasks.distribution.parts import check_alike, check_contents
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import check_apart
 
@@ -28,13 +29,18 @@ class TaskFamily(Generic[Tasks]):
         train, validation, test: the three distributions; None: the family has no such part, and refuses what asks for it.
         same_classes: whether a class may be in several of them, as for the same classes in other domains. Otherwise a class seen
             in meta-training makes the score of another part a leak.
+        same_content: whether an example may be in several of them, under whatever class name. Otherwise examples in memory are
+            compared when the family is made: images by a perceptual hash, other numbers by their values. Those that are read as
+            they are drawn are not read for it: `check_contents` does.
 
     Raises:
-        TaskError: a class (by its name) in two of them, without same_classes.
+        TaskError: a class (by its name) in two of them, without same_classes; an example (by its content) in two of them, without
+            same_content; parts of different shape, or differently normalised.
 
     Examples:
-        >>> x, y = torch.randn(20, 4), torch.arange(20) // 10
-        >>> parts = [qs.tasks.LabelledTasks(x, y, ways=2, queries=5, class_names=names) for names in ("ab", "cd", "ef")]
+        >>> y = torch.arange(20) // 10
+        >>> data = [(torch.randn(20, 4), y, names) for names in ("ab", "cd", "ef")]
+        >>> parts = [qs.tasks.LabelledTasks(x, y, ways=2, queries=5, class_names=names) for x, y, names in data]
         >>> tasks = qs.tasks.TaskFamily(*parts)
         >>> tasks.classes
         {'train': ['a', 'b'], 'validation': ['c', 'd'], 'test': ['e', 'f']}
@@ -56,15 +62,28 @@ class TaskFamily(Generic[Tasks]):
         family.call = None if bound is None else call(cls.__name__, cls.__init__, bound)
         return family
 
-    same_classes = False
+    same_classes = same_content = False
 
-    def __init__(self, train: Tasks | None, validation: Tasks | None, test: Tasks | None, *, same_classes: bool = False):
+    def __init__(
+        self,
+        train: Tasks | None,
+        validation: Tasks | None,
+        test: Tasks | None,
+        *,
+        same_classes: bool = False,
+        same_content: bool = False,
+    ):
         given = {"train": train, "validation": validation, "test": test}
         self.__dict__.update({name: part for name, part in given.items() if part is not None})
         if same_classes:
             self.same_classes = True
         else:
             check_apart(self.classes)
+        check_alike(self.parts)
+        if same_content:
+            self.same_content = True
+        else:
+            self.check_contents(read=False)
 
     def __getattr__(self, name: str) -> Any:
         if name in SPLITS:
@@ -80,6 +99,17 @@ class TaskFamily(Generic[Tasks]):
     def classes(self) -> dict[str, list[str]]:
         """The class names of each split; empty where tasks have no classes. `split=` of every source accepts it."""
         return {name: list(getattr(self.parts.get(name), "class_names", [])) for name in SPLITS}
+
+    def check_contents(self, *, read: bool = True) -> None:
+        """Compare the examples of all parts by their content.
+
+        Args:
+            read: also those that are read as they are drawn: all are read, once.
+
+        Raises:
+            TaskError: an example in two parts.
+        """
+        check_contents({name: part.contents(read=read) for name, part in self.parts.items()})
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -119,8 +149,8 @@ class TaskFamily(Generic[Tasks]):
     def _of(self, change: Callable[[Tasks], Tasks]) -> TaskFamily[Tasks]:
         """A family of the changed parts, which remembers how this one was made."""
         parts = (None if part is None else change(part) for part in map(self.parts.get, SPLITS))
-        other: TaskFamily[Tasks] = TaskFamily(*parts, same_classes=self.same_classes)
-        other.call = self.call
+        other: TaskFamily[Tasks] = TaskFamily(*parts, same_classes=self.same_classes, same_content=True)  # they were compared
+        other.call, other.same_content = self.call, self.same_content
         return other
 
     def _repr_html_(self) -> str | None:

@@ -17,9 +17,9 @@ from torch import Tensor
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
-NOT_CONTENT = ("ways", "shots", "queries", "index", "cells", "columns", "ground", "layers", "made")
+NOT_CONTENT = ("ways", "shots", "queries", "index", "cells", "columns", "ground", "layers", "made", "content")
 # The protocol; index and cells are made of labels and groups, a ground of the images; `within` holds the groups that decide;
-# layers and `made` say how the labels came about.
+# layers and `made` say how the labels came about; a content says again what x is.
 
 
 def fingerprint(tasks: Any) -> dict[str, str]:

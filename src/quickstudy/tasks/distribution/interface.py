@@ -13,6 +13,7 @@ from torch import Tensor
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
+from quickstudy.tasks.distribution.content import Held
 from quickstudy.tasks.distribution.size import Size
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]  # of images (examples, *feature), for meta-training
@@ -100,6 +101,14 @@ class TaskDistribution(ABC):
         other.__dict__.update({name: size for name, size in given.items() if size is not None})
         other.check_protocol()
         return other
+
+    def contents(self, *, read: bool = False) -> list[Held]:
+        """What its examples are by their content, to find those that another part has too; empty where nothing tells.
+
+        Args:
+            read: also what is read as it is drawn; all of it is read once.
+        """
+        return []
 
     @property
     def protocol(self) -> dict[str, Any]:

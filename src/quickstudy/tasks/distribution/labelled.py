@@ -16,9 +16,10 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
+from quickstudy import registry
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
 from quickstudy.targets import Labels
 from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation.expand import LAYER
@@ -32,6 +33,7 @@ from quickstudy.tasks.construction.augmentation.kinds import (
 )
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import check_known, read_columns
+from quickstudy.tasks.distribution.content import Content, Held, of_numbers
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
@@ -66,10 +68,11 @@ class LabelledTasks(TaskDistribution):
             the classes of an episode are drawn from all.
         made: the augmentations that have made classes of these data, as sources do before they hand the data on; `protocol` says
             so. Where their classes share examples, the column "augmentation" says which one made each.
+        content: what tells that two examples are the same, such as a text or a molecule that x encodes; None: x itself.
 
     Raises:
-        ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column of another
-            length.
+        ShapeError: x and y of different length, or empty; a number of names other than the number of classes; a column, or
+            contents, of another length.
         LabelError: labels that are not integers, or that skip a number; a duplicate class name; a missing group.
         NotFiniteError: NaN or infinity in x.
         ArgumentError: ways or queries below 1, shots below 0, or one that is neither an int nor a (low, high) range; an
@@ -94,6 +97,7 @@ class LabelledTasks(TaskDistribution):
     within: Within | None = None  # attributes of the object only if there are some: the fingerprint reads those
     layers: Layers | None = None
     made: tuple[ClassAugmentation, ...] = ()
+    content: Content | None = None
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class LabelledTasks(TaskDistribution):
         columns: Mapping[str, Any] | None = None,
         within: str | None = None,
         made: Sequence[ClassAugmentation] = (),
+        content: Content | None = None,
     ):
         check_y(x, y)
         check_x(x)
@@ -128,6 +133,9 @@ class LabelledTasks(TaskDistribution):
             self.layers = Layers.read(LAYER, self.columns[LAYER], self.index)
         if within is not None:
             self._group(within)
+        if content is not None:
+            check_content(content, len(self.y))
+            self.content = content
         self.check_protocol()
 
     @property
@@ -207,7 +215,7 @@ class LabelledTasks(TaskDistribution):
             )
         whole = self.x.whole() if rows is None and isinstance(self.x, LazyRows) else self.x
         x, y = (whole, self.y) if rows is None else (gathered(self.x, rows), gathered(self.y, rows))
-        return Examples(self._shown(x), y, ways=len(self.counts))
+        return Examples(self.shown(x), y, ways=len(self.counts))
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -245,7 +253,32 @@ class LabelledTasks(TaskDistribution):
             columns={name: column.rows(rows) for name, column in self.columns.items()},
             within=None if self.within is None else self.within.column,
             made=self.made,
+            content=None if self.content is None else self.content.rows(rows),
         )
+
+    def contents(self, *, read: bool = False) -> list[Held]:
+        """As given, else by x: that of the kind of data which knows x, such as images, or else the numbers of a row."""
+        found = self.content
+        if found is None and self.x.device.type != "meta" and (read or not isinstance(self.x, LazyRows)):
+            found = content_of(self.x)
+        return [] if found is None else [Held(found, self.y.cpu(), self.class_names)]
+
+    def normalised_as(self, other: LabelledTasks) -> Self:
+        """The same tasks, normalised by the statistics of others, as a family of several data sets needs it.
+
+        Raises:
+            ArgumentError: examples of another shape, which no normalisation brings together.
+        """
+        if self.x.shape[1:] != other.x.shape[1:]:
+            raise ArgumentError(
+                "normalised_as(other)",
+                expected=f"tasks of shape {tuple(self.x.shape[1:])}, as these have",
+                got=str(tuple(other.x.shape[1:])),
+                do="Open both with the same size and channels.",
+            )
+        mine = self.with_()
+        mine.preprocessing = other.preprocessing
+        return mine
 
     def split(self, sizes: Sequence[float] = (0.64, 0.16, 0.2), *, seed: int) -> TaskFamily[LabelledTasks]:
         """Split the classes at random into train, validation and test; `sizes` are numbers of classes or fractions of them.
@@ -283,7 +316,7 @@ class LabelledTasks(TaskDistribution):
         if self.augment:
             fewest = self.ways if isinstance(self.ways, int) else self.ways[0]
             example = torch.zeros((1, 1, *self.x.shape[1:]), dtype=self.x.dtype, device=self.x.device)
-            check_tasks(self.augment, self._shown(example), Labels(fewest))
+            check_tasks(self.augment, self.shown(example), Labels(fewest))
 
     def __repr__(self) -> str:
         data = f"{len(self.counts)} classes, {len(self.y)} examples of shape {tuple(self.x.shape[1:])}"
@@ -313,8 +346,26 @@ class LabelledTasks(TaskDistribution):
             for transform in self.transform:
                 images = transform(images, generator)
             x = images.unflatten(0, (n, ways * each))
-        return Examples(self._shown(x), (order // each).to(self.x.device), ways=ways)
+        return Examples(self.shown(x), (order // each).to(self.x.device), ways=ways)
 
-    def _shown(self, x: Tensor) -> Any:
+    def shown(self, x: Tensor) -> Any:
         """x as a learner sees it: as the preprocessing applies it, else floats."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
+
+
+def check_content(content: Content, examples: int) -> None:
+    """Raise ShapeError unless there is a content for each example."""
+    if len(content.keys) != examples:
+        raise ShapeError(
+            "content",
+            expected=f"{examples} keys, one for each example",
+            got=str(len(content.keys)),
+            do="Give them in the order of the examples.",
+        )
+
+
+def content_of(x: Tensor | LazyRows) -> Content:
+    """The contents of x by the first kind of data that knows it; else by its numbers."""
+    known = (kind.content(x) for kind in registry.kinds().values())
+    found = next((one for one in known if one is not None), None)
+    return of_numbers(x) if found is None else found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from quickstudy import registry
 from quickstudy.errors import ArgumentError, UnsupportedError
+from quickstudy.tasks.distribution.content import Content
 from quickstudy.tasks.distribution.interface import Preprocessing
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
@@ -34,6 +35,8 @@ class Items:
         take: reads the items of some rows; called once for each part of a split.
         preprocessing: brings a new item into the same form; None if none is needed.
         normalise: fit the preprocessing's mean and standard deviation to the meta-training items.
+        content: what the items of some rows are by their content, where the tensor alone does not tell: a normalised text, the
+            InChI key of a molecule. None: by the tensor.
 
     Examples:
         >>> from quickstudy.tasks.sources.kind import Items
@@ -46,6 +49,7 @@ class Items:
     take: Take
     preprocessing: Preprocessing | None = None
     normalise: bool = False
+    content: Callable[[list[int]], Content] | None = None
 
 
 class Kind(ABC):
@@ -88,6 +92,10 @@ class Kind(ABC):
     @abstractmethod
     def recognises(self, value: Any) -> bool:
         """Whether a value in memory is of this kind when no kind is named."""
+
+    def content(self, x: Tensor | LazyRows) -> Content | None:
+        """What tells that two examples of x (N, *feature) are the same; None for what is not of this kind."""
+        return None
 
     @abstractmethod
     def of_files(self, files: Sequence[Path], **options: Any) -> Items:

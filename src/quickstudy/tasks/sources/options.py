@@ -65,7 +65,8 @@ class SourceOptions(ProtocolOptions, total=False):
         normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes. None: yes.
         memory: of images: bytes of them that are kept in memory. They are then read as they are drawn, by no more than 1000 to
             normalise when the source is opened, and the least recently drawn are dropped; a broken one is an error when it is
-            drawn. None: all are read when the source is opened.
+            drawn. Parts are then not compared by the content of their images: `family.check_contents()` reads all of them for it.
+            None: all are read when the source is opened.
         length: of texts: bytes of each that are read. None: 128.
     """
 

@@ -92,6 +92,7 @@ def family_of(
             preprocessing=preprocessing,
             transform=protocol.transform if training else (),
             within=protocol.within,
+            content=None if items.content is None else items.content(chosen),
         )
     return TaskFamily(*map(tasks.get, SPLITS))
 
