@@ -165,7 +165,7 @@ def page() -> str:
     for source in (*SOURCES, "pixels"):
         own = list(entries.get(source, {}).values())
         for head in heads.PIXELS if source == "pixels" else heads.HEADS:
-            cells = [cell(interval([row[key][head]["mean"] for row in own]), ".1f") if own else "not run" for key in KEYS]
+            cells = [cell(heads.over_seeds([row[key][head] for row in own]), ".1f") if own else "not run" for key in KEYS]
             rows.append(f"| {'nothing' if source == 'pixels' else source} | {head} | " + " | ".join(cells) + " |")
     rows += [
         "",
@@ -178,7 +178,7 @@ def page() -> str:
     every = [row for source in SOURCES for row in entries.get(source, {}).values()]
     rows += [
         "",
-        f"5-way accuracy, %, mean and 95 % interval over seeds"
+        f"5-way accuracy, %, mean and 95 % interval over seeds, of one seed over its tasks"
         f" ({', '.join(f'{s}: {len(entries.get(s, {}))}' for s in SOURCES)})."
         f" {sum(row['seconds'] for row in every):.0f} s in all on a shared machine,"
         f" {sum(row['cpu'] for row in every):.0f} s of one core; {found['hardware']}, torch {found['torch']}.",

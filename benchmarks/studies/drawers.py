@@ -31,7 +31,7 @@ import quickstudy as qs
 from benchmarks.hardware import hardware
 from benchmarks.studies import transfer_heads as heads
 from benchmarks.studies.cross_domain import CHANNELS, DATA, omniglot
-from benchmarks.studies.study import Result, cell, command, interval, read, write
+from benchmarks.studies.study import Result, cell, command, read, write
 from quickstudy.tasks import LabelledTasks, TaskFamily, across
 from quickstudy.tasks.construction.across import of_domains
 
@@ -85,9 +85,9 @@ def page() -> str:
         return "Not run.\n"
     rows = ["| trained on | " + " | ".join(TESTS.values()) + " |", "|---|---|---|"]
     for method in METHODS:
-        cells = [cell(interval([row[test][method]["mean"] for row in own]), ".1f") for test in TESTS]
+        cells = [cell(heads.over_seeds([row[test][method] for row in own]), ".1f") for test in TESTS]
         rows.append(f"| {method} episodes | " + " | ".join(cells) + " |")
-    gains = [cell(interval([row[test]["gain"]["mean"] for row in own]), ".2f", "+") for test in TESTS]
+    gains = [cell(heads.over_seeds([row[test]["gain"] for row in own]), ".2f", "+") for test in TESTS]
     rows.append("| across less ordinary, paired | " + " | ".join(gains) + " |")
     each = "; ".join(f"{row['new']['gain']['mean']:+.2f} +- {row['new']['gain']['ci95']:.2f}" for row in own)
     rows += [

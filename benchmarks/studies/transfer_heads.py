@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import quickstudy as qs
-from benchmarks.studies.study import Result
+from benchmarks.studies.study import Interval, Result, interval
 from quickstudy.learners.solve import LogisticHead, RidgeHead
 from quickstudy.learners.solve.newton import logistic_regression
 from quickstudy.learners.transfer import CosineClassifier, FineTune
@@ -81,3 +81,8 @@ def summed(values: Sequence[float]) -> Result:
     """Mean, and half of the 95 % interval over tasks."""
     x = torch.tensor(values, dtype=torch.float64)
     return {"mean": float(x.mean()), "ci95": 1.96 * float(x.std()) / len(x) ** 0.5}
+
+
+def over_seeds(found: Sequence[Result]) -> Interval:
+    """Mean, and half of the 95 % interval over seeds; of one seed, over its tasks."""
+    return interval([one["mean"] for one in found]) if len(found) > 1 else [found[0]["mean"], found[0]["ci95"]]
