@@ -14,7 +14,7 @@ from tests.tasks.rows import seeded
 from quickstudy.domains.images import omniglot, omniglot_images
 from quickstudy.domains.images.omniglot_images import fetch, read_images
 from quickstudy.errors import ArgumentError, DataError, LabelError, TaskError
-from quickstudy.tasks import Omniglot
+from quickstudy.tasks import FeatureNoise, MergeClasses, Omniglot, Rotations
 
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
 
@@ -205,6 +205,16 @@ def test_split_files_that_do_not_fit(root: Path, tmp_path: Path):
         DataError, match=r"`split='vinyals'`: expected a folder that holds train\.txt .*, got no such folder\. .*'random' or"
     ):
         load(root, split="vinyals")
+
+
+def test_augmentation_is_of_meta_training(root: Path):
+    tasks, plain = load(root, augment=[MergeClasses(), FeatureNoise()], rotations=False), load(root, rotations=False)
+    assert len(tasks.train.class_names) == 15 + 7
+    assert tasks.classes["validation"] == plain.classes["validation"]
+    assert list(tasks.train.protocol["augment"].values()) == ["new classes", "new examples"]
+    assert len(tasks.train.columns["drawer"].of) == len(tasks.train.y)
+    with pytest.raises(ArgumentError, match=r"`augment`: expected each augmentation .* once, got Rotations twice"):
+        load(root, augment=[Rotations()])
 
 
 def test_a_class_twice_in_one_split_file(root: Path, tmp_path: Path):

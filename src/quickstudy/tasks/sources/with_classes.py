@@ -14,6 +14,7 @@ from quickstudy.tasks.distribution.columns import read_columns
 from quickstudy.tasks.distribution.content import Content
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
+from quickstudy.tasks.sources.labels import check_names
 
 
 def with_classes(
@@ -35,7 +36,9 @@ def with_classes(
     Raises:
         UnsupportedError: new classes of items that are read as they are drawn.
         ArgumentError: two augmentations of one kind that make classes.
+        LabelError: a class name twice.
     """
+    check_names(names, len(names))
     made = class_augmentations(augment)
     known = read_columns(columns or {}, [names[label] for label in y.tolist()])
     if made:

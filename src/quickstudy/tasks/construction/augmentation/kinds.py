@@ -45,6 +45,17 @@ class ClassAugmentation(Augmentation):
 
     Attributes:
         shares_examples: whether the new classes hold the examples of old ones. Then no episode has classes of both.
+
+    Examples:
+        >>> from quickstudy.tasks.construction.augmentation.kinds import Made
+        >>> class Negatives(qs.tasks.construction.augmentation.ClassAugmentation):
+        ...     def made(self, x, y, names):
+        ...         return Made(-x, y, list(self.counts(dict.fromkeys(names, 0))), torch.arange(len(y)))
+        ...     def counts(self, counts):
+        ...         return {f"{name}/negative": count for name, count in counts.items()}
+        >>> x, y = torch.randn(60, 2), torch.arange(60) // 10
+        >>> qs.tasks.from_arrays(x, y, ways=2, split=(2, 2, 2), queries=5, augment=[Negatives()]).train.class_names
+        ['2', '5', '2/negative', '5/negative']
     """
 
     makes = "new classes"
@@ -74,7 +85,19 @@ class ClassAugmentation(Augmentation):
 
 
 class TaskAugmentation(Augmentation):
-    """Changes episodes as they are drawn: augment(episode, generator) -> episode, a batch with a leading axis `tasks`."""
+    """Changes episodes as they are drawn: augment(episode, generator) -> episode, a batch with a leading axis `tasks`.
+
+    Examples:
+        >>> class Flipped(qs.tasks.construction.augmentation.TaskAugmentation):
+        ...     makes = "new tasks"
+        ...     def changed(self, episode, generator):
+        ...         support, query = (part.like(-part.x, part.y) for part in (episode.support, episode.query))
+        ...         return qs.Episode(support, query, classes=episode.classes)
+        >>> x, y = torch.ones(60, 2), torch.arange(60) // 10
+        >>> tasks = qs.tasks.LabelledTasks(x, y, ways=2, queries=5, augment=[Flipped()])
+        >>> float(tasks.sample(3).query.x.max())
+        -1.0
+    """
 
     def check(self, x: Any, target: Target) -> None:
         """Raise UnsupportedError for tasks that it cannot change, x (tasks, examples, *feature) and the kind of y.

@@ -29,7 +29,7 @@ class MergeClasses(ClassAugmentation):
         >>> x, y = torch.arange(8.0)[:, None], torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
         >>> x, y, names = qs.tasks.MergeClasses().classes(x, y, ["ant", "bee", "cat", "dog"])
         >>> names[4:], torch.bincount(y).tolist()
-        (['cat + dog', 'ant + bee'], [2, 2, 2, 2, 4, 4])
+        (['ant + bee', 'cat + dog'], [2, 2, 2, 2, 4, 4])
     """
 
     seed: NonNegativeInt = 0

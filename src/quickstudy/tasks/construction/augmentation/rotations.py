@@ -67,7 +67,11 @@ class Rotations(ClassAugmentation):
         turned = torch.cat([torch.rot90(x, angle // 90, (-2, -1)) for angle in self.angles])
         labels = torch.cat([y + turn * len(names) for turn in range(len(self.angles))])
         rows = torch.arange(len(y)).repeat(len(self.angles))
-        return Made(turned, labels, list(self.counts(dict.fromkeys(names, 0))), rows)
+        return Made(turned, labels, [_turned(name, angle) for angle in self.angles for name in names], rows)
 
     def counts(self, counts: Mapping[str, int]) -> dict[str, int]:
-        return {f"{name}/rot{angle:03d}": count for angle in self.angles for name, count in counts.items()}
+        return {_turned(name, angle): count for angle in self.angles for name, count in counts.items()}
+
+
+def _turned(name: str, angle: int) -> str:
+    return f"{name}/rot{angle:03d}"
