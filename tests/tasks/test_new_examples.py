@@ -140,7 +140,7 @@ def test_a_learner_is_meta_trained_on_mixed_queries_and_chosen_on_plain_ones():
     learner = qs.Prototypical(qs.models.mlp(4, 5)).double()
     run = qs.meta_train(
         learner,
-        qs.tasks.TaskFamily(train, held, None, same_classes=True),
+        qs.tasks.TaskFamily(train, held, None, same_classes=True, same_content=True),
         steps=6,
         tasks_per_step=3,
         validate_every=3,
