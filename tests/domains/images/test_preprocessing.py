@@ -177,7 +177,7 @@ def test_plain_data_and_back():
         {"size": 3, "channels": 1, "mean": 2},
     ):
         with pytest.raises(
-            ArgumentError, match=r"`preprocessing`: expected size, channels, invert, mean and std, got .*\. Take the"
+            ArgumentError, match=r"`preprocessing`: expected size, channels, invert, mean, std, ground, got .*\. Take the"
         ):
             Preprocessing.from_dict(bad)
 

@@ -5,7 +5,6 @@ x  =  (pixels / 255 - mean) / std           pixels: resized to size x size, `cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,9 +17,7 @@ from quickstudy.arguments import checked
 from quickstudy.domains.images.ground import Ground, ground_of, other_ground
 from quickstudy.domains.images.image_file import open_image, upright
 from quickstudy.errors import ArgumentError, ShapeError
-from quickstudy.files import write_sealed
-from quickstudy.records import RecordError, read_record, record
-from quickstudy.tasks.distribution.interface import PREPROCESSING
+from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 from quickstudy.tasks.distribution.rows import as_float as as_float
 
 AT_ONCE = 4096  # images per chunk when taking statistics
@@ -28,7 +25,7 @@ AT_ONCE = 4096  # images per chunk when taking statistics
 
 @checked
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(RecordedPreprocessing):
     """How an image file becomes a tensor (channels, size, size).
 
     Args:
@@ -136,37 +133,6 @@ class Preprocessing:
         """As plain data."""
         plain = asdict(self)
         return plain | {key: None if plain[key] is None else list(plain[key]) for key in ("mean", "std")}
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Preprocessing:
-        """Rebuild it from the plain data of `to_dict`.
-
-        Raises:
-            ArgumentError: an unknown or missing key, or a value of a wrong type.
-        """
-        try:
-            return record(cls, given)
-        except RecordError as error:
-            raise ArgumentError(
-                "preprocessing",
-                expected="size, channels, invert, mean and std",
-                got=str(error),
-                do="Take the file that the run wrote.",
-            ) from error
-
-    def save(self, folder: str | Path) -> None:
-        """Write preprocessing.json into a folder."""
-        write_sealed(Path(folder) / PREPROCESSING, self.to_dict())
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Preprocessing:
-        """Read what `save` wrote.
-
-        Raises:
-            CheckpointError: there is no such file, or it is not a preprocessing.
-        """
-        do = "preprocessing.save(folder) writes one, as every run on images does."
-        return read_record(Path(folder) / PREPROCESSING, cls, expected="how images are read", do=do)
 
     def _pixels(self, image: Any) -> Tensor:
         """Each pixel of a shrunk image is the mean of those it covers. Images that are not square lose their longer ends."""

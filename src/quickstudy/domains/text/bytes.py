@@ -7,25 +7,22 @@ mask  =  ids > 0                                                     which of th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
-from quickstudy.errors import ArgumentError, DataWarning, ShapeError
-from quickstudy.files import write_sealed
-from quickstudy.records import RecordError, read_record, record
-from quickstudy.tasks.distribution.interface import PREPROCESSING
+from quickstudy.errors import DataWarning, ShapeError
+from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 
 @checked
 @dataclass(frozen=True)
-class Bytes:
+class Bytes(RecordedPreprocessing):
     """How a text becomes numbers: `read` once, when the tasks are made; `apply` as episodes are gathered.
 
     Args:
@@ -78,37 +75,3 @@ class Bytes:
                 do="Bring texts into it with `read`.",
             )
         return {"ids": x.long(), "mask": x > 0}
-
-    def fitted(self, x: Tensor) -> Bytes:
-        """Itself: nothing of it depends on the data."""
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Bytes:
-        """Rebuild it from the plain data of `to_dict`.
-
-        Raises:
-            ArgumentError: an unknown or missing key, or a value of a wrong type.
-        """
-        try:
-            return record(cls, given)
-        except RecordError as error:
-            raise ArgumentError("preprocessing", expected="length", got=str(error), do="Take the file of the run.") from error
-
-    def save(self, folder: str | Path) -> None:
-        """Write preprocessing.json into a folder."""
-        write_sealed(Path(folder) / PREPROCESSING, self.to_dict())
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Bytes:
-        """Read what `save` wrote.
-
-        Raises:
-            CheckpointError: there is no such file, or it is not one of bytes.
-        """
-        do = "preprocessing.save(folder) writes one, as every run on texts does."
-        return read_record(Path(folder) / PREPROCESSING, cls, expected="how texts are read", do=do)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -19,11 +19,10 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
-from quickstudy.errors import ArgumentError, CheckpointError, ShapeError
-from quickstudy.files import read_tensors, write_sealed, writing
+from quickstudy.errors import CheckpointError, ShapeError
+from quickstudy.files import read_tensors, writing
 from quickstudy.progress import bar
-from quickstudy.records import RecordError, read_record, record
-from quickstudy.tasks.distribution.interface import PREPROCESSING
+from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 AT_ONCE = 1024  # texts that are encoded before the cache is written, so that a stop loses no more
 
@@ -58,7 +57,7 @@ class TextEncoder(ABC):
 
 @checked
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(RecordedPreprocessing):
     """The preprocessing of tasks on the features of a frozen encoder: it says which one.
 
     Args:
@@ -100,42 +99,6 @@ class Encoded:
                 got=f"one with the key {encoder.key}",
                 do="Take the same files: other weights, another vocabulary or another way to pool give other features.",
             )
-
-    def fitted(self, x: Tensor) -> Encoded:
-        """Itself: nothing of it depends on the data."""
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Encoded:
-        """Rebuild it from the plain data of `to_dict`.
-
-        Raises:
-            ArgumentError: an unknown or missing key, or a value of a wrong type.
-        """
-        try:
-            return record(cls, given)
-        except RecordError as error:
-            raise ArgumentError(
-                "preprocessing", expected="key, features", got=str(error), do="Take the file of the run."
-            ) from error
-
-    def save(self, folder: str | Path) -> None:
-        """Write preprocessing.json into a folder."""
-        write_sealed(Path(folder) / PREPROCESSING, self.to_dict())
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Encoded:
-        """Read what `save` wrote.
-
-        Raises:
-            CheckpointError: there is no such file, or it is not one of encoded texts.
-        """
-        do = "preprocessing.save(folder) writes one, as every run on texts does."
-        return read_record(Path(folder) / PREPROCESSING, cls, expected="how texts are read", do=do)
 
 
 @checked
