@@ -24,6 +24,7 @@ STUDIES = {
     "cross_domain": "Trained on strokes, on Omniglot, on both",
     "photos": "Photographs through a frozen network",
     "drawers": "Drawers as domains",
+    "mixture": "A mixture of problems",
 }
 
 
