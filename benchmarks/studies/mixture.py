@@ -9,12 +9,13 @@ waves       sinusoids from 10 points, x and y divided by 2, so that their losses
 characters  Omniglot, 5-way 1-shot, its 28x28 pixels at half size through three convolutions; accuracy
 tables      3-way classification of synthetic tables (`TabularPrior`) of up to 8 columns from 15 rows; accuracy
 
-The learners are in-context transformers of one size. Apart: each has its own. Mixture: the three share the transformer, and each
-keeps its way in and its way out; a meta-step has three times the tasks, a third of them of each problem on average. By progress:
-the same, each problem drawn by `ByProgress()`. The last weights are scored, on 600 meta-test tasks of each problem. The rate of
-Adam, which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed 100, once for
-the mixture (by the mean over problems) and once for each learner apart. A first pilot, with the waves as `Sinusoid` draws them and
-rates from 0.0005, was stopped after its validation scores: the loss of the waves outweighed the others in the mixture.
+The learners are in-context transformers of one size. Apart: each has its own. Mixture: the three share the transformer, and
+each keeps its way in and its way out; a meta-step has three times the tasks, a third of them of each problem on average. By
+progress: the same, each problem drawn by `ByProgress()`. The last weights are scored, on 600 meta-test tasks of each problem.
+The rate of Adam, which falls to 0 as a cosine, was chosen on meta-validation tasks by runs of a third of the steps with seed
+100, once for the mixture (by the mean over problems) and once for each learner apart. A first pilot, with the waves as
+`Sinusoid` draws them and rates from 0.0005, was stopped after its validation scores: the loss of the waves outweighed the
+others in the mixture.
 """
 
 from __future__ import annotations
