@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -75,8 +76,10 @@ def test_a_terminal(monkeypatch, capsys):
         shown(26, note="loss 0.5")
         shown.say("about 0:30 to go")
     drawn = capsys.readouterr().err
-    for text in ("training", "26 steps, 0:00 of 0:30", "0:30 left", "loss 0.5", "about 0:30 to go"):
+    for text in ("training", "loss 0.5", "about 0:30 to go"):
         assert text in drawn
+    assert re.search(r"26 steps, 0:\d\d of 0:30", drawn)  # a busy machine may take a second
+    assert re.search(r"0:\d\d left", drawn)
 
 
 class ZMQInteractiveShell:

@@ -37,6 +37,7 @@ from quickstudy.tasks.distribution.class_lists import read_class_lists
 from quickstudy.tasks.distribution.splits import read_split
 
 NEVER = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "pickle.find_class")
+SLOPE = (np.arange(64, dtype=np.uint8).reshape(8, 8) ** 2 % 251).astype(np.uint8)  # a picture, another one in each quarter turn
 seen: list[str] = []
 watching = False
 
@@ -144,10 +145,10 @@ def run(data: bytes) -> None:
 
 
 def table(data: bytes) -> None:
-    """A CSV file beside three images."""
+    """A CSV file beside three images, none of them another's."""
     with _folder() as root:
-        for name in ("a.png", "b.png", "c.png"):
-            shutil.copy(saved() / "image.png", root / name)
+        for turns, name in enumerate(("a.png", "b.png", "c.png")):
+            Image.fromarray(np.rot90(SLOPE, turns).copy()).save(root / name)
         (root / "fuzz.csv").write_bytes(data)
         from_csv(root / "fuzz.csv", ways=1, shots=0, queries=1, size=4, split=(1, 1, 1))
 

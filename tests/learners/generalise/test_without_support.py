@@ -140,7 +140,7 @@ def test_tasks_without_domains_are_refused_before_they_train():
         with pytest.raises(UnsupportedError, match=said):
             qs.meta_train(learner, plain, **options)
         with pytest.raises(UnsupportedError, match=said):
-            qs.meta_train(learner, qs.tasks.TaskFamily(every, plain, None, same_classes=True), **options)
+            qs.meta_train(learner, qs.tasks.TaskFamily(every, plain, None, same_classes=True, same_content=True), **options)
         with pytest.raises(UnsupportedError, match=said):
             qs.evaluate(learner, plain, episodes=4)
     across = qs.tasks.across(tasks(), "domain", renumber=False)

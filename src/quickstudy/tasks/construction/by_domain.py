@@ -33,7 +33,18 @@ from quickstudy.tasks.distribution.size import largest
 
 
 class DomainTasks(LabelledTasks):
-    """Labelled tasks of every domain at once: see `by_domain`."""
+    """Labelled tasks of every domain at once: see `by_domain`.
+
+    Attributes:
+        by: the column of the domains.
+
+    Examples:
+        >>> x, y, year = torch.randn(24, 2), torch.arange(24) % 2, [str(1990 + row // 8) for row in range(24)]
+        >>> tasks = qs.tasks.LabelledTasks(x, y, ways=2, shots=0, queries=2, columns={"year": year})
+        >>> own: qs.tasks.DomainTasks = qs.tasks.by_domain(tasks, "year")
+        >>> own.domains, own.sample(4).query.x.shape
+        (('1990', '1991', '1992'), torch.Size([4, 12, 2]))
+    """
 
     renumber = False
     by: str
