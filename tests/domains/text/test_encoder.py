@@ -10,7 +10,7 @@ import torch
 
 import quickstudy as qs
 from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
-from quickstudy.errors import ArgumentError, CheckpointError, DataError, DataWarning, MissingPackageError, ShapeError
+from quickstudy.errors import ArgumentError, CheckpointError, DataError, DataWarning, MissingPackageError, ShapeError, TaskError
 from quickstudy.tasks import TransformersEncoder
 
 WORDS = ("open", "close", "the", "a", "door", "window", "house", "car", "find", "buy")
@@ -110,6 +110,21 @@ def test_tasks_on_features_say_whose_they_are(tmp_path):
         reads.check(Counting("other"))
     with pytest.raises(ShapeError, match=r"`x`: expected 2 features, got \(1, 3\)"):
         reads.apply(torch.zeros(1, 3))
+
+
+def test_a_text_in_two_families_is_a_leak_whatever_its_features_are():
+    """Their last digits may differ with the texts that were encoded beside them."""
+
+    class Shaken(Counting):
+        def encode(self, texts):
+            return super().encode(texts) + 1e-6 * torch.rand(len(texts), 2)
+
+    options = {"ways": 2, "queries": 1, "split": (8, 4, 4), "progress": False}
+    one = qs.tasks.from_texts(TEXTS, LABELS, encoder=Shaken(), **options)
+    others = [label.upper() for label in LABELS]
+    other = qs.tasks.from_texts(TEXTS, others, encoder=Shaken(), **options)
+    with pytest.raises(TaskError, match="expected parts that share no example"):
+        qs.tasks.TaskFamily(one.train, None, other.train)
 
 
 def test_what_does_not_go_together():

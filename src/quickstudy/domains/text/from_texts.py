@@ -12,7 +12,7 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
 from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
-from quickstudy.domains.text.kind import TEXTS
+from quickstudy.domains.text.kind import TEXTS, content_of
 from quickstudy.domains.text.repeats import Repeats, without_repeats
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.options import hands_on
@@ -91,5 +91,8 @@ def from_texts(
         items = TEXTS.of_values(texts, **({} if length is None else {"length": length}))
     else:
         x = encoded(texts, encoder, cache, progress=progress)
-        items = Items(lambda rows, part: x[torch.tensor(rows)], Encoded(encoder.key, encoder.features))
+        reads = Encoded(encoder.key, encoder.features)
+        items = Items(
+            lambda rows, part: x[torch.tensor(rows)], reads, content=lambda rows: content_of(texts[row] for row in rows)
+        )
     return family_of([names[row] for row in rows], items, Protocol(**options), columns=own)

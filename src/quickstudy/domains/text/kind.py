@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,13 @@ def _items(of: Callable[[list[int]], list[str]], reads: Bytes) -> Items:
     return Items(
         lambda rows, part: reads.read(of(rows), f"{part} texts"),
         reads,
-        content=lambda rows: Content.of_texts("texts", map(key, of(rows))),
+        content=lambda rows: content_of(of(rows)),
     )
+
+
+def content_of(texts: Iterable[str]) -> Content:
+    """By what two texts are the same: their words, and not the bytes or the features that are read of them."""
+    return Content.of_texts("texts", map(key, texts))
 
 
 def _text(path: Path) -> str:
