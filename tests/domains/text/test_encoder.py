@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -172,6 +173,16 @@ def test_a_text_longer_than_the_model_reads_is_said(folder):
     assert bool(torch.isfinite(found).all())
     with pytest.raises(ArgumentError, match=r"`length`: expected at most .*16 tokens.*, got 17"):
         TransformersEncoder(folder, length=17)
+
+
+def test_the_tokenizer_s_limit_counts_where_it_is_smaller(tmp_path):
+    """RoBERTa has two more places than it reads tokens."""
+    path = save_model(tmp_path / "limited")
+    config = path / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_max_length": 14}))
+    assert TransformersEncoder(path).length == 14
+    with pytest.raises(ArgumentError, match=r"`length`: expected at most .*14 tokens.*, got 16"):
+        TransformersEncoder(path, length=16)
 
 
 def test_a_tokenizer_that_does_not_fit_the_weights(tmp_path):

@@ -18,6 +18,8 @@ from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.encoders.pooling import masked_mean
 from quickstudy.errors import ArgumentError, CheckpointError, DataWarning, MissingPackageError
 
+UNBOUNDED = 1e9  # tokens: a tokenizer without a limit says 1e30
+
 
 @checked
 class TransformersEncoder(TextEncoder):
@@ -86,7 +88,8 @@ class TransformersEncoder(TextEncoder):
                 got=f"one of {len(tokenizer)}",
                 do="Take the tokenizer that came with these weights.",
             )
-        most = int(getattr(settings, "max_position_embeddings", 0)) or None
+        limits = (getattr(settings, "max_position_embeddings", None), tokenizer.model_max_length)  # RoBERTa's places begin at 2
+        most = min((int(one) for one in limits if one and one < UNBOUNDED), default=None)
         if length is not None and most is not None and length > most:
             raise ArgumentError(
                 "length", expected=f"at most {most} tokens, as the model takes", got=str(length), do="Leave it out."
