@@ -37,8 +37,8 @@ from quickstudy.domains.images.backbone import from_backbone
 
 RESULTS = Path(__file__).resolve().parent / "cross_domain.json"
 DATA = Path(os.environ.get("QUICKSTUDY_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-STEPS, TASKS, CHANNELS = 400, 2, 32
-EVERY, VALIDATION = 100, 60  # steps between validations, and their tasks
+STEPS, TASKS, CHANNELS = 2000, 2, 32
+EVERY, VALIDATION = 250, 60  # steps between validations, and their tasks
 SOURCES, TARGETS = ("strokes", "omniglot", "both"), ("MNIST", "Fashion", "Omniglot")
 KEYS = [f"{name}, {shots}" for shots in heads.SHOTS for name in TARGETS]
 PAIRS = (("both", "strokes"), ("both", "omniglot"), ("omniglot", "strokes"))

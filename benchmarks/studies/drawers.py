@@ -36,7 +36,7 @@ from quickstudy.tasks import LabelledTasks, TaskFamily, across
 from quickstudy.tasks.construction.across import of_domains
 
 RESULTS = Path(__file__).resolve().parent / "drawers.json"
-STEPS, TASKS, EVERY, VALIDATION = 300, 2, 75, 60
+STEPS, TASKS, EVERY, VALIDATION = 1500, 2, 250, 60
 BY = "drawer"
 DRAWERS = {"train": range(1, 13), "validation": range(13, 17), "test": range(17, 21)}
 METHODS = ("ordinary", "across")
