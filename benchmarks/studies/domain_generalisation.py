@@ -294,11 +294,13 @@ def table(made: Result | None, kind: str) -> list[str]:
 def page() -> str:
     """The tables, from the JSON."""
     found = read(RESULTS)
+    taken = {row["steps"] for kind in found.get("entries", {}).values() for own in kind.values() for row in own.values()}
     lines = [
         "DomainBed's protocol, reduced. Each domain is held out in turn; of "
         f"{DRAWS} random draws of hyperparameters the one with the best accuracy on validation images of the training domains is",
         f"tested; {TRIALS} trials, each with its own images, weights and draws. Reduced are: 14 x 14 pixels, {TRAIN:,} images of",
-        f"a domain, a multilayer perceptron of two layers of {FEATURES}, {STEPS} steps of {BATCH} images, a run's last weights.",
+        f"a domain, a multilayer perceptron of two layers of {FEATURES}, {_steps(taken)} steps of {BATCH} images,",
+        "a run's last weights.",
         "Accuracy in %; differences to ERM are paired by trial, with 95 % intervals by Student's t.",
     ]
     for kind in DOMAINS:
@@ -318,6 +320,11 @@ def page() -> str:
         lines += ["", f"{minutes:.0f} minutes of one core in all; {found['hardware']}, {PROCESSES} processes of one thread each,"]
         lines += [f"torch {found['torch']}."]
     return "\n".join(lines) + "\n"
+
+
+def _steps(taken: set[int]) -> str:
+    """Those of the results, which may be of an older table."""
+    return " and ".join(map(str, sorted(taken))) or str(STEPS)
 
 
 def main() -> None:

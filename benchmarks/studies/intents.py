@@ -14,10 +14,12 @@ its learning rate was chosen on the meta-validation classes of fold 1, its step 
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,10 @@ from quickstudy.evaluation.head_choice import with_head
 
 RESULTS = Path(__file__).resolve().parent / "intents.json"
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-FOLDS, SHOTS, EPISODES, QUERIES = range(1, 6), (1, 5), 600, 15
+FOLDS, SHOTS, EPISODES, WAYS, QUERIES = range(1, 6), (1, 5), 600, 5, 15
 STEPS, TASKS, RATES = 400, 16, (1e-4, 3e-4, 1e-3)
+WORDS = partial(TfidfVectorizer, sublinear_tf=True, ngram_range=(1, 2))
+CHARACTERS = partial(TfidfVectorizer, sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
 
 
 class Head(nn.Module):
@@ -92,7 +96,7 @@ def fold(data: Path, number: int) -> dict[str, list[str]]:
 def tasks(data: Path, number: int, encoder: TextEncoder, cache: str | None) -> Any:
     """The tasks of a fold; a text that is there twice is left out."""
     texts, labels = banking(data)
-    settings: dict[str, Any] = {"ways": 5, "queries": QUERIES, "repeats": "leave out", "progress": False}
+    settings: dict[str, Any] = {"ways": WAYS, "queries": QUERIES, "repeats": "leave out", "progress": False}
     return qs.tasks.from_texts(texts, labels, encoder=encoder, cache=cache, split=fold(data, number), **settings)
 
 
@@ -114,12 +118,12 @@ def trained(family: Any, shots: int, rate: float, seed: int, budget: float = 1.0
     return learner, run.best
 
 
-def words(family: Any, texts: list[str], shots: int) -> list[float]:
+def from_scratch(family: Any, texts: list[str], shots: int, frequencies: Callable[[], TfidfVectorizer]) -> list[float]:
     """TF-IDF and logistic regression on the support alone, on the same episodes."""
     scores = []
     for episode in family.test.with_(shots=shots).sample(EPISODES, generator=torch.Generator().manual_seed(0)):
         known, asked = ([texts[int(row)] for row in part.x[:, 0]] for part in (episode.support, episode.query))
-        vectors = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)).fit(known)
+        vectors = frequencies().fit(known)
         model = LogisticRegression(max_iter=1000).fit(vectors.transform(known), episode.support.y)
         scores.append(float(model.score(vectors.transform(asked), episode.query.y)))
     return scores
@@ -137,23 +141,34 @@ def rows(data: Path, number: int, shots: int, rate: float, encoder: TextEncoder,
     found = {name: qs.evaluate(one, test, EPISODES, executor="loop").per_episode for name, one in each.items()}
     looked_up = TermFrequencies()
     plain = tasks(data, number, looked_up, None)
-    return {"scores": found | {"words": words(plain, looked_up.texts, shots)}, "validation": best}
+    for name, frequencies in (("words", WORDS), ("characters", CHARACTERS)):
+        found[name] = from_scratch(plain, looked_up.texts, shots, frequencies)
+    right = {name: " ".join(str(round(WAYS * QUERIES * score)) for score in scores) for name, scores in found.items()}
+    return {"right": right, "validation": best}
+
+
+def accuracies(right: str) -> list[float]:
+    """Of each episode, in %."""
+    return [100 * int(one) / (WAYS * QUERIES) for one in right.split()]
 
 
 def page() -> str:
     """The tables, from the JSON."""
     found = read(RESULTS)
     lines: list[str] = []
+    if "runs" not in found:
+        return "Not run.\n"
     for shots in SHOTS:
-        runs = [found["runs"][f"{number} {shots}"]["scores"] for number in FOLDS if f"{number} {shots}" in found["runs"]]
+        done = [found["runs"][f"{number} {shots}"]["right"] for number in FOLDS if f"{number} {shots}" in found["runs"]]
+        runs = [{name: accuracies(right) for name, right in run.items()} for run in done]
         lines += [f"| BANKING77, 5-way {shots}-shot | accuracy | over folds | less the frozen centroid |", "|---|---|---|---|"]
         base = [one for run in runs for one in run["centroid"]]
         for name, title in TITLES.items():
             values = [one for run in runs for one in run[name]]
-            less = [100 * (a - b) for a, b in zip(values, base, strict=True)]
-            folds = cell(interval([100 * sum(run[name]) / len(run[name]) for run in runs]), ".1f")
+            less = [a - b for a, b in zip(values, base, strict=True)]
+            folds = cell(interval([sum(run[name]) / len(run[name]) for run in runs]), ".1f")
             difference = "" if name == "centroid" else cell(interval(less), ".2f", "+")
-            lines.append(f"| {title} | {cell(interval([100 * one for one in values]), '.2f')} | {folds} | {difference} |")
+            lines.append(f"| {title} | {cell(interval(values), '.2f')} | {folds} | {difference} |")
         lines.append("")
     lines += [
         f"In %; 95 % intervals over {len(base)} episodes of {len(runs)} folds, and over the folds by Student's t. Adam at "
@@ -165,7 +180,8 @@ def page() -> str:
 
 
 TITLES = {
-    "words": "TF-IDF + logistic regression",
+    "words": "TF-IDF of words + logistic regression",
+    "characters": "TF-IDF of characters + logistic regression",
     "centroid": "frozen MiniLM + centroid",
     "ridge": "frozen MiniLM + ridge",
     "logistic": "frozen MiniLM + logistic regression",
@@ -175,12 +191,20 @@ TITLES = {
 }
 
 
+def arguments(doc: str | None) -> argparse.Namespace:
+    """The options: where the data, the encoder and its features are."""
+    made = command(doc, seeds=None)
+    for name in ("data", "minilm", "cache"):
+        made.add_argument(f"--{name}", help="see above")
+    options = made.parse_args()
+    if not options.table and not (options.data and options.minilm):
+        made.error("--data and --minilm are needed")
+    return options
+
+
 def main() -> None:
     """The command."""
-    made = command(__doc__, seeds=None)
-    for name in ("data", "minilm", "cache"):
-        made.add_argument(f"--{name}")
-    options = made.parse_args()
+    options = arguments(__doc__)
     if options.table:
         print(page())
         return
@@ -201,7 +225,7 @@ def main() -> None:
             found["seconds"] = found.get("seconds", 0.0) + time.process_time() - begun
             begun = time.process_time()
             write(RESULTS, found)
-            scores = {name: round(100 * sum(one) / len(one), 2) for name, one in found["runs"][key]["scores"].items()}
+            scores = {name: interval(accuracies(one))[0] for name, one in found["runs"][key]["right"].items()}
             print(key, json.dumps(scores), flush=True)
 
 

@@ -25,6 +25,8 @@ STUDIES = {
     "photos": "Photographs through a frozen network",
     "drawers": "Drawers as domains",
     "mixture": "A mixture of problems",
+    "intents": "Intents on frozen features",
+    "all_intents": "All intents at once",
 }
 
 

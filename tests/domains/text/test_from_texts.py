@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 import quickstudy as qs
 from quickstudy.cli import main
 from quickstudy.domains.text.clean import clean, key
-from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramBag
+from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramBag, NGramFrequencies
 from quickstudy.domains.text.repeats import without_repeats
 from quickstudy.errors import (
     ArgumentError,
@@ -30,8 +30,23 @@ THINGS = ("the door", "a window", "my house", "the car", "a boat", "that hat")
 TEXTS = [f"{verb} {thing}" for verb in VERBS for thing in THINGS]
 LABELS = [text.split()[0] for text in TEXTS]
 PROTOCOL = {"ways": 2, "shots": 2, "queries": 3, "split": (2, 2, 2)}
+
+
+class WithHead(NGramFrequencies):
+    """Six logits from the frequencies."""
+
+    def __init__(self):
+        super().__init__(features=6, n=(2, 3), buckets=97)
+        torch.manual_seed(0)
+        self.head = torch.nn.Linear(103, 6)
+
+    def forward(self, ids, mask):
+        return self.head(super().forward(ids, mask))
+
+
 ENCODERS = {
     "bag": lambda: NGramBag(features=6, buckets=97, width=4),
+    "frequencies": WithHead,
     "convolutions": lambda: ByteConv(features=6, width=8, depth=2),
     "transformer": lambda: ByteTransformer(features=6, width=8, depth=2, heads=2),
 }
@@ -282,8 +297,36 @@ def test_the_bag_by_hand():
     torch.testing.assert_close(short, network.head.bias)
 
 
-def test_vmap_over_weights_and_texts():
-    network, reads = ENCODERS["transformer"](), Bytes(length=16)
+def test_the_frequencies_by_hand():
+    """2-grams alone, each counted; capitals are small letters, and what stands twice weighs log 3 where once weighs log 2."""
+    network, reads = NGramFrequencies(features=3, n=(2,), buckets=5000).double(), Bytes(length=8)
+    gram = lambda a, b: ((ord(a) + ord(b) * 1_000_003) % (2**31 - 1) + 2 * 7919) % (2**31 - 1) % 5000
+    x = reads.apply(reads.read(["ABab", "a"]))
+    counts = network.counts(**x)
+    assert {int(k): float(counts[0, k]) for k in counts[0].nonzero()} == {gram("a", "b"): 2.0, gram("b", "a"): 1.0}
+    assert not counts[1].any()
+    u = counts[0].log1p()
+    u = u / u.norm()
+    v = u @ network.projection
+    z = network.log_scale.exp() * torch.cat([u, network.log_share.exp() * v / v.norm()])
+    torch.testing.assert_close(network(**x)[0], z)
+    assert not network(**x)[1].any()  # no pair of letters: nothing is known
+    assert network.log_scale.dtype == torch.float64
+    slope = torch.autograd.grad(network(**x).square().sum(), network.projection, create_graph=True)[0].square().sum()
+    assert all(
+        bool(torch.isfinite(one).all()) for one in torch.autograd.grad(slope, list(network.parameters()), allow_unused=True)
+    )
+    assert not NGramFrequencies(n=(2,), lower=False).counts(**x)[0].equal(NGramFrequencies(n=(2,)).counts(**x)[0])
+
+
+def test_without_a_projection():
+    network, reads = NGramFrequencies(features=0, buckets=50), Bytes(length=8)
+    assert network(**reads.apply(reads.read(["good day"]))).shape == (1, 50)
+
+
+@pytest.mark.parametrize("name", ["transformer", "frequencies"])
+def test_vmap_over_weights_and_texts(name):
+    network, reads = ENCODERS[name](), Bytes(length=16)
     x = reads.apply(reads.read(TEXTS[:4]))
     parameters = {name: torch.stack([one, 2 * one]) for name, one in network.named_parameters()}
     both = vmap(lambda p: functional_call(network, p, (), x))(parameters)
@@ -299,6 +342,7 @@ def test_vmap_over_weights_and_texts():
         (lambda: ByteConv(kernel=4), r"`kernel`: expected an odd number, got 4\. Give 5"),
         (lambda: ByteTransformer(width=10, heads=4), r"`width`: expected a multiple of heads=4, got 10"),
         (lambda: NGramBag(buckets=0), r"`buckets`: expected 1 or more, got 0"),
+        (lambda: NGramFrequencies(features=-1), r"`features`: expected 0 or more, got -1"),
     ],
 )
 def test_sizes_that_no_encoder_has(build, said):
