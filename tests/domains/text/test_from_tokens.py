@@ -213,7 +213,7 @@ def test_what_is_beyond_the_length_is_said():
         family = from_tokens(TOKENS, TAGS, GROUP, part="test", length=14, shots=1, queries=1)
     said = [str(one.message) for one in caught]
     assert any("longer than 14 bytes" in one for one in said)
-    assert any("of 288 words are left out, which begin behind byte 14: nothing is scored there" in one for one in said)
+    assert any("of 288 words are not read, so they have no label: nothing is scored there" in one for one in said)
     assert family.test.y.shape == (96, 14)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
+from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.from_tokens import from_tokens
 from quickstudy.domains.text.repeats import Repeats
 from quickstudy.errors import DataError, DataWarning
@@ -101,7 +102,11 @@ def from_conll(
     tag: int = -1,
     translations: str | None = None,
     names: Sequence[str] | None = None,
-    length: PositiveInt = 128,
+    length: PositiveInt | None = None,
+    encoder: TextEncoder | None = None,
+    trainable: bool = False,
+    cache: str | Path | None = None,
+    progress: bool = True,
     shots: Size = 10,
     queries: Size = 20,
     split: Split | None = None,
@@ -115,7 +120,7 @@ def from_conll(
         paths: the file or files of each language, or domain: {"da": "da.conll", ...}.
         word, tag: the columns of words and tags, from 0; from the end if negative.
         translations: the comment that translations of one sentence share, such as "text-en" in xSID; see `from_tokens`.
-        names, length, shots, queries, split, part, seed, repeats: as for `from_tokens`.
+        names, length, encoder, trainable, cache, progress, shots, queries, split, part, seed, repeats: as for `from_tokens`.
 
     Raises:
         DataError: no such file, one without a sentence, a line without such a column, a sentence without that comment.
@@ -149,7 +154,8 @@ def from_conll(
                 tags.append(sentence.tags)
                 group.append(name)
                 shared.append("" if translations is None else sentence.comments[translations])
-    settings: Any = {"names": names, "length": length, "shots": shots, "queries": queries, "split": split, "part": part}
+    reading: Any = {"length": length, "encoder": encoder, "trainable": trainable, "cache": cache, "progress": progress}
+    settings: Any = {"names": names, **reading, "shots": shots, "queries": queries, "split": split, "part": part}
     translated = None if translations is None else shared
     return from_tokens(tokens, tags, group, translations=translated, seed=seed, repeats=repeats, **settings)
 

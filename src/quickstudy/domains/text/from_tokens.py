@@ -5,16 +5,18 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
-from quickstudy.domains.text.bytes import Bytes
+from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.kind import content_of
+from quickstudy.domains.text.readers import labelled, reader_of
 from quickstudy.domains.text.repeats import Repeats, in_units, without_repeats
-from quickstudy.domains.text.tokens import at_first_bytes, check_classes, kind_of, numbered, read_tags, read_words
+from quickstudy.domains.text.tokens import check_classes, kind_of, numbered, read_tags, read_words
 from quickstudy.errors import DataWarning, ShapeError, TaskError
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
 from quickstudy.tasks.distribution.class_names import as_names, in_order
@@ -36,7 +38,11 @@ def from_tokens(
     *,
     translations: Any = None,
     names: Sequence[str] | None = None,
-    length: PositiveInt = 128,
+    length: PositiveInt | None = None,
+    encoder: TextEncoder | None = None,
+    trainable: bool = False,
+    cache: str | Path | None = None,
+    progress: bool = True,
     shots: Size = 10,
     queries: Size = 20,
     split: Split | None = None,
@@ -44,10 +50,11 @@ def from_tokens(
     seed: int = 0,
     repeats: Repeats = "refuse",
 ) -> TaskFamily[GroupTasks]:
-    """Tasks from tagged sentences: learn from some sentences of a language, tag others of it. x = {"ids", "mask"}, see `Bytes`.
+    """Tasks from tagged sentences: learn from some sentences of a language, tag others of it.
 
-    A sentence is its words with spaces between them; a word's label stands at its first byte, and the other bytes have none
-    (`targets.TokenLabels`). So a network gives an output for each byte, as `ByteConv(features, pool=False)` does.
+    A sentence is its words with spaces between them, and a learner sees x = {"ids", "mask"} of its bytes, see `Bytes`. A word's
+    label stands at its first byte, and the other bytes have none (`targets.TokenLabels`). So a network gives an output for each
+    byte, as `ByteConv(features, pool=False)` does. With an `encoder` it is one for each word, or for each piece of one.
 
     Args:
         tokens: (N,) lists of words.
@@ -56,7 +63,13 @@ def from_tokens(
         translations: (N,) what sentences that are translations of each other share, such as the English one. Then the sentences
             are split too, by 0.64, 0.16 and 0.2: no part has a translation of another part's sentence. None: they are not.
         names: all tags; None: those that there are.
-        length: bytes of a sentence that are read.
+        length: bytes of a sentence that are read; None: 128.
+        encoder: a frozen encoder, such as `TransformersEncoder(folder)`: a learner then sees its features (words, features),
+            which are made once, zeros behind the last word, and y has a label for each word. None: bytes.
+        trainable: the learner is to train the encoder's own network (`encoder.network(outputs)`, in `models.LoRA`): it then sees
+            x = {"ids", "mask"} of the pieces of the words, and a word's label stands at its first piece.
+        cache: the folder in which features are kept, by the content of encoder and sentence; None: nowhere.
+        progress: show a bar while sentences are encoded.
         shots, queries: sentences of a task, to learn from and to tag; numbers or ranges.
         split: of the groups, as `from_arrays` splits classes: no group is in two parts. None: (0.64, 0.16, 0.2).
         part: "test": all groups are meta-test ones, to score a trained learner on. None: split.
@@ -67,6 +80,7 @@ def from_tokens(
     Raises:
         DataError: what is no text, or no list of words.
         ShapeError: tags of another number than words; tokens, tags, group or translations of different length.
+        ArgumentError, UnsupportedError: `length` beside `encoder`, or what else does not go together.
         LabelError: a group whose words all have one tag; a tag that `names` do not have.
         TaskError: a sentence with two taggings, or in two parts; a group with too few sentences; fewer than three groups.
 
@@ -81,6 +95,7 @@ def from_tokens(
         (torch.Size([4, 3, 16]), torch.Size([4, 3, 16]), ('O', 'B-style'))
     """
     check_part(part, split=split, augment=())
+    reader = reader_of(length, encoder, trainable, cache, progress)
     sentences = read_words(tokens)
     read, owner = read_tags(tags, sentences), as_names(group, "group")
     shared = None if translations is None else as_names(translations, "translations")
@@ -93,25 +108,31 @@ def from_tokens(
     by_group = {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
     check_classes(read, by_group)
     kind = kind_of(read, names)
-    labels, reads = numbered(read, kind), Bytes(length=length)
+    labels = numbered(read, kind)
     parts: Splits = {part: list(by_group)} if part is not None else _parts(list(by_group), split, seed)
     rows = {name: [row for group in groups for row in by_group[group]] for name, groups in parts.items()}
     if part is None:
         rows = _apart(rows, texts, repeats) if shared is None else _by_units(rows, in_units(texts, shared), kept, seed)
 
+    used = [row for some in rows.values() for row in some]
+    x, places = reader.read([sentences[row] for row in used], "tokens")
+    y = labelled(x, places, [labels[row] for row in used], "tokens")
+    at = {row: place for place, row in enumerate(used)}
+
     def tasks(name: str) -> GroupTasks:
-        place, chosen = {group: number for number, group in enumerate(parts[name])}, rows[name]
-        _check_left(parts[name], [owner[row] for row in chosen], name)
+        number = {group: place for place, group in enumerate(parts[name])}
+        _check_left(parts[name], [owner[row] for row in rows[name]], name)
+        chosen = torch.tensor([at[row] for row in rows[name]])
         return GroupTasks(
-            reads.read([texts[row] for row in chosen], f"{name} sentences"),
-            at_first_bytes([sentences[row] for row in chosen], [labels[row] for row in chosen], length),
-            torch.tensor([place[owner[row]] for row in chosen]),
+            x[chosen],
+            y[chosen],
+            torch.tensor([number[owner[row]] for row in rows[name]]),
             parts[name],
             shots=shots,
             queries=queries,
             target=kind,
-            preprocessing=reads,
-            content=content_of(texts[row] for row in chosen),
+            preprocessing=reader.preprocessing,
+            content=content_of(texts[row] for row in rows[name]),
         )
 
     return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))

@@ -1,21 +1,13 @@
-"""Sentences as words, with a tag for each: what is read of them, and where a word's tag stands among the bytes of its sentence.
-
-sentence  =  its words, with a space between them                          as bytes, see `Bytes`
-y[i]      =  the tag of the word whose first byte is byte i; -100 otherwise
-"""
+"""Sentences as words, with a tag for each: what is read of them, and the tags of words from a predictor's answers."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from quickstudy.domains.text.clean import clean
-from quickstudy.errors import DataError, DataWarning, LabelError, ShapeError
-from quickstudy.targets import NONE, TokenLabels
+from quickstudy.errors import DataError, LabelError, ShapeError
+from quickstudy.targets import TokenLabels
 from quickstudy.targets.spans import OUTSIDE
 from quickstudy.tasks.distribution.class_names import as_names, in_order
 
@@ -84,22 +76,6 @@ def first_bytes(words: Words) -> Iterator[int]:
     for word in words:
         yield at
         at += len(word.encode()) + 1
-
-
-def at_first_bytes(sentences: Sequence[Words], labels: Sequence[Sequence[int]], length: int) -> Tensor:
-    """y (sentences, length), int64: each word's label at its first byte; words behind `length` are left out, and said."""
-    y, out = torch.full((len(sentences), length), NONE), 0
-    for row, (words, own) in enumerate(zip(sentences, labels, strict=True)):
-        for place, label in zip(first_bytes(words), own, strict=True):
-            if place < length:
-                y[row, place] = label
-            else:
-                out += 1
-    if out:
-        every = sum(map(len, sentences))
-        said = f"the labels of {out} of {every} words are left out, which begin behind byte {length}: nothing is scored there"
-        warnings.warn(f"`tokens`: {said}. Give length= for more.", DataWarning, stacklevel=3)
-    return y
 
 
 def tags_of(tokens: Sequence[Sequence[str]], answers: Any) -> list[list[str]]:
