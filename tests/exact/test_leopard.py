@@ -11,7 +11,7 @@ from torch.func import functional_call
 import quickstudy as qs
 from quickstudy import errors
 from quickstudy.learners.descend import GeneratedHead, LearnedRates
-from quickstudy.recipes.leopard import LEOPARD
+from quickstudy.recipes.further.leopard import LEOPARD
 
 
 def learner_of(embed, **options):

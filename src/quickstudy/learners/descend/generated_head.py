@@ -55,11 +55,11 @@ class GeneratedHead(SupportHead):
     Examples:
         >>> from quickstudy.learners.descend import GeneratedHead
         >>> learner = GeneratedHead(qs.models.mlp(4, 8), features=8, width=16, adapts="head.*", inner_steps=2)
-        >>> for ways in (2, 5):
+        >>> for ways in (2, 4):
         ...     task = qs.tasks.GaussianClasses(ways=ways, dim=4).test.sample(1)[0]
         ...     print(tuple(learner.adapt(task.support).state.values["theta"]["w"].shape))
         (2, 16)
-        (5, 16)
+        (4, 16)
     """
 
     def __init__(

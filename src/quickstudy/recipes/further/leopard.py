@@ -43,7 +43,7 @@ def LEOPARD(
     """`GeneratedHead` with the paper's inner loop: 7 steps, learned rates that start from `inner_lr`, in first order.
 
     Examples:
-        >>> from quickstudy.recipes.leopard import LEOPARD
+        >>> from quickstudy.recipes.further.leopard import LEOPARD
         >>> LEOPARD(qs.models.mlp(4, 8), features=8, adapts="head.*").inner_steps
         7
     """
