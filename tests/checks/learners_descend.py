@@ -7,6 +7,7 @@ from tests.checks.learners import FEATURES, WAYS, Case, case, network, normed, s
 from torch import nn
 
 import quickstudy as qs
+from quickstudy.learners.descend.generated_head import GeneratedHead
 from quickstudy.learners.descend.leo import LEO
 from quickstudy.learners.descend.meta_lstm import MetaLSTM
 from quickstudy.learners.descend.rates import LearnedRates
@@ -59,6 +60,21 @@ CASES: dict[str, Case] = {
         f"LEO, {policy}": case(
             lambda policy=policy: LEO(
                 normed(), features=WAYS, latents=4, latent_steps=2, fine_tuning_steps=1, encoder_penalty=0.1, normalisation=policy
+            )
+        )
+        for policy in ("support", "running", "transductive", "frozen")
+    },
+    "LEOPARD": case(
+        lambda: stirred(
+            GeneratedHead(
+                network(), features=WAYS, width=4, adapts="head.*", inner_lr=LearnedRates(0.1, per="tensor"), inner_steps=2
+            )
+        )
+    ),
+    **{
+        f"LEOPARD, {policy}": case(
+            lambda policy=policy: GeneratedHead(
+                normed(), features=WAYS, width=4, inner_lr=0.1, inner_steps=2, normalisation=policy, hypergradient=qs.FirstOrder()
             )
         )
         for policy in ("support", "running", "transductive", "frozen")

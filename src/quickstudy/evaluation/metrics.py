@@ -16,6 +16,7 @@ from torch import Tensor
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError, nearest
 from quickstudy.targets import NONE, Binary, Labels, MultiLabel, SoftLabels, Target, TokenLabels, Values
+from quickstudy.targets.spans import spans
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
 
@@ -76,7 +77,7 @@ class Metric:
 
 
 LABELS = {"mse": "mean squared error", "rmse": "root mean squared error", "mae": "mean absolute error", "roc_auc": "ROC AUC"}
-LABELS |= {"nll": "negative log likelihood"}
+LABELS |= {"nll": "negative log likelihood", "span_f1": "span F1"}
 
 
 def metric_named(name: str) -> Metric:
@@ -123,6 +124,8 @@ def serves(metric: Metric, target: Target) -> bool:
     """Whether the metric works for this kind of target."""
     if metric.name == "nll" and isinstance(target, Values) and target.distribution is None:
         return False  # a value alone has no likelihood
+    if metric.name == "span_f1" and isinstance(target, TokenLabels) and not target.has_spans:
+        return False  # without BIO tags nothing says where a span begins
     return metric.kinds is None or isinstance(target, metric.kinds)
 
 
@@ -206,6 +209,20 @@ def _mean_of_columns(
     return torch.stack(found).mean() if found else prediction.new_tensor(torch.nan)
 
 
+def span_f1(prediction: Tensor, y: Tensor, target: TokenLabels) -> Tensor:
+    """The micro F1 of the spans of all queries together, as conlleval counts them; tokens without a label are left out.
+
+    NaN where there are no spans, neither true ones nor predicted ones; 0 where all predicted ones are wrong.
+    """
+    assert target.names is not None  # see `serves`
+    both = counted = 0
+    for answer, truth in zip(target.read(prediction), y, strict=True):
+        known = truth != NONE
+        guessed, right = (spans([target.names[label] for label in one[known].tolist()]) for one in (answer, truth))
+        both, counted = both + len(guessed & right), counted + len(guessed) + len(right)
+    return prediction.new_tensor(2 * both / counted if counted else torch.nan)
+
+
 def _asked_of_the_learner(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
     raise UnsupportedError("metrics", expected="the learner's own loss", got="predictions", do="Use evaluate(metrics=['loss']).")
 
@@ -224,6 +241,7 @@ METRICS = {
         Metric("roc_auc", roc_auc, percent=True, kinds=(Binary, MultiLabel)),
         Metric("average_precision", average_precision, percent=True, kinds=(Binary,)),
         Metric("mean_average_precision", average_precision, percent=True, kinds=(MultiLabel,)),
+        Metric("span_f1", span_f1, percent=True, kinds=(TokenLabels,)),
         Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,), under_vmap=True),
     )
 }

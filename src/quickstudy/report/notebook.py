@@ -19,6 +19,7 @@ from quickstudy.report.curves import learning_curves
 from quickstudy.report.page import LIGHT
 from quickstudy.report.pictures import is_images, support_pictures
 from quickstudy.report.style import variables
+from quickstudy.targets import TokenLabels
 from quickstudy.tasks.distribution.interface import TaskDistribution
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def of_result(result: TrainingResult) -> str:
 
 def of_episode(episode: Episode) -> str:
     """The support of images by class, or the facts; of a batch, the first task."""
-    batch = is_labels(episode.support.y) and episode.support.y.ndim == 2  # of targets the shapes do not tell
+    axes = 3 if isinstance(episode.support.target, TokenLabels) else 2
+    batch = is_labels(episode.support.y) and episode.support.y.ndim == axes  # of targets the shapes do not tell
     first, of = (episode[0], f", the first of {len(episode)}") if batch else (episode, "")
     if is_images(first.support.x) and first.support.ways is not None:
         return f"<p>{escape(repr(first))}{of}</p>{support_pictures(first.support, first.class_names)}"

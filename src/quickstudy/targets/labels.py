@@ -1,4 +1,4 @@
-"""Labels: one class for each example, or for each of its tokens."""
+"""Labels: one class for each example. `Classes` is what they share with the labels of tokens."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Labels(Classes):
             raise ArgumentError("ways", expected="0 or more", got=str(self.count), do="Give the number of classes.")
         if self.names is not None:
             object.__setattr__(self, "names", tuple(self.names))
-            _check_names(self.names, self.count)
+            check_names(self.names, self.count)
 
     def __repr__(self) -> str:
         names = "" if self.names is None else f", names={self.names}"
@@ -102,60 +102,14 @@ class Labels(Classes):
         return F.cross_entropy(self.logits(prediction), y)
 
 
-@dataclass(frozen=True)
-class TokenLabels(Classes):
-    """A class for each token: y int64 (n, length), -100 for a token without one; logits (n, length, count).
-
-    Args:
-        count: number of classes.
-        names: names of the classes.
-
-    Raises:
-        ArgumentError: `count` is below 1, or the number of names is not `count`.
-
-    Examples:
-        >>> target, y = qs.targets.TokenLabels(4), torch.tensor([[2, 0, -100]])
-        >>> round(float(target.loss(torch.zeros(1, 3, 4), y)), 4)
-        1.3863
-        >>> target.read(torch.zeros(1, 3, 4)).shape
-        torch.Size([1, 3])
-    """
-
-    names: tuple[str, ...] | None = None
-
-    scores = ("token_accuracy",)
-    each_of = "token"
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ArgumentError("TokenLabels(count)", expected="1 or more", got=str(self.count), do="Give the number of classes.")
-        if self.names is not None and len(self.names) != self.count:
-            raise _unnamed(self.names, self.count)
-
-    def check(self, argument: str, y: Tensor) -> None:
-        check_integers(
-            argument, y, self.count, axes=(2, 3), shape="(examples, length), or of a batch (tasks, examples, length)", none=True
-        )
-
-    def each(self, prediction: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(self.logits(prediction).movedim(-1, 1), y, reduction="none", ignore_index=NONE)
-        return loss.sum(1) / (y != NONE).sum(1).clamp(min=1)
-
-    def mean(self, prediction: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(self.logits(prediction).movedim(-1, 1), y, reduction="sum", ignore_index=NONE)
-        return loss / (y != NONE).sum().clamp(min=1)
-
-
-def _check_names(names: tuple[str, ...], count: int) -> None:
+def check_names(names: tuple[str, ...], count: int) -> None:
+    """Raise ArgumentError where the names are not one for each of `count` classes."""
     if len(names) != count:
-        raise _unnamed(names, count)
+        expected = f"{count} names, one for each class"
+        raise ArgumentError("names", expected=expected, got=str(len(names)), do="Name every class.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ArgumentError("names", expected="a name of its own for every class", got=f"{twice!r} twice", do="Tell them apart.")
-
-
-def _unnamed(names: tuple[str, ...], count: int) -> ArgumentError:
-    return ArgumentError("names", expected=f"{count} names, one for each class", got=str(len(names)), do="Name every class.")
 
 
 def check_integers(argument: str, y: Tensor, count: int, axes: tuple[int, ...], shape: str, none: bool = False) -> None:

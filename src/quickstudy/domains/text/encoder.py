@@ -19,7 +19,7 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
-from quickstudy.errors import CheckpointError, ShapeError
+from quickstudy.errors import CheckpointError, ShapeError, UnsupportedError
 from quickstudy.files import read_tensors, writing
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
@@ -53,6 +53,15 @@ class TextEncoder(ABC):
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Texts as floats (texts, features), on the CPU."""
+
+    def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Tensor]:
+        """For each sentence, the features (words, features) of its words, on the CPU; NaN for a word that is not read.
+
+        Raises:
+            UnsupportedError: this encoder has none.
+        """
+        do = "Take a TransformersEncoder, or give `encode_words` beside `encode`."
+        raise UnsupportedError("encoder", expected="an encoder with features of words", got=type(self).__name__, do=do)
 
 
 @checked
@@ -130,6 +139,43 @@ def encoded(
     return known.rows(texts)
 
 
+@checked
+def encoded_words(
+    sentences: Sequence[Sequence[str]],
+    encoder: TextEncoder,
+    cache: str | Path | None = None,
+    *,
+    progress: bool = True,
+    where: str = "tokens",
+) -> list[Tensor]:
+    """The same for each word of a sentence: (words, features); NaN for a word that is not read.
+
+    Raises:
+        UnsupportedError: the encoder has no features of words.
+        ShapeError: the encoder gives another number of rows or features.
+        CheckpointError: a file in the cache that is no cache.
+    """
+    known = _Cache(None if cache is None else Path(cache) / f"{encoder.key}.safetensors", encoder.features)
+    missing = [words for words in dict.fromkeys(map(tuple, sentences)) if _of_words(words)[0] not in known]
+    with bar(len(missing), f"encoding {where}", progress and bool(missing)) as shown:
+        for start in range(0, len(missing), AT_ONCE):
+            some = missing[start : start + AT_ONCE]
+            rows = encoder.encode_words(some)
+            wanted = [(len(words), encoder.features) for words in some]
+            if [tuple(own.shape) for own in rows] != wanted:
+                got = str([tuple(own.shape) for own in rows][:5])
+                do = "encode_words() gives one row for each word."
+                raise ShapeError("encoder", expected=f"features of shapes {wanted[:5]}", got=got, do=do)
+            known.keep([name for words in some for name in _of_words(words)], torch.cat(rows).detach().to("cpu", torch.float32))
+            shown(len(some))
+    return [known.rows(_of_words(tuple(words))) for words in sentences]
+
+
+def _of_words(words: tuple[str, ...]) -> list[str]:
+    """The names under which a cache keeps the words of a sentence; no text has a NUL."""
+    return ["\0".join((*words, str(place))) for place in range(len(words))]
+
+
 def _rows(encoder: TextEncoder, texts: list[str]) -> Tensor:
     found = encoder.encode(texts)
     if found.shape != (len(texts), encoder.features):
@@ -158,7 +204,7 @@ class _Cache:
     def __contains__(self, text: str) -> bool:
         return _hash(text) in self.known
 
-    def keep(self, texts: list[str], rows: Tensor) -> None:
+    def keep(self, texts: Sequence[str], rows: Tensor) -> None:
         self.known.update(zip(map(_hash, texts), rows, strict=True))
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +212,7 @@ class _Cache:
             with writing(self.path) as part:
                 save_file({"hashes": hashes, "features": torch.stack(list(self.known.values()))}, part)
 
-    def rows(self, texts: list[str]) -> Tensor:
+    def rows(self, texts: Sequence[str]) -> Tensor:
         return torch.stack([self.known[_hash(text)] for text in texts])
 
 

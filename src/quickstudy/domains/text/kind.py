@@ -9,6 +9,7 @@ from typing import Any
 from quickstudy.domains.text.bytes import Bytes
 from quickstudy.domains.text.clean import key
 from quickstudy.domains.text.encoder import Encoded
+from quickstudy.domains.text.pieces import Pieces
 from quickstudy.errors import DataError
 from quickstudy.files import read_text
 from quickstudy.tasks.distribution.content import Content
@@ -24,7 +25,7 @@ class Texts(Kind):
     options = frozenset({"length"})
     telling = frozenset({"length"})
     objects = True
-    preprocessings = (Bytes, Encoded)
+    preprocessings = (Bytes, Encoded, Pieces)
 
     def recognises(self, value: Any) -> bool:
         """Never: a string may as well be a number that was read as text. Say kind="texts"."""

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.encoders.pooling import masked_mean
-from quickstudy.errors import ArgumentError, CheckpointError, DataWarning, MissingPackageError
+from quickstudy.domains.text.transformers_network import TransformersNetwork
+from quickstudy.errors import ArgumentError, CheckpointError, DataWarning, MissingPackageError, UnsupportedError
 
 UNBOUNDED = 1e9  # tokens: a tokenizer without a limit says 1e30
 
@@ -119,6 +120,58 @@ class TransformersEncoder(TextEncoder):
             warnings.warn(f"`texts`: {said}. The rest of them is not read.", DataWarning, stacklevel=2)
         return found
 
+    @torch.no_grad()
+    def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Tensor]:
+        """Of each word the mean of its pieces, or the first for pool="first"; NaN for a word behind `length`."""
+        order = sorted(range(len(sentences)), key=lambda row: sum(map(len, sentences[row])))
+        found: dict[int, Tensor] = {}
+        for start in range(0, len(order), self.batch):
+            rows = order[start : start + self.batch]
+            ids, words = self.pieces([sentences[row] for row in rows])
+            mask = (ids >= 0).long()
+            h = self.model(input_ids=ids.clamp(min=0).long(), attention_mask=mask).last_hidden_state
+            for row, own, of in zip(rows, h, words, strict=True):
+                found[row] = self._of_words(own, of)
+        return [found[row] for row in range(len(sentences))]
+
+    def _of_words(self, h: Tensor, words: list[list[int]]) -> Tensor:
+        first = self.pool == "first"
+        nothing = h.new_full((h.shape[-1],), torch.nan)
+        z = torch.stack([nothing if not own else h[own[0]] if first else h[own].mean(0) for own in words])
+        return F.normalize(z, dim=-1) if self.normalise else z
+
+    def pieces(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, list[list[list[int]]]]:
+        """The pieces of sentences, words with a space between them, and which of them are of each word.
+
+        Returns:
+            ids, int64 (sentences, pieces), -1 behind the last; and the places of each word's pieces, none if it is not read.
+
+        Raises:
+            UnsupportedError: a tokenizer that does not say from which characters its pieces are.
+        """
+        if not self.tokenizer.is_fast:
+            raise UnsupportedError(
+                "encoder",
+                expected="a tokenizer that says from which characters its pieces are: a fast one, with a tokenizer.json",
+                got=type(self.tokenizer).__name__,
+                do="Save the tokenizer's fast form, or use features of whole texts.",
+            )
+        cut = {"truncation": True, "max_length": self.length, "return_offsets_mapping": True}
+        read = self.tokenizer([" ".join(words) for words in sentences], **cut)
+        ids = [torch.tensor(own) for own in read["input_ids"]]
+        places = [_places(words, offsets) for words, offsets in zip(sentences, read["offset_mapping"], strict=True)]
+        return torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1), places
+
+    def network(self, outputs: PositiveInt, *, tokens: bool = False, seed: int = 0) -> TransformersNetwork:
+        """A copy of the model with a new linear head, to be trained. Only the head requires a gradient: see `models.LoRA`.
+
+        Args:
+            outputs: of the head.
+            tokens: an output for each piece, for labels of tokens; otherwise one for the text, pooled as by the encoder.
+            seed: of the head's initial weights.
+        """
+        return TransformersNetwork(self.model, outputs, pool=None if tokens else self.pool, seed=seed)
+
     def _hashed(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
@@ -128,6 +181,16 @@ class TransformersEncoder(TextEncoder):
         vocabulary = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
         digest.update(f"{vocabulary} {self.length} {self.pool} {self.normalise}".encode())
         return digest.hexdigest()
+
+
+def _places(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The pieces of each word, by the last character of each piece: its first may be the space before."""
+    owner = [word for word, own in enumerate(words) for _ in range(len(own) + 1)]  # of each character, with the space behind it
+    found: list[list[int]] = [[] for _ in words]
+    for place, (start, end) in enumerate(offsets):
+        if end > start:  # special tokens are of no character
+            found[owner[end - 1]].append(place)
+    return found
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from quickstudy.learners.descend.annealing import Annealing as Annealing
 from quickstudy.learners.descend.curvature import Curvature as Curvature
 from quickstudy.learners.descend.descent import Descent as Descent
+from quickstudy.learners.descend.generated_head import GeneratedHead as GeneratedHead
 from quickstudy.learners.descend.hypergradient import FirstOrder as FirstOrder
 from quickstudy.learners.descend.hypergradient import Hypergradient as Hypergradient
 from quickstudy.learners.descend.hypergradient import Truncated as Truncated

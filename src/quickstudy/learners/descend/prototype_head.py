@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 
 from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat
-from quickstudy.episode import Examples
-from quickstudy.errors import UnsupportedError
-from quickstudy.forward.call import call, plain, tensor_of
-from quickstudy.forward.context import Context, Normalisation
-from quickstudy.forward.mode import Forward
-from quickstudy.learners.descend.descent import Descent
+from quickstudy.forward.call import plain
+from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
-from quickstudy.learners.descend.inner_problem import Iterate
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
+from quickstudy.learners.descend.support_head import HeadedNetwork, SupportHead
 from quickstudy.learners.functional import class_means
-from quickstudy.learners.learner import Loss, check_ways
+from quickstudy.learners.learner import Loss
 
 
-class PrototypeHead(Descent):
+class PrototypeHead(SupportHead):
     """Gradient descent on an embedding and a head that starts as the classifier of Prototypical networks.
 
         c_k      =  1/|S_k| sum_{(x, y) in S_k} f_phi(x)                                                         (1)
@@ -60,8 +53,6 @@ class PrototypeHead(Descent):
         True
     """
 
-    label_equivariant = True  # the class means set its head, whatever their order
-
     def __init__(
         self,
         embed: nn.Module,
@@ -75,16 +66,8 @@ class PrototypeHead(Descent):
         clip: PositiveFloat | None = None,
         name: str = "PrototypeHead",
     ):
-        if not hypergradient.every_step:
-            raise UnsupportedError(
-                "hypergradient",
-                expected="one that passes through every step, and so to the head's beginning",
-                got=repr(hypergradient),
-                do="Use Unrolled() or FirstOrder().",
-            )
-        network = HeadedNetwork(plain("embed", embed))
         super().__init__(
-            network,
+            HeadedNetwork(plain("embed", embed)),
             inner_lr=inner_lr,
             inner_steps=inner_steps,
             hypergradient=hypergradient,
@@ -94,26 +77,8 @@ class PrototypeHead(Descent):
             clip=clip,
             name=name,
         )
-        for tensor in (network.w, network.b):
-            tensor.requires_grad_(False)  # each task sets its own: not part of phi
 
-    def start(self, support: Examples, context: Context) -> Iterate:
-        """theta_0, (2)."""
-        assert isinstance(self.network, HeadedNetwork)
-        z = call(self.network.embed, {}, support.x, Forward(context, self._inner_source(context), -3))
-        c = class_means(z, support.y, check_ways("support.y", support))  # (1)
-        theta = {**self.initial(), "w": 2 * c, "b": -(c * c).sum(1)}  # (2)
-        return Iterate(theta, self.rule.init(theta))
-
-
-class HeadedNetwork(nn.Module):
-    """w f(x) + b: an embedding and a linear head; every task sets w and b."""
-
-    def __init__(self, embed: nn.Module):
-        super().__init__()
-        self.embed = embed
-        self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """(examples, *feature) -> (examples, ways)."""
-        return tensor_of(self.embed(*args, **kwargs), self.embed) @ self.w.T + self.b
+    def head(self, z: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        """(2)"""
+        c = class_means(z, y, ways)  # (1)
+        return 2 * c, -(c * c).sum(1)

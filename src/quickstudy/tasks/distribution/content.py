@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.errors import ShapeError
 from quickstudy.tasks.distribution.lazy_rows import LazyRows
 
 AT_ONCE = 512  # rows that are hashed at once
@@ -81,6 +82,17 @@ def of_numbers(x: Tensor | LazyRows) -> Content:
         flat = (rows == rows[:, :1]).all(1).tolist()
         keys += [0 if blank else hashed(row.tobytes()) for row, blank in zip(rows.numpy(), flat, strict=True)]
     return Content("numbers", torch.tensor(keys, dtype=torch.int64))
+
+
+def check_content(content: Content, examples: int) -> None:
+    """Raise ShapeError unless there is a content for each example."""
+    if len(content.keys) != examples:
+        raise ShapeError(
+            "content",
+            expected=f"{examples} keys, one for each example",
+            got=str(len(content.keys)),
+            do="Give them in the order of the examples.",
+        )
 
 
 def hashed(content: bytes) -> int:

@@ -20,8 +20,9 @@ from quickstudy.errors import ArgumentError, TaskError
 from quickstudy.targets import Target, Values
 from quickstudy.tasks.construction.augmentation.kinds import EpisodeAugmentation, augmented, check_tasks, described, said
 from quickstudy.tasks.distribution.class_index import ClassIndex
+from quickstudy.tasks.distribution.content import Content, Held, check_content
 from quickstudy.tasks.distribution.generator import fresh_generator
-from quickstudy.tasks.distribution.interface import TaskDistribution, check_count
+from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, check_count
 from quickstudy.tasks.distribution.rows import gathered
 from quickstudy.tasks.distribution.size import Size, check_size, drawn, largest
 
@@ -41,8 +42,11 @@ class GroupTasks(TaskDistribution):
         horizon: needed with `time`, in its units: how far beyond its row's time a target reaches.
         augment: changes of whole episodes, for meta-training: see `quickstudy.tasks.construction.augmentation`.
         target: the kind of y, see `quickstudy.targets`; None: values.
+        preprocessing: brings x into the form that a learner sees, as episodes are gathered; None: x as it is.
+        content: what tells that two rows are the same, such as the sentence that x encodes; None: rows are not compared.
 
     Raises:
+        ShapeError: a content of another length.
         TaskError: a group with fewer than shots + queries rows, or too few behind the horizon.
         ArgumentError: `time` without `horizon`, or the contrary; rows that are not in order of time; queries below 1, shots
             below 0, or one that is neither an int nor a (low, high) range.
@@ -57,6 +61,7 @@ class GroupTasks(TaskDistribution):
     """
 
     ways = None
+    content: Content | None = None
 
     def __init__(
         self,
@@ -71,9 +76,14 @@ class GroupTasks(TaskDistribution):
         horizon: NonNegativeFloat | None = None,
         augment: Sequence[EpisodeAugmentation] = (),
         target: Target | None = None,
+        preprocessing: Preprocessing | None = None,
+        content: Content | None = None,
     ):
-        self.target = target or Values()
-        self.x, self.y, self.index, self.class_names = x, y, ClassIndex(group), list(names)
+        self.target, self.preprocessing = target or Values(), preprocessing
+        if content is not None:
+            check_content(content, len(y))
+            self.content = content
+        self.x, self.y, self.group, self.index, self.class_names = x, y, group, ClassIndex(group), list(names)
         self.shots, self.queries, self.augment = shots, queries, tuple(augment)
         check_tasks(self.augment, x[:1][None], self.target)
         check_horizon(horizon, time is not None)
@@ -95,7 +105,10 @@ class GroupTasks(TaskDistribution):
 
     def examples(self) -> Examples:
         """All rows of all groups."""
-        return Examples(self.x, self.y, target=self.target)
+        return Examples(self.shown(self.x), self.y, target=self.target)
+
+    def contents(self, *, read: bool = False) -> list[Held]:
+        return [] if self.content is None else [Held(self.content, self.group, self.class_names)]
 
     def to(self, device: str | torch.device) -> Self:
         other = self.with_()
@@ -129,7 +142,11 @@ class GroupTasks(TaskDistribution):
             known = self._known[first + shots - 1] if shots else first
             support, query = (self.index.rows[at + torch.arange(k)] for at, k in ((first, shots), (known, queries)))
         parts = ((gathered(self.x, part), gathered(self.y, part)) for part in (support, query))
-        return Episode(*(Examples(x, y, target=self.target) for x, y in parts))
+        return Episode(*(Examples(self.shown(x), y, target=self.target) for x, y in parts))
+
+    def shown(self, x: Tensor) -> Any:
+        """x as a learner sees it."""
+        return x if self.preprocessing is None else self.preprocessing.apply(x)
 
     def _first_known(self, time: Tensor, horizon: float) -> Tensor:
         """For each row, in the order of `index.rows`, the first later one of its group at or after time + horizon; or the end."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from quickstudy import registry
 from quickstudy.arguments import checked
 from quickstudy.episode import Episode, Examples
-from quickstudy.errors import ArgumentError, ShapeError, UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.targets import Labels
 from quickstudy.targets.known_classes import KnownClasses
 from quickstudy.tasks.construction.augmentation.expand import LAYER
@@ -33,7 +33,7 @@ from quickstudy.tasks.construction.augmentation.kinds import (
 )
 from quickstudy.tasks.distribution.class_index import ClassIndex
 from quickstudy.tasks.distribution.columns import check_known, read_columns
-from quickstudy.tasks.distribution.content import Content, Held, of_numbers
+from quickstudy.tasks.distribution.content import Content, Held, check_content, of_numbers
 from quickstudy.tasks.distribution.family import TaskFamily as TaskFamily
 from quickstudy.tasks.distribution.generator import fresh_generator
 from quickstudy.tasks.distribution.interface import Preprocessing, TaskDistribution, Transform, check_count
@@ -351,17 +351,6 @@ class LabelledTasks(TaskDistribution):
     def shown(self, x: Tensor) -> Any:
         """x as a learner sees it: as the preprocessing applies it, else floats."""
         return as_float(x) if self.preprocessing is None else self.preprocessing.apply(x)
-
-
-def check_content(content: Content, examples: int) -> None:
-    """Raise ShapeError unless there is a content for each example."""
-    if len(content.keys) != examples:
-        raise ShapeError(
-            "content",
-            expected=f"{examples} keys, one for each example",
-            got=str(len(content.keys)),
-            do="Give them in the order of the examples.",
-        )
 
 
 def content_of(x: Tensor | LazyRows) -> Content:

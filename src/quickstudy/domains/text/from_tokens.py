@@ -1,0 +1,183 @@
+"""from_tokens: sentences whose words have tags as few-shot tasks, one for each language."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quickstudy.arguments import PositiveInt, checked
+from quickstudy.calls import remembered
+from quickstudy.domains.text.encoder import TextEncoder
+from quickstudy.domains.text.kind import content_of
+from quickstudy.domains.text.readers import labelled, reader_of
+from quickstudy.domains.text.repeats import Repeats, in_units, without_repeats
+from quickstudy.domains.text.tokens import check_classes, kind_of, numbered, read_tags, read_words
+from quickstudy.errors import DataWarning, ShapeError, TaskError
+from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.distribution.class_names import as_names, in_order
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.group_tasks import GroupTasks
+from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.splits import Splits, check_apart, random_split
+from quickstudy.tasks.sources.options import Part, check_part
+
+Rows = list[int]
+
+
+@remembered
+@checked
+def from_tokens(
+    tokens: Sequence[Any],
+    tags: Sequence[Any],
+    group: Any,
+    *,
+    translations: Any = None,
+    names: Sequence[str] | None = None,
+    length: PositiveInt | None = None,
+    encoder: TextEncoder | None = None,
+    trainable: bool = False,
+    cache: str | Path | None = None,
+    progress: bool = True,
+    shots: Size = 10,
+    queries: Size = 20,
+    split: Split | None = None,
+    part: Part = None,
+    seed: int = 0,
+    repeats: Repeats = "refuse",
+) -> TaskFamily[GroupTasks]:
+    """Tasks from tagged sentences: learn from some sentences of a language, tag others of it.
+
+    A sentence is its words with spaces between them, and a learner sees x = {"ids", "mask"} of its bytes, see `Bytes`. A word's
+    label stands at its first byte, and the other bytes have none (`targets.TokenLabels`). So a network gives an output for each
+    byte, as `ByteConv(features, pool=False)` does. With an `encoder` it is one for each word, or for each piece of one.
+
+    Args:
+        tokens: (N,) lists of words.
+        tags: (N,) lists of tags, one for each word: "O", "B-date", "I-date", ... or others. The same tags in all groups.
+        group: (N,) the language, or the domain, of each sentence. A task is of one.
+        translations: (N,) what sentences that are translations of each other share, such as the English one. Then the sentences
+            are split too, by 0.64, 0.16 and 0.2: no part has a translation of another part's sentence. None: they are not.
+        names: all tags; None: those that there are.
+        length: bytes of a sentence that are read; None: 128.
+        encoder: a frozen encoder, such as `TransformersEncoder(folder)`: a learner then sees its features (words, features),
+            which are made once, zeros behind the last word, and y has a label for each word. None: bytes.
+        trainable: the learner is to train the encoder's own network (`encoder.network(outputs)`, in `models.LoRA`): it then sees
+            x = {"ids", "mask"} of the pieces of the words, and a word's label stands at its first piece.
+        cache: the folder in which features are kept, by the content of encoder and sentence; None: nowhere.
+        progress: show a bar while sentences are encoded.
+        shots, queries: sentences of a task, to learn from and to tag; numbers or ranges.
+        split: of the groups, as `from_arrays` splits classes: no group is in two parts. None: (0.64, 0.16, 0.2).
+        part: "test": all groups are meta-test ones, to score a trained learner on. None: split.
+        seed: of the splits by fractions.
+        repeats: of a sentence that is there in one group with two taggings, or in two parts: "refuse", or "leave out" (of two
+            parts: of the earlier one). A sentence that a group has twice with one tagging is kept once.
+
+    Raises:
+        DataError: what is no text, or no list of words.
+        ShapeError: tags of another number than words; tokens, tags, group or translations of different length.
+        ArgumentError, UnsupportedError: `length` beside `encoder`, or what else does not go together.
+        LabelError: a group whose words all have one tag; a tag that `names` do not have.
+        TaskError: a sentence with two taggings, or in two parts; a group with too few sentences; fewer than three groups.
+
+    Examples:
+        >>> verbs = {"en": "play", "de": "spiel", "da": "spil", "it": "suona", "nl": "speel"}
+        >>> style = ["jazz", "rock", "funk", "soul", "folk", "ska"]
+        >>> tokens = [[verb, one] for verb in verbs.values() for one in style]
+        >>> tags, language = [["O", "B-style"]] * 30, [one for one in verbs for _ in style]
+        >>> tasks = qs.tasks.from_tokens(tokens, tags, language, length=16, shots=2, queries=3)
+        >>> episode = tasks.train.sample(4)
+        >>> episode.query.x["ids"].shape, episode.query.y.shape, episode.query.target.names
+        (torch.Size([4, 3, 16]), torch.Size([4, 3, 16]), ('O', 'B-style'))
+    """
+    check_part(part, split=split, augment=())
+    reader = reader_of(length, encoder, trainable, cache, progress)
+    sentences = read_words(tokens)
+    read, owner = read_tags(tags, sentences), as_names(group, "group")
+    shared = None if translations is None else as_names(translations, "translations")
+    for name, given in (("group", owner), ("translations", shared)):
+        if given is not None and len(given) != len(sentences):
+            expected, got = f"one for each of {len(sentences)} sentences", str(len(given))
+            raise ShapeError(name, expected=expected, got=got, do="Give them in the order of the sentences.")
+    texts = [" ".join(words) for words in sentences]
+    kept = without_repeats(texts, [" ".join(own) for own in read], repeats, owner, "tagging")
+    by_group = {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
+    check_classes(read, by_group)
+    kind = kind_of(read, names)
+    labels = numbered(read, kind)
+    parts: Splits = {part: list(by_group)} if part is not None else _parts(list(by_group), split, seed)
+    rows = {name: [row for group in groups for row in by_group[group]] for name, groups in parts.items()}
+    if part is None:
+        rows = _apart(rows, texts, repeats) if shared is None else _by_units(rows, in_units(texts, shared), kept, seed)
+
+    used = [row for some in rows.values() for row in some]
+    x, places = reader.read([sentences[row] for row in used], "tokens")
+    y = labelled(x, places, [labels[row] for row in used], "tokens")
+    at = {row: place for place, row in enumerate(used)}
+
+    def tasks(name: str) -> GroupTasks:
+        number = {group: place for place, group in enumerate(parts[name])}
+        _check_left(parts[name], [owner[row] for row in rows[name]], name)
+        chosen = torch.tensor([at[row] for row in rows[name]])
+        return GroupTasks(
+            x[chosen],
+            y[chosen],
+            torch.tensor([number[owner[row]] for row in rows[name]]),
+            parts[name],
+            shots=shots,
+            queries=queries,
+            target=kind,
+            preprocessing=reader.preprocessing,
+            content=content_of(texts[row] for row in rows[name]),
+        )
+
+    return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
+
+
+def _parts(groups: Sequence[str], split: Split | None, seed: int) -> Splits:
+    """The groups of each part."""
+    if len(groups) < 3:
+        do = "Some train, some validate, some test: bring more, or give part='test'."
+        raise TaskError("group", expected="three groups or more", got=str(len(groups)), do=do)
+    parts = split_classes(groups, FRACTIONS if split is None else split, seed)
+    check_apart(parts)
+    return parts
+
+
+def _by_units(rows: Mapping[str, Rows], units: Sequence[int], kept: Rows, seed: int) -> dict[str, Rows]:
+    """The rows of each part whose unit is in that part too."""
+    own = random_split(sorted({units[row] for row in kept}), FRACTIONS, seed=seed, argument="translations")
+    allowed = {name: set(some) for name, some in zip(SPLITS, own, strict=True)}
+    return {name: [row for row in some if units[row] in allowed[name]] for name, some in rows.items()}
+
+
+def _apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats) -> dict[str, Rows]:
+    """The rows of each part without the sentences that a later part has."""
+    found, seen, out = dict(rows), set[int](), Rows()
+    keys = content_of(texts).keys.tolist()
+    for name in reversed(found):
+        out += [row for row in found[name] if keys[row] in seen]
+        found[name] = [row for row in found[name] if keys[row] not in seen]
+        seen |= {keys[row] for row in found[name]}
+    if out and repeats == "refuse":
+        raise TaskError(
+            "tokens",
+            expected="parts that share no sentence",
+            got=f"{len(out)} sentences in two, such as {texts[out[0]]!r:.60}",
+            do="Part the sentences by `translations`, or leave them out of the earlier part with repeats='leave out'.",
+        )
+    if out:
+        warnings.warn(f"`tokens`: {len(out)} sentences were left out: a later part has them.", DataWarning, stacklevel=4)
+    return found
+
+
+def _check_left(groups: Sequence[str], owner: Sequence[str], part: str) -> None:
+    """Raise TaskError for a group of which no sentence is left."""
+    counts = Counter(owner)
+    if gone := next((group for group in groups if not counts[group]), None):
+        do = "Bring more sentences of it, or leave it out."
+        raise TaskError("group", expected=f"sentences of every group of {part}", got=f"none of {gone!r}", do=do)

@@ -1,0 +1,107 @@
+"""SupportHead: the base of descents whose linear head begins at what the support says."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from quickstudy.episode import Examples
+from quickstudy.errors import UnsupportedError
+from quickstudy.forward.call import call, tensor_of
+from quickstudy.forward.context import Context, Normalisation
+from quickstudy.forward.mode import Forward
+from quickstudy.learners.descend.descent import Descent
+from quickstudy.learners.descend.hypergradient import Hypergradient
+from quickstudy.learners.descend.inner_problem import Iterate
+from quickstudy.learners.descend.rates import LearnedRates
+from quickstudy.learners.descend.rule import InnerRule
+from quickstudy.learners.learner import Loss, check_ways
+
+
+class SupportHead(Descent):
+    """The interface: theta_0 = (phi, w, b), where w (ways, features) and b (ways,) are `head` of the embedded support.
+
+    The head is no part of phi, so meta-training and test may have different ways. The meta-gradient passes through `head`.
+
+    Args:
+        network: w f(x) + b, see `HeadedNetwork`.
+        adapts: globs over the network's parameters.
+        inner_lr, inner_steps, hypergradient, loss, normalisation, rule, clip, name: as in `Descent`.
+
+    Raises:
+        UnsupportedError: a hypergradient that sees only the last state, since it takes theta_0 to be phi.
+    """
+
+    label_equivariant = True  # the support sets its head, whatever the order of its classes
+
+    def __init__(
+        self,
+        network: HeadedNetwork,
+        *,
+        inner_lr: NonNegativeFloat | LearnedRates,
+        inner_steps: NonNegativeInt,
+        hypergradient: Hypergradient,
+        loss: Loss | None,
+        normalisation: Normalisation,
+        rule: InnerRule,
+        clip: PositiveFloat | None,
+        name: str,
+        adapts: str | Sequence[str] = "*",
+    ):
+        if not hypergradient.every_step:
+            raise UnsupportedError(
+                "hypergradient",
+                expected="one that passes through every step, and so to the head's beginning",
+                got=repr(hypergradient),
+                do="Use Unrolled() or FirstOrder().",
+            )
+        super().__init__(
+            network,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            hypergradient=hypergradient,
+            loss=loss,
+            adapts=adapts,
+            normalisation=normalisation,
+            rule=rule,
+            clip=clip,
+            name=name,
+        )
+        for tensor in (network.w, network.b):
+            tensor.requires_grad_(False)  # each task sets its own: not part of phi
+
+    @abstractmethod
+    def head(self, z: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+        """w (ways, features) and b (ways,), from the support's embeddings z (examples, features) and labels y."""
+
+    def start(self, support: Examples, context: Context) -> Iterate:
+        """theta_0."""
+        assert isinstance(self.network, HeadedNetwork)
+        z = call(self.network.embed, {}, support.x, Forward(context, self._inner_source(context), -3))
+        w, b = self.head(z, support.y, check_ways("support.y", support))
+        theta = {**self.initial(), "w": w, "b": b}
+        return Iterate(theta, self.rule.init(theta))
+
+
+class HeadedNetwork(nn.Module):
+    """w h(f(x)) + b: an embedding, a projection and a linear head; every task sets w and b.
+
+    Args:
+        embed: f, (examples, *feature) -> (examples, features).
+        project: h; None: the identity.
+    """
+
+    def __init__(self, embed: nn.Module, project: nn.Module | None = None):
+        super().__init__()
+        self.embed, self.project = embed, project
+        self.w, self.b = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """(examples, *feature) -> (examples, ways)."""
+        z = tensor_of(self.embed(*args, **kwargs), self.embed)
+        return (z if self.project is None else self.project(z)) @ self.w.T + self.b
