@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.arrays import as_inputs
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError
 from quickstudy.forward._torch import unreadable
-from quickstudy.targets import Labels, Target, Values
+from quickstudy.targets import Labels, Target, TokenLabels, Tokens, Values
 from quickstudy.targets.encoded import encoded
 from quickstudy.targets.known_classes import KnownClasses
 
@@ -159,7 +159,7 @@ class Episode:
                 got=f"{_shapes(_features(support, axes[0]))} and {_shapes(_features(query, axes[0]))}",
                 do="Bring both through the same preprocessing.",
             )
-        if is_labels(support.y) and is_labels(query.y) and support.y.shape[:-1] != query.y.shape[:-1]:
+        if is_labels(support.y) and is_labels(query.y) and _tasks_of_labels(support) != _tasks_of_labels(query):
             raise ShapeError(
                 "Episode(support, query)",
                 expected="support and query of one task, or of the same tasks",
@@ -367,9 +367,14 @@ def _leading_axes(support: Examples, query: Examples) -> list[int]:
     in the number of tasks.
     """
     if is_labels(support.y):
-        return [support.y.ndim]
+        return [len(_tasks_of_labels(support)) + 1]
     agree = all(leaf.shape[:2] == part.y.shape[:2] for part in (support, query) for leaf in pytree.tree_leaves(part.x))
     return [1, 2] if agree and min(support.y.ndim, query.y.ndim) > 1 and support.y.shape[0] == query.y.shape[0] else [1]
+
+
+def _tasks_of_labels(examples: Examples) -> torch.Size:
+    """The shape before the axis of examples, for y (*tasks, examples) or, of tokens, (*tasks, examples, length)."""
+    return examples.y.shape[: -2 if isinstance(examples.target, TokenLabels | Tokens) else -1]
 
 
 def _features(examples: Examples, leading: int) -> list[torch.Size]:
