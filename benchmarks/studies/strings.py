@@ -32,7 +32,7 @@ from quickstudy.tasks import TaskFamily
 
 RESULTS = Path(__file__).resolve().parent / "strings.json"
 SHOTS, QUERIES, EPISODES, TASKS, VALIDATION = 5, 8, 600, 8, 60
-STEPS = {"formats": 4000, "inflections": 1000, "phrases": 1000}
+STEPS = {"formats": 6000, "inflections": 1500, "phrases": 1500}
 RATE = 2e-3
 FAMILIES = {"formats": qs.tasks.Formats, "inflections": qs.tasks.Inflections, "phrases": qs.tasks.PhraseTranslations}
 TITLES = {"formats": "formats", "inflections": "inflections", "phrases": "phrases translated"}

@@ -15,6 +15,7 @@ from quickstudy.learners.read.transformer import Norm
 
 PLACES = 32  # runs, and places in a run, that have an embedding of their own; those beyond share the last
 SHORT = 0.15  # standard deviation of embeddings at first
+ADDED = 0.3  # share of what is looked up that is added at first
 
 
 class Read(NamedTuple):
@@ -40,12 +41,20 @@ def bias_of(there: Tensor, like: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """h + heads(norm h, memory), in plain operators: fused attention has no second derivative. Memories come normalised."""
+    """h + heads(norm h, memory), in plain operators: fused attention has no second derivative. Memories come normalised.
 
-    def __init__(self, width: int, heads: int):
+    With `alike` it begins as a look-up: each place sees what is most like it, and adds it as it is.
+    """
+
+    def __init__(self, width: int, heads: int, alike: bool = False):
         super().__init__()
         self.heads, self.norm = heads, Norm(width)
         self.queries, self.keys, self.values, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+        if alike:
+            like_to_like(self.queries, self.keys)
+            nn.init.orthogonal_(self.values.weight)
+            with torch.no_grad():
+                self.out.weight.copy_(ADDED * self.values.weight.T)
 
     def read(self, memory: Tensor, there: Tensor) -> Read:
         """memory (n, tokens, width) and which of it is there (n, tokens), read once for any number of questions."""
@@ -72,7 +81,7 @@ class Layer(nn.Module):
     def __init__(self, width: int, heads: int, others: Sequence[int] = ()):
         super().__init__()
         self.own = Attention(width, heads)
-        self.others = nn.ModuleList(Attention(width, each) for each in others)
+        self.others = nn.ModuleList(Attention(width, each, alike=True) for each in others)
         self.norm, self.wide, self.narrow = Norm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def read(self, *memories: tuple[Tensor, Tensor]) -> list[Read]:
@@ -109,6 +118,7 @@ class Pointer(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.queries, self.keys = nn.Linear(width, width), nn.Linear(width, width)
+        like_to_like(self.queries, self.keys)
 
     def read(self, memory: Tensor, there: Tensor) -> Read:
         """memory (n, tokens, width) and which of it is there (n, tokens)."""
@@ -121,27 +131,37 @@ class Pointer(nn.Module):
 
 
 class ByteEmbedding(nn.Module):
-    """Bytes as vectors: the byte, its small letter, its kind, its places and the byte before it.
+    """Bytes of a string that is known, and places of one that is being written, as vectors of the same tables.
 
-    With `around` also the byte behind it and the places from the end; without, a vector depends on nothing that follows.
+        known(s)_i    =  B[s_i] + S[small s_i] + K[kind of s_i] + P[small s_i-1] + N[small s_i+1] + the four places of s_i
+        coming(s)_t   =  K'[kind of s_t-1] + P[small s_t-1] + R'[run of s_t-1] + A'[place of s_t-1]        before s_t is known
+
+    P is in both: a place that is coming is like those of another string where the same byte is before.
     """
 
-    def __init__(self, width: int, around: bool):
+    def __init__(self, width: int):
         super().__init__()
-        self.around = around
-        self.byte, self.small, self.kind = (_table(size, width) for size in (VOCABULARY, VOCABULARY, KINDS))
-        self.places = nn.ModuleList(_table(PLACES, width) for _ in range(4 if around else 2))
-        self.before = _table(VOCABULARY, width)
-        self.behind = _table(VOCABULARY, width) if around else None
+        self.byte, self.small, self.before, self.behind = (_table(VOCABULARY, width) for _ in range(4))
+        self.kind, self.kind_before = (_table(KINDS, width) for _ in range(2))
+        self.places = nn.ModuleList(_table(PLACES, width) for _ in range(4))
+        self.places_before = nn.ModuleList(_table(PLACES, width) for _ in range(2))
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def known(self, ids: Tensor) -> Tensor:
         """(n, length) -> (n, length, width)."""
-        found, folded = places(ids), small(ids)
-        where = found if self.around else (found.run, found.place)
-        h = self.byte(ids) + self.small(folded) + self.kind(kinds(ids)) + self.before(F.pad(folded, (1, -1)))
-        if self.behind is not None:
-            h = h + self.behind(F.pad(folded, (-1, 1)))
-        return h + sum(table(one.clamp(max=PLACES - 1)) for table, one in zip(self.places, where, strict=True))
+        folded = small(ids)
+        h = self.byte(ids) + self.small(folded) + self.kind(kinds(ids))
+        h = h + self.before(F.pad(folded, (1, -1))) + self.behind(F.pad(folded, (-1, 1)))
+        return h + _sum(self.places, places(ids))
+
+    def coming(self, before: Tensor) -> Tensor:
+        """The byte before each place (n, places) -> (n, places, width)."""
+        found = places(before)
+        return self.kind_before(kinds(before)) + self.before(small(before)) + _sum(self.places_before, (found.run, found.place))
+
+
+def _sum(tables: nn.ModuleList, numbers: Sequence[Tensor]) -> Tensor:
+    """What the tables have for these numbers; beyond the last, the last."""
+    return torch.stack([table(one.clamp(max=PLACES - 1)) for table, one in zip(tables, numbers, strict=True)]).sum(0)
 
 
 def _table(size: int, width: int) -> nn.Embedding:
@@ -149,3 +169,10 @@ def _table(size: int, width: int) -> nn.Embedding:
     found = nn.Embedding(size, width)
     nn.init.normal_(found.weight, std=SHORT)
     return found
+
+
+def like_to_like(queries: nn.Linear, keys: nn.Linear) -> None:
+    """Begin with each place seeing most what is most like it: keys as queries, both orthogonal."""
+    nn.init.orthogonal_(queries.weight)
+    with torch.no_grad():
+        keys.weight.copy_(queries.weight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Strings:
 
     length: PositiveInt = 32
 
-    def read(self, texts: Sequence[str], where: str = "texts") -> Tensor:
+    def read(self, texts: Sequence[Any], where: str = "texts") -> Tensor:
         """Texts as uint8 (texts, length).
 
         Raises:
@@ -73,11 +74,11 @@ class Strings:
         """
         return Bytes(self.length).apply(x)
 
-    def inputs(self, texts: Sequence[str], where: str = "inputs") -> dict[str, Tensor]:
+    def inputs(self, texts: Sequence[Any], where: str = "inputs") -> dict[str, Tensor]:
         """Strings as a learner's x. Raises as `read` does."""
         return self.apply(self.read(texts, where))
 
-    def pairs(self, inputs: Sequence[str], outputs: Sequence[str]) -> Examples:
+    def pairs(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Examples:
         """Strings, and what becomes of each, as examples of `Tokens`.
 
         Raises:
@@ -95,7 +96,7 @@ def _none(length: int) -> Tensor:
     return torch.empty(0, length, dtype=torch.uint8)
 
 
-def as_pairs(examples: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+def as_pairs(examples: Mapping[str, str] | Sequence[Any]) -> tuple[list[str], list[str]]:
     """Inputs and outputs of examples, a mapping or pairs.
 
     Raises:

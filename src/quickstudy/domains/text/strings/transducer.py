@@ -22,7 +22,7 @@ from quickstudy.learners.outcome import Outcome, Values
 from quickstudy.learners.read.transformer import Norm
 from quickstudy.randomness import seeded
 from quickstudy.targets import Tokens
-from quickstudy.targets.tokens import counted
+from quickstudy.targets.tokens import counted, ended
 
 LEAST = 1e-6  # the share of p that is uniform, so that no byte has probability 0
 
@@ -99,7 +99,7 @@ class Transducer(Learner):
             raise ArgumentError("width", expected=f"a multiple of heads={heads}", got=str(width), do="64 and 4 are the defaults.")
         self.length = length
         with seeded(seed):
-            self.given, self.before, self.written = (ByteEmbedding(width, around) for around in (True, False, True))
+            self.bytes = ByteEmbedding(width)
             self.encoder = nn.ModuleList(Layer(width, heads) for _ in range(encoder_depth))
             self.align, self.explain = Layer(width, heads, [heads]), Layer(width, heads, [heads])
             self.decoder = nn.ModuleList(Layer(width, heads, [heads, memory_heads]) for _ in range(depth))
@@ -112,9 +112,9 @@ class Transducer(Learner):
         """The memory (1, pairs * length, width), which of it is there, and the bytes that were written there."""
         self._check(support)
         inputs, there = self._encoded(support.x), support.x["mask"]
-        y, known = support.y, counted(support.y)
+        y, known = ended(support.y), counted(support.y)
         g, _ = self._aligned(shifted(y), self.align.read((inputs, there)), None)  # (2)
-        m = self.explain.whole(g + self.written(y), known, self.explain.read((inputs, there)))  # (3)
+        m = self.explain.whole(g + self.bytes.known(y), known, self.explain.read((inputs, there)))  # (3)
         m = self.norm_memory(m)
         return {"memory": m.flatten(0, 1)[None], "there": known.flatten()[None], "tokens": y.flatten()[None]}
 
@@ -140,11 +140,11 @@ class Transducer(Learner):
                 loss = -(self._log_likelihood(state.values, query, parts) * counts).sum() / counts.sum()  # (6)
             return Outcome(loss, {}, {}, ())
 
-    def complete(self, examples: Mapping[str, str] | Sequence[tuple[str, str]], rest: Sequence[str]) -> list[str]:
+    def complete(self, examples: Mapping[str, str] | Sequence[Any], rest: Sequence[Any]) -> list[str]:
         """The rest of a column, from a few examples of how it should be.
 
         Args:
-            examples: strings and what becomes of each.
+            examples: strings and what becomes of each: a mapping, or a list of pairs.
             rest: strings to do the same with.
 
         Raises:
@@ -159,14 +159,14 @@ class Transducer(Learner):
 
     def _encoded(self, x: Any) -> Tensor:
         """(1): (examples, length, width)."""
-        h = self.given(x["ids"])
+        h = self.bytes.known(x["ids"])
         for layer in self.encoder:
             h = layer.whole(h, x["mask"])
         return self.norm_inputs(h)
 
     def _aligned(self, written: Tensor, inputs: list[Read], past: Read | None) -> tuple[Tensor, Read]:
         """(2) for every place, or with a past for the last one alone; and what later places attend to."""
-        g = self.before(written)
+        g = self.bytes.coming(written)
         return self.align.onwards(g if past is None else g[:, -1:], past, inputs)
 
     def _asked(self, values: Values, x: Any) -> Asked:
@@ -208,8 +208,8 @@ class Transducer(Learner):
         if not isinstance(support.target, Tokens) or support.target.vocabulary != VOCABULARY:
             got, do = repr(support.target), "Make the support with `tasks.Strings(length).pairs(inputs, outputs)`."
             raise LabelError("support.y", expected="strings of bytes, Tokens(256)", got=got, do=do)
-        shapes = {tuple(leaf.shape[1:]) for leaf in (support.x["ids"], support.y)}
-        if shapes != {(self.length,)}:
+        shapes = [tuple(leaf.shape[1:]) for leaf in (support.x["ids"], support.y)]
+        if shapes != 2 * [(self.length,)]:
             raise ShapeError(
                 "support", expected=f"rows of length={self.length} bytes", got=str(shapes), do="Build both with one length."
             )
