@@ -20,7 +20,7 @@ from tests.docs.test_guides import LEARNERS, declared_table
 ROOT = Path(__file__).resolve().parents[1]
 INIT, REFERENCE = ROOT / "src" / "quickstudy" / "__init__.py", ROOT / "docs" / "reference.md"
 MADE = "# ---- from registry.METHODS: `UPDATE=1 pytest tests/test_methods.py` writes these lines ----"
-MOST_NAMES = 75  # at the top
+MOST_NAMES = 76  # at the top
 LAZY = ("FewShotClassifier", "FewShotRegressor", "select", "__version__")  # in `__all__`, and imported by no line
 
 VERBS = {  # of METHODS: how it learns in a task, and what trains it across tasks; in English and in Chinese
@@ -59,6 +59,10 @@ VERBS = {  # of METHODS: how it learns in a task, and what trains it across task
     "read, tables": (
         ("reading a table, meta-trained on synthetic ones", "`Backprop`"),
         ("直接读入一张表格；只在合成表格上做过元训练", "`Backprop`"),
+    ),
+    "read, strings": (
+        ("reading pairs of strings, meta-trained on formats that were drawn", "`Backprop`"),
+        ("读入几对字符串，再把其余的照样写出；在随机抽取的格式上做元训练", "`Backprop`"),
     ),
     "bilevel": (
         (

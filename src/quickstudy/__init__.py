@@ -44,6 +44,7 @@ if _typing.TYPE_CHECKING:
 # ---- from registry.METHODS: `UPDATE=1 pytest tests/test_methods.py` writes these lines ----
 from quickstudy.domains.images.contrastive_pretrain import ContrastivePretrain as ContrastivePretrain
 from quickstudy.domains.tables.prior_fitted import PriorFitted as PriorFitted
+from quickstudy.domains.text.strings.transducer import Transducer as Transducer
 from quickstudy.learners.bilevel.architecture import Architecture as Architecture
 from quickstudy.learners.bilevel.learned_training import LearnedTraining as LearnedTraining
 from quickstudy.learners.compare.feat import FEAT as FEAT
@@ -143,6 +144,7 @@ __all__ = [
     "Run",
     "SNAIL",
     "SimpleShot",
+    "Transducer",
     "Truncated",
     "Unrolled",
     "ZeroShot",

@@ -84,6 +84,7 @@ METHODS = (
     Method("read", "learners.read.snail:SNAIL", "snail"),
     Method("read", "learners.read.in_context:InContext", "in_context"),
     Method("read, tables", "domains.tables.prior_fitted:PriorFitted"),
+    Method("read, strings", "domains.text.strings.transducer:Transducer"),
     Method("bilevel", "learners.bilevel.learned_training:LearnedTraining"),
     Method("bilevel", "learners.bilevel.architecture:Architecture"),
     Method("wrap", "learners.wrap.ensemble:Ensemble"),

@@ -56,6 +56,7 @@ LEARNERS = {
     "Hypernetwork": lambda: qs.Hypernetwork(nn.Flatten(), FEATURES, hidden=4, rank=2, width=8),
     "InContext": lambda: qs.InContext(features=FEATURES, max_ways=MOST, width=8, depth=1, heads=2),
     "PriorFitted": lambda: qs.PriorFitted(max_features=FEATURES, max_ways=MOST, width=8, depth=1, heads=2),
+    "Transducer": lambda: qs.Transducer(5, width=8, heads=2, depth=1),
     "SNAIL": lambda: qs.SNAIL(nn.Flatten(), FEATURES, MOST, filters=4, attention=((4, 4),)),
     "MANN": lambda: qs.MANN(nn.Flatten(), FEATURES, MOST, slots=8, width=4, hidden=4),
     "FromScratch": lambda: qs.FromScratch(net(), inner_steps=2),

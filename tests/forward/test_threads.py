@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 
 ANSWERS = 2000
 SLOW = "SVM Tables MANN SNAIL InContext LearningToReweight LearnedTraining FineTune FromScratch CosineProbe Ensemble"
-SLOW += " InContextRegressor"
+SLOW += " InContextRegressor Transducer"
 FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}  # 2,000 of each would take minutes
 
 

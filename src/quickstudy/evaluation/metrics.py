@@ -15,8 +15,10 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError, nearest
-from quickstudy.targets import NONE, Binary, Labels, MultiLabel, SoftLabels, Target, TokenLabels, Values
+from quickstudy.targets import NONE, Binary, Labels, MultiLabel, SoftLabels, Target, TokenLabels, Tokens, Values
 from quickstudy.targets.spans import spans
+from quickstudy.targets.tokens import edit_distance as distance_of
+from quickstudy.targets.tokens import ended
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
 
@@ -196,6 +198,16 @@ def average_precision(prediction: Tensor, y: Tensor, target: Target) -> Tensor:
     return _mean_of_columns(binary_average_precision, prediction, y, target, lambda truth: bool(truth.any()))
 
 
+def exact_match(prediction: Tensor, y: Tensor, target: Tokens) -> Tensor:
+    """The share of answers that are right in every token."""
+    return (target.read(prediction) == ended(y)).all(-1).to(prediction.dtype).mean()
+
+
+def edit_distance(prediction: Tensor, y: Tensor, target: Tokens) -> Tensor:
+    """The mean number of tokens to insert, leave out or replace until an answer is right."""
+    return distance_of(target.read(prediction), y).to(prediction.dtype).mean()
+
+
 def _mean_of_columns(
     function: Callable, prediction: Tensor, y: Tensor, target: Target, defined: Callable[[Tensor], bool]
 ) -> Tensor:
@@ -243,6 +255,8 @@ METRICS = {
         Metric("mean_average_precision", average_precision, percent=True, kinds=(MultiLabel,)),
         Metric("span_f1", span_f1, percent=True, kinds=(TokenLabels,)),
         Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,), under_vmap=True),
+        Metric("exact_match", exact_match, percent=True, kinds=(Tokens,), under_vmap=True),
+        Metric("edit_distance", edit_distance, higher_is_better=False, kinds=(Tokens,), under_vmap=True),
     )
 }
 OWN_LOSS = Metric(LOSS, _asked_of_the_learner, higher_is_better=False)

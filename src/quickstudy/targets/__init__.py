@@ -8,6 +8,7 @@
     Binary()           0, 1 (n,)                        (n,) or (n, 2)     binary cross-entropy      roc_auc
     SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             nll
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy, or span_f1
+    Tokens(vocabulary) int64 (n, length), 0 = the end   (n, length, v)     cross-entropy             exact_match
 
 A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,
 integers are labels and floating-point numbers are values. The shapes of prediction and y are checked only here, so that nothing
@@ -23,4 +24,5 @@ from quickstudy.targets.target import Target as Target
 from quickstudy.targets.target import check_fit as check_fit
 from quickstudy.targets.target import check_fit_of_own as check_fit_of_own
 from quickstudy.targets.token_labels import TokenLabels as TokenLabels
+from quickstudy.targets.tokens import Tokens as Tokens
 from quickstudy.targets.values import Values as Values

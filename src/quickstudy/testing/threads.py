@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,5 +69,5 @@ def check_threads(learner: Learner, episode: Episode, answers: int = 100) -> Non
         )
 
 
-def _same(predictor: Predictor, x: Tensor, want: Tensor) -> bool:
+def _same(predictor: Predictor, x: Any, want: Tensor) -> bool:
     return torch.equal(predictor(x), want)

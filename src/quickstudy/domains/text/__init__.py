@@ -11,6 +11,10 @@ DOMAIN = Domain(
         "from_json_lines": "quickstudy.domains.text.json_lines:from_json_lines",
         "TransformersEncoder": "quickstudy.domains.text.transformers_encoder:TransformersEncoder",
         "Bytes": "quickstudy.domains.text.bytes:Bytes",
+        "Strings": "quickstudy.domains.text.strings.rows:Strings",
+        "Formats": "quickstudy.domains.text.strings.families:Formats",
+        "Inflections": "quickstudy.domains.text.strings.families:Inflections",
+        "PhraseTranslations": "quickstudy.domains.text.strings.families:PhraseTranslations",
     },
     kind="quickstudy.domains.text.kind:TEXTS",
 )
