@@ -27,6 +27,8 @@ STUDIES = {
     "mixture": "A mixture of problems",
     "intents": "Intents on frozen features",
     "all_intents": "All intents at once",
+    "slots": "Slots in new languages",
+    "strings": "Strings into strings",
 }
 
 
