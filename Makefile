@@ -40,6 +40,7 @@ $(VENV)/.core: pyproject.toml $(PINS) | $(VENV)/.python
 
 $(VENV)/.setup: $(VENV)/.core
 	@echo "setup: and what the tests need (another minute)"
+	@$(PIP) seqeval # alone: it has no wheel, and its version is known only where pip makes it a build environment of its own
 	@$(PIP) --no-build-isolation --editable '.[test]'
 	@touch $@
 
