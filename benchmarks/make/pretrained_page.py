@@ -1,4 +1,4 @@
-"""The tables of docs/guides/pretrained.md, from scores.json beside the learner and benchmarks/studies/head_choice.json.
+"""The tables of docs/guides/pretrained.md, from scores.json beside each learner and benchmarks/studies/head_choice.json.
 
 python -m benchmarks.make.pretrained_page      writes them into the page
 """
@@ -13,9 +13,10 @@ from quickstudy.files import read_json, write_text
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guides" / "pretrained.md"
-SCORES = Path(qs.__file__).parent / "pretrained" / "strokes" / "scores.json"
+SCORES = {
+    name: Path(qs.__file__).parent / "pretrained" / name / "scores.json" for name in ("strokes", "intents", "intents-minilm")
+}
 CHOICE = ROOT / "benchmarks" / "studies" / "head_choice.json"
-OWN = "strokes"
 Rows = list[dict[str, Any]]
 
 
@@ -26,9 +27,11 @@ def main() -> None:
 
 def page(text: str) -> str:
     """The page with its tables made anew."""
-    rows: Rows = read_json(SCORES, expected="scores", do="")["scores"]
     choice: Rows = read_json(CHOICE, expected="scores", do="")["rows"]
-    made = {"scores": f"{scores(rows)}\n\n{verdict(rows)}", "choice": f"{choices(choice)}\n\n{told(choice)}"}
+    made = {"choice": f"{choices(choice)}\n\n{told(choice)}"}
+    for own, file in SCORES.items():
+        rows: Rows = read_json(file, expected="scores", do="")["scores"]
+        made[f"scores of {own}"] = f"{scores(rows)}\n\n{verdict(rows, own)}"
     for name, table in made.items():
         before, _, rest = text.partition(f"<!-- {name} -->\n")
         _, _, after = rest.partition(f"<!-- end of {name} -->")
@@ -46,11 +49,11 @@ def scores(rows: Rows) -> str:
     return "\n".join(lines)
 
 
-def verdict(rows: Rows) -> str:
+def verdict(rows: Rows, own: str) -> str:
     """Where the learner is above the better of its controls by intervals, and where it is not."""
     kinds = {(row["tasks"], row["shots"]) for row in rows}
     not_above = sorted(
-        f"{tasks} at {shots} shot{'s' if shots > 1 else ''}" for tasks, shots in kinds if not _above(rows, tasks, shots)
+        f"{tasks} at {shots} shot{'s' if shots > 1 else ''}" for tasks, shots in kinds if not _above(rows, tasks, shots, own)
     )
     above = len(kinds) - len(not_above)
     told = f"The learner's interval lies above that of the better control in {above} of {len(kinds)} rows."
@@ -79,10 +82,10 @@ def told(rows: Rows) -> str:
     return line + (f"; elsewhere it is {most:.1f} points or less below." if worse else ".")
 
 
-def _above(rows: Rows, tasks: str, shots: int) -> bool:
+def _above(rows: Rows, tasks: str, shots: int, own: str) -> bool:
     found = [row for row in rows if (row["tasks"], row["shots"]) == (tasks, shots)]
-    own = next(row for row in found if row["learner"] == OWN)
-    return all(own["accuracy"] - own["ci95"] > row["accuracy"] + row["ci95"] for row in found if row is not own)
+    ours = next(row for row in found if row["learner"] == own)
+    return all(ours["accuracy"] - ours["ci95"] > row["accuracy"] + row["ci95"] for row in found if row is not ours)
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from benchmarks.reproduction.reproduce import hardware
-from benchmarks.studies.intents import CHARACTERS, Head, arguments, minilm
+from benchmarks.studies.intents import CHARACTERS, arguments, minilm
 from benchmarks.studies.study import Result, cell, interval, read, write
 from quickstudy.domains.text.encoder import TextEncoder, encoded
 from quickstudy.evaluation.head_choice import with_head
@@ -101,7 +101,7 @@ def on_banking(data: Path, encoder: TextEncoder, cache: str) -> Any:
 def trained(family: Any, rate: float, seed: int, budget: float, learner: qs.Learner | None = None) -> tuple[qs.Learner, Result]:
     """The head after meta-training, and its score on the meta-validation classes."""
     torch.manual_seed(seed)
-    learner = qs.Prototypical(Head(family.preprocessing.features)) if learner is None else learner
+    learner = qs.Prototypical(qs.models.ResidualLinear(family.preprocessing.features)) if learner is None else learner
     run = qs.meta_train(
         learner,
         family,

@@ -43,18 +43,6 @@ WORDS = partial(TfidfVectorizer, sublinear_tf=True, ngram_range=(1, 2))
 CHARACTERS = partial(TfidfVectorizer, sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
 
 
-class Head(nn.Module):
-    """a (z + W z), W = 0 and a = 4 at first: the centroid of unit vectors, with a temperature."""
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.W, self.log_scale = nn.Linear(features, features, bias=False), nn.Parameter(torch.tensor(4.0).log())
-        nn.init.zeros_(self.W.weight)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.log_scale.exp() * (z + self.W(z))
-
-
 class TermFrequencies(TextEncoder):
     """Rows of texts as numbers: the episode's texts are looked up again, and classified from their words alone."""
 
@@ -103,7 +91,7 @@ def tasks(data: Path, number: int, encoder: TextEncoder, cache: str | None) -> A
 def trained(family: Any, shots: int, rate: float, seed: int, budget: float = 1.0) -> tuple[qs.Learner, Result]:
     """The head after meta-training, and what its validation says."""
     torch.manual_seed(seed)
-    learner = qs.Prototypical(Head(family.preprocessing.features))
+    learner = qs.Prototypical(qs.models.ResidualLinear(family.preprocessing.features))
     run = qs.meta_train(
         learner,
         family.with_(shots=shots),

@@ -13,7 +13,7 @@ import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.artifacts.store import run_folder
 from quickstudy.cli import main
-from quickstudy.cli.image_folders import read_support
+from quickstudy.cli.image_folders import ImageReader
 from quickstudy.domains.images.drawing import draw_characters
 from quickstudy.evaluation.calibration import calibrations
 from quickstudy.evaluation.head_choice import choose_head, with_head
@@ -105,12 +105,12 @@ def heads(words: list[str], capsys) -> tuple[str, str]:
 
 def support_of(folders, preprocessing):
     """The class names and the examples of the folder."""
-    names, _, pixels, y = read_support(folders / "support", preprocessing)
-    return names, qs.Examples(preprocessing.apply(pixels), y, ways=len(names))
+    shown = ImageReader(preprocessing, "").support(folders / "support")
+    return shown.names, qs.Examples(preprocessing.apply(shown.x), shown.y, ways=len(shown.names))
 
 
 def test_the_head_is_chosen_by_the_support_and_stated(folders, capsys):
-    learner, preprocessing, _ = ready_to_predict("strokes")
+    learner, preprocessing = ready_to_predict("strokes", "images")
     choice = choose_head(learner, support_of(folders, preprocessing)[1])
     head, line = heads(WORDS, capsys)
     assert head == choice.head
@@ -120,7 +120,7 @@ def test_the_head_is_chosen_by_the_support_and_stated(folders, capsys):
 
 
 def test_a_fixed_head_answers_as_it_does(folders, capsys):
-    learner, preprocessing, _ = ready_to_predict("strokes")
+    learner, preprocessing = ready_to_predict("strokes", "images")
     names, support = support_of(folders, preprocessing)
     calibration = calibrations(run_folder("strokes"))["ridge"]
     assert heads([*WORDS, "--head", "ridge"], capsys) == ("ridge", "head: ridge (as it was asked for)")

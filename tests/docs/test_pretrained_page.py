@@ -18,9 +18,10 @@ def test_the_tables_are_those_of_the_files():
 
 
 def test_the_files_are_of_the_weights_that_ship():
-    weights = weights_hash(PRETRAINED / "strokes" / "learner")
-    assert read_json(SCORES, expected="scores", do="")["of"] == weights
-    assert read_json(CHOICE, expected="scores", do="")["of"] == weights
+    for name, file in SCORES.items():
+        assert read_json(file, expected="scores", do="")["of"] == weights_hash(PRETRAINED / name / "learner"), name
+    assert read_json(CHOICE, expected="scores", do="")["of"] == weights_hash(PRETRAINED / "strokes" / "learner")
+    assert set(SCORES) == {path.name for path in PRETRAINED.iterdir() if path.is_dir()}
 
 
 def test_choosing_is_no_worse_than_the_best_fixed_head_by_more_than_the_interval():
@@ -34,6 +35,6 @@ def test_a_row_that_is_not_above_its_controls_is_named():
         for tasks, own in (("far above", 0.9), ("hardly", 0.715))
         for learner, accuracy in (("strokes", own), ("pixels", 0.7))
     ]
-    assert verdict(rows) == (
+    assert verdict(rows, "strokes") == (
         "The learner's interval lies above that of the better control in 1 of 2 rows. It does not for: hardly at 1 shot."
     )

@@ -27,7 +27,6 @@ from quickstudy.artifacts.rebuilding import build_tasks
 from quickstudy.artifacts.run_folder import RESULT, SPLITS, read_metrics
 from quickstudy.artifacts.store import class_in, load, run_folder, weights_hash
 from quickstudy.errors import CheckpointError, QuickstudyError, UnsupportedError
-from quickstudy.evaluation.calibration import CALIBRATION, Calibration
 from quickstudy.evaluation.evaluate import Evaluation, evaluate
 from quickstudy.files import SEAL, read_json, read_sealed, write_sealed
 from quickstudy.learners.learner import Learner
@@ -192,23 +191,27 @@ class Run:
         return f"resumable from step {int(found[0].stem[5:])}" if found else "empty"
 
 
-def ready_to_predict(run: str) -> tuple[Learner, Preprocessing, Calibration | None]:
-    """The learner of a run on images, or the bundled one, with its preprocessing and its calibration.
+def ready_to_predict(run: str, *kinds: str) -> tuple[Learner, Any]:
+    """The learner of a run, or one that comes along, with its preprocessing.
+
+    Args:
+        run: its folder, or its name.
+        kinds: of data that it may have been trained on, such as "images": see `quickstudy.tasks.sources.kind`.
 
     Raises:
         CheckpointError: no such run.
-        UnsupportedError: a run that was not trained on images.
+        UnsupportedError: a run that was not trained on any of these kinds.
     """
-    folder = run_folder(run)
-    found = Run(folder)
-    if not isinstance(found.preprocessing, Preprocessing):
+    found = Run(run_folder(run))
+    known = registry.kinds()
+    if not isinstance(found.preprocessing, tuple(one for kind in kinds for one in known[kind].preprocessings)):
         raise UnsupportedError(
             "RUN",
-            expected="a run that was trained on images",
+            expected=f"a run that was trained on {' or '.join(kinds)}",
             got=f"{run!r}, " + (f"without {PREPROCESSING}" if found.preprocessing is None else "trained on other data"),
             do="Use qs.load in Python.",
         )
-    return found.learner, found.preprocessing, Calibration.load(folder) if (folder / CALIBRATION).is_file() else None
+    return found.learner, found.preprocessing
 
 
 def read_preprocessing(folder: Path) -> Any:

@@ -9,7 +9,7 @@ from quickstudy.artifacts.alone import write_beside
 from quickstudy.artifacts.export import SUFFIXES, export, need
 from quickstudy.artifacts.run import ready_to_predict
 from quickstudy.artifacts.store import run_folder
-from quickstudy.cli.image_folders import read_support, warn_of_ground
+from quickstudy.cli.image_folders import ImageReader
 from quickstudy.cli.options import command, read
 from quickstudy.evaluation.calibration import calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, choose_head
@@ -28,10 +28,10 @@ def export_run(argv: list[str]) -> int:
     options = read(made, argv)
     if options.format == "onnx":
         need("onnx", "onnxscript", "onnxruntime")
-    learner, preprocessing, _ = ready_to_predict(options.run)
-    names, _, shown, y = read_support(Path(options.support), preprocessing)
-    warn_of_ground({"--support": shown}, preprocessing, "Invert the pictures if only black and white are exchanged (`invert=`).")
-    support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
+    learner, preprocessing = ready_to_predict(options.run, "images")
+    reader = ImageReader(preprocessing, "Invert the pictures if only black and white are exchanged (`invert=`).")
+    shown = reader.support(Path(options.support))
+    support = qs.Examples(preprocessing.apply(shown.x), shown.y, ways=len(shown.names))
     out = Path(options.out or f"predictor{SUFFIXES[options.format]}")
     x = support.x if len(support) > 1 else support.x.expand(2, *support.x.shape[1:])
     choice = choose_head(learner, support, options.head)
@@ -39,7 +39,7 @@ def export_run(argv: list[str]) -> int:
     difference = export(choice.adapt(support), out, x, options.format)
     settings = {
         "input": ["examples", *x.shape[1:]],
-        "classes": names,
+        "classes": shown.names,
         "head": choice.head,
         "preprocessing": preprocessing.to_dict(),
         "temperature": 1.0 if calibration is None else calibration.temperature,

@@ -1,6 +1,6 @@
-"""quickstudy predict: learn from a folder of images a class, and name the images of another folder.
+"""quickstudy predict: learn from a few labelled images or texts, and name others.
 
-exit code   0 all images are answered, 1 some could not be read and the others are answered, 2 no answer
+exit code   0 all are answered, 1 some could not be read and the others are answered, 2 no answer
 """
 
 from __future__ import annotations
@@ -16,122 +16,196 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.artifacts.run import ready_to_predict
-from quickstudy.artifacts.store import run_folder
-from quickstudy.cli.image_folders import labels_of, read_files, read_support, warn_of_ground
+from quickstudy.artifacts.store import PRETRAINED, run_folder
+from quickstudy.cli.image_folders import ImageReader
 from quickstudy.cli.options import command, read, whole
+from quickstudy.cli.reader import Query, Reader, Record, Support
 from quickstudy.cli.terminal import printable
-from quickstudy.domains.images.kind import IMAGES
+from quickstudy.cli.text_files import TextReader, is_texts
+from quickstudy.domains.text.encoder import Encoded, TextEncoder
+from quickstudy.domains.text.transformers_encoder import TransformersEncoder
 from quickstudy.episode import Examples
-from quickstudy.errors import UnsupportedError
+from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.evaluation.calibration import Calibration, calibrations
 from quickstudy.evaluation.head_choice import AUTO, HEADS, HeadChoice, choose_head
-from quickstudy.learners.contradictions import JUDGED, Contradiction, contradicted, questioned
+from quickstudy.learners.contradictions import JUDGED, TRANSDUCTIVE, Contradiction, contradicted, questioned
 from quickstudy.learners.learner import Learner
+from quickstudy.learners.predictor import Predictor
+from quickstudy.tasks.distribution.interface import Preprocessing
 from quickstudy.tasks.sources.broken import together
-from quickstudy.tasks.sources.folders import files_of
+from quickstudy.tasks.sources.folders import kind_of_folder
 
 UNKNOWN = "unknown"
+AT_ONCE = 1024  # examples that are answered together
+IMAGES, BYTES = "strokes", "intents"  # the learners that come along
 INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 HEAD_HELP = (
-    "how the learner's features are read: auto leaves each support image out once and takes the best; with --unknown, the "
-    "one that tells unknown images best by the run's calibrations"
+    "how the learner's features are read: auto leaves each support example out once and takes the best; with --unknown, the "
+    "one that tells unknown examples best by the run's calibrations"
 )
+SUPPORT_HELP = "a folder with a folder of images, or of .txt files, for each class; or labelled texts: a CSV, JSON lines (.jsonl)"
+QUERY_HELP = (
+    "a folder of images or .txt files, one image; a CSV, JSON lines, or a .txt with a text a line. Where there are labels, by a "
+    "column or by folders called as those of the support, the accuracy is shown too"
+)
+RUN_HELP = "a run's folder, or a learner that comes along; where nothing is said, the one for the support's kind"
 
 
 def predict(argv: list[str]) -> int:
     """The command."""
-    made = command("predict", "Name images after a few labelled ones.")
-    made.add_argument("run", type=str, nargs="?", default="strokes", help="a run's folder, or the learner that comes along")
-    made.add_argument("--support", type=str, required=True, help="a folder with a folder of images for each class")
+    made = command("predict", "Name images or texts after a few labelled ones.")
+    made.add_argument("run", type=str | None, nargs="?", default=None, help=RUN_HELP)
+    made.add_argument("--support", type=str, required=True, help=SUPPORT_HELP)
+    made.add_argument("--query", type=str, required=True, help=QUERY_HELP)
+    made.add_argument("--text", type=str | None, default=None, help="the column or field with the texts: text")
+    made.add_argument("--label", type=str | None, default=None, help="the one with their labels: label")
     made.add_argument(
-        "--query",
-        type=str,
-        required=True,
-        help="a folder of images, or one image; where its folders are called as those of the support, the accuracy is shown too",
+        "--encoder", type=str | None, default=None, help="the folder of the encoder that a run on its features needs"
     )
     made.add_argument("--head", choices=(AUTO, *HEADS), default=AUTO, help=HEAD_HELP)
-    made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of an image that seems to be of no class")
+    made.add_argument("--unknown", action="store_true", help=f"say {UNKNOWN!r} of what seems to be of no class")
     made.add_argument(
         "--invert", action="store_true", help="invert the pictures: white on black where the run's are black on white"
     )
-    made.add_argument("--most_uncertain", type=int | None, default=None, help="name so many images that are best labelled next")
-    made.add_argument("--strict", action="store_true", help="answer nothing where one image cannot be read")
+    made.add_argument("--most_uncertain", type=int | None, default=None, help="name so many that are best labelled next")
+    made.add_argument("--strict", action="store_true", help="answer nothing where one of the queries cannot be read")
     made.add_argument("--json", action="store_true", help="print one JSON record a line")
     options = read(made, argv)
-    learner, preprocessing, _ = ready_to_predict(options.run)
-    calibrated = calibrations(run_folder(options.run))
+    encoder = None if options.encoder is None else TransformersEncoder(options.encoder)
+    run = options.run or _that_comes_along(Path(options.support), encoder)
+    learner, preprocessing = ready_to_predict(run, "images", "texts")
+    reader = _reader(preprocessing, options, encoder)
+    calibrated = calibrations(run_folder(run))
     if options.unknown and not calibrated:
         raise UnsupportedError(
-            "--unknown", expected="a run with calibration.json", got=f"{options.run!r} without one", do="Train it again."
+            "--unknown", expected="a run with calibration.json", got=f"{run!r} without one", do="Train it again."
         )
-    if options.invert:
-        preprocessing = replace(preprocessing, invert=not preprocessing.invert, ground=preprocessing.trained_ground)
     if options.most_uncertain is not None:
         whole("--most_uncertain", options.most_uncertain)
-    files = files_of(options.query, IMAGES)
-    names, shown_files, shown, y = read_support(Path(options.support), preprocessing)
-    images, broken = read_files(files, preprocessing)
-    if broken and (options.strict or not images):
-        raise together(broken, f"--query {options.query}")
-    asked = torch.stack(list(images.values()))
-    warn_of_ground({"--support": shown, "--query": asked}, preprocessing, "Leave --invert out." if options.invert else INVERT)
-    support = qs.Examples(preprocessing.apply(shown), y, ways=len(names))
+    shown = reader.support(Path(options.support))
+    asked = reader.query(Path(options.query), shown.names)
+    if asked.broken and options.strict:
+        raise together(asked.broken, f"--query {options.query}")
+    support = qs.Examples(reader.preprocessing.apply(shown.x), shown.y, ways=len(shown.names))
     choice = _chosen(learner, support, options, calibrated)
     calibration = calibrated.get(choice.head)
     if options.unknown and calibration is None:
         raise _not_calibrated(choice, list(calibrated))
     predictor = choice.adapt(support)
-    logits = predictor(preprocessing.apply(asked))
-    if questioned(learner, len(y)):
-        _warn_of_contradictions(contradicted(learner, support), shown_files, names)
-    elif len(y) > JUDGED:
-        print(f"quickstudy: {len(y)} support images: their labels are not questioned above {JUDGED}", file=sys.stderr)
-    rows = [row | {"head": choice.head} for row in answers(list(images), names, logits, calibration, options.unknown)]
-    labels = labels_of(list(images), Path(options.query), names)
-    _print(rows, labels, options.json, _head_line(choice, calibration))
+    logits = _answered(predictor, asked.x, reader.preprocessing)
+    _question(learner, support, shown, reader)
+    rows = [row | {"head": choice.head} for row in answers(asked.records, shown.names, logits, calibration, options.unknown)]
+    _print(rows, asked, reader, options.json, _head_line(choice, calibration))
     if options.most_uncertain is not None:
-        count = min(options.most_uncertain, len(rows))
-        for place in predictor.most_uncertain(preprocessing.apply(asked), count).tolist():
-            print(f"label next: {printable(rows[place]['file'])}", file=sys.stderr if options.json else sys.stdout)
-    for error in broken:
+        order = predictor.target.uncertainty(logits).cpu().argsort(descending=True, stable=True)
+        for place in order[: options.most_uncertain].tolist():
+            print(f"label next: {printable(reader.shown(rows[place]))}", file=sys.stderr if options.json else sys.stdout)
+    for error in asked.broken:
         print(printable(f"quickstudy predict: {error}"), file=sys.stderr)
-    if broken:
-        print(f"{len(broken)} of {len(files)} images could not be read; the others are answered", file=sys.stderr)
-    return 1 if broken else 0
+    if asked.broken:
+        every = len(asked.broken) + len(rows)
+        print(f"{len(asked.broken)} of {every} {reader.kind} could not be read; the others are answered", file=sys.stderr)
+    return 1 if asked.broken else 0
 
 
-def _warn_of_contradictions(found: list[Contradiction], files: list[Path], names: list[str]) -> None:
-    """Say on stderr which images of the support may be in the wrong folder."""
-    for one in found:
-        path, own, nearest = printable(str(files[one.index])), printable(names[one.label]), printable(names[one.nearest])
-        said = f"the others of {own!r} contradict it, and speak for {nearest!r}. Is it in the right folder?"
-        print(f"quickstudy: warning: {path}: {said}", file=sys.stderr)
+def _that_comes_along(support: Path, encoder: TextEncoder | None) -> str:
+    """The learner that comes along for this kind of support.
+
+    Raises:
+        UnsupportedError: none was trained on the features of this encoder.
+        DataError: a folder of neither images nor texts.
+    """
+    texts = encoder is not None or is_texts(support) or (support.is_dir() and kind_of_folder(support, None).name == "texts")
+    if not texts:
+        return IMAGES
+    if encoder is None:
+        return BYTES
+    for folder in sorted(PRETRAINED.iterdir()):
+        found = qs.Run.open(folder).preprocessing if (folder / "learner").is_dir() else None
+        if isinstance(found, Encoded) and found.key == encoder.key:
+            return folder.name
+    raise UnsupportedError(
+        "--encoder",
+        expected="an encoder that a learner that comes along was trained on: see `quickstudy pretrained`",
+        got=f"one with the key {encoder.key}",
+        do="Name a run on its features before the options, or leave --encoder out: `intents` reads bytes.",
+    )
+
+
+def _reader(preprocessing: Any, options: Any, encoder: TextEncoder | None) -> Reader:
+    """How the run reads what it is given.
+
+    Raises:
+        ArgumentError: options that are for another kind of data.
+        UnsupportedError: a run on what a tokenizer makes of texts.
+    """
+    images = isinstance(preprocessing, qs.tasks.Preprocessing)
+    for name, given in {"text": options.text, "label": options.label, "encoder": options.encoder}.items():
+        if images and given is not None:
+            raise ArgumentError(f"--{name}", expected="a run that was trained on texts", got="one on images", do="Leave it out.")
+    if images:
+        if options.invert:
+            preprocessing = replace(preprocessing, invert=not preprocessing.invert, ground=preprocessing.trained_ground)
+        return ImageReader(preprocessing, "Leave --invert out." if options.invert else INVERT)
+    if options.invert:
+        raise ArgumentError("--invert", expected="a run that was trained on images", got="one on texts", do="Leave it out.")
+    if not isinstance(preprocessing, qs.tasks.Bytes | Encoded):
+        do = "Use qs.load in Python, with examples from `from_texts`."
+        raise UnsupportedError("RUN", expected="a run on bytes or on features of texts", got="one on pieces of them", do=do)
+    return TextReader(preprocessing, encoder, options.text or "text", options.label or "label")
+
+
+def _answered(predictor: Predictor, x: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Logits (examples, ways). Some examples at a time, unless the learner's answer to one depends on the others."""
+    together = predictor.learner.normalisation == TRANSDUCTIVE
+    parts = [x] if together else x.split(AT_ONCE)
+    return torch.cat([predictor(preprocessing.apply(part)) for part in parts])
+
+
+def _question(learner: Learner, support: Examples, shown: Support, reader: Reader) -> None:
+    """Say on stderr which examples of the support may be labelled wrong."""
+    if questioned(learner, len(support)):
+        for one in contradicted(learner, support):
+            _warn_of(one, shown, reader)
+    elif len(support) > JUDGED:
+        said = f"{len(support)} support {reader.kind}: their labels are not questioned above {JUDGED}"
+        print(f"quickstudy: {said}", file=sys.stderr)
+
+
+def _warn_of(one: Contradiction, shown: Support, reader: Reader) -> None:
+    called, own, nearest = (
+        printable(text) for text in (reader.shown(shown.records[one.index]), shown.names[one.label], shown.names[one.nearest])
+    )
+    said = f"the others of {own!r} contradict it, and speak for {nearest!r}. {reader.mislabelled}"
+    print(f"quickstudy: warning: {called}: {said}", file=sys.stderr)
 
 
 def answers(
-    files: list[Path], names: list[str], logits: Tensor, calibration: Calibration | None, rejects: bool
-) -> list[dict[str, Any]]:
-    """File, predicted class, and the probability of the nearest; with `rejects` also the nearest class, since the predicted one
-    is "unknown" for images that the calibration rejects.
+    records: list[Record], names: list[str], logits: Tensor, calibration: Calibration | None, rejects: bool
+) -> list[Record]:
+    """What each example is called, the predicted class, and the probability of the nearest; with `rejects` also the nearest
+    class, since the predicted one is "unknown" for examples that the calibration rejects.
     """
     probability = logits.softmax(-1) if calibration is None else calibration.probabilities(logits)
-    unknown = calibration.is_unknown(logits) if calibration is not None and rejects else torch.zeros(len(files), dtype=torch.bool)
+    unknown = (
+        calibration.is_unknown(logits) if calibration is not None and rejects else torch.zeros(len(records), dtype=torch.bool)
+    )
     rows = []
-    for path, row, rejected in zip(files, probability, unknown.tolist(), strict=True):
+    for record, row, rejected in zip(records, probability, unknown.tolist(), strict=True):
         best = int(row.argmax())
-        found = {"file": str(path), "class": UNKNOWN if rejected else names[best], "probability": round(float(row[best]), 7)}
+        found = {**record, "class": UNKNOWN if rejected else names[best], "probability": round(float(row[best]), 7)}
         rows.append(found | ({"nearest": names[best]} if rejects else {}))
     return rows
 
 
-def accuracy(rows: list[dict[str, Any]], labels: list[str | None]) -> str | None:
-    """A line on how many of the labelled images are named right; None where none is labelled."""
+def accuracy(rows: list[Record], labels: list[str | None], labelled: str) -> str | None:
+    """A line on how many of the labelled examples are named right; None where none is labelled."""
     told = [(row["class"], label) for row, label in zip(rows, labels, strict=True) if label is not None]
     if not told:
         return None
     right, unknown = sum(found == label for found, label in told), sum(found == UNKNOWN for found, _ in told)
     more = f"; {unknown} called {UNKNOWN}" if unknown else ""
-    return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} images in folders of a class{more}"
+    return f"accuracy {100 * right / len(told):.1f} %: {right} of the {len(told)} {labelled}{more}"
 
 
 def _chosen(learner: Learner, support: Examples, options: Any, calibrated: dict[str, Calibration]) -> HeadChoice:
@@ -157,22 +231,23 @@ def _head_line(choice: HeadChoice, calibration: Calibration | None) -> str:
     return f"head: {choice}" + ("" if calibration else "; without a calibration: probabilities are its softmax")
 
 
-def _print(rows: list[dict[str, Any]], labels: list[str | None], as_json: bool, head: str) -> None:
+def _print(rows: list[Record], asked: Query, reader: Reader, as_json: bool, head: str) -> None:
     """The rows and the head on stdout; the accuracy is the last line. Beside JSON, for programs, the accuracy is on stderr."""
     if as_json:
-        for row, label in zip(rows, labels, strict=True):
+        for row, label in zip(rows, asked.labels, strict=True):
             print(json.dumps(row | ({} if label is None else {"label": label})))
     else:
-        _print_table(rows)
+        _print_table(rows, reader)
         print(head)
-    if (line := accuracy(rows, labels)) is not None:
+    if (line := accuracy(rows, asked.labels, reader.labelled)) is not None:
         print(line, file=sys.stderr if as_json else sys.stdout)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    width = max(len(printable(row["file"])) for row in rows)
-    for row in rows:
+def _print_table(rows: list[Record], reader: Reader) -> None:
+    called = [printable(reader.shown(row)) for row in rows]
+    width = max(map(len, called))
+    for one, row in zip(called, rows, strict=True):
         name = printable(row["class"])
         if row["class"] == UNKNOWN and "nearest" in row:
             name += f" (nearest: {printable(row['nearest'])})"
-        print(f"{printable(row['file']):<{width}}  {name}  {row['probability']:.3f}")
+        print(f"{one:<{width}}  {name}  {row['probability']:.3f}")

@@ -14,6 +14,7 @@ from quickstudy.models.mlp import mlp as mlp
 from quickstudy.models.read import Read as Read
 from quickstudy.models.relation_head import RelationHead as RelationHead
 from quickstudy.models.relation_head import relation_head as relation_head
+from quickstudy.models.residual_linear import ResidualLinear as ResidualLinear
 from quickstudy.models.resnet12 import ResNet12 as ResNet12
 from quickstudy.models.resnet12 import resnet12 as resnet12
 from quickstudy.models.search_cell import SearchCell as SearchCell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -112,7 +113,7 @@ def test_case_width_and_spaces_do_not_tell_texts_apart():
 
 
 def test_a_text_twice_in_a_class_is_kept_once():
-    with pytest.warns(DataWarning, match=r"`texts`: 2 of 38 texts were left out: they are there twice\. A text that is learned"):
+    with pytest.warns(DataWarning, match=r"`texts`: 2 of 38 texts were left out: they are there twice\. What is learned"):
         family = qs.tasks.from_texts(
             [*TEXTS, "OPEN the door", "open  the door"], [*LABELS, "open", "open"], length=16, **PROTOCOL
         )
@@ -126,6 +127,55 @@ def test_a_text_in_two_classes_is_refused_or_left_out():
         qs.tasks.from_texts(texts, labels, **PROTOCOL)
     with pytest.warns(DataWarning, match=r"2 of 37 texts were left out: they are there twice, 1 of them in several classes"):
         assert without_repeats(texts, labels, "leave out") == list(range(1, 36))
+
+
+def test_every_source_of_texts_keeps_one_of_two(tmp_path):
+    """A table, lines, files and arrays; each with a sentence twice in its class, and with one in two classes."""
+    pairs = [*zip(TEXTS, LABELS, strict=True), ("OPEN the door", "open")]
+
+    def table(pairs):
+        (tmp_path / "t.csv").write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in pairs)]))
+        return partial(qs.tasks.from_csv, tmp_path / "t.csv", text="text")
+
+    def lines(pairs):
+        rows = [json.dumps({"text": text, "label": label}) for text, label in pairs]
+        (tmp_path / "t.jsonl").write_text("\n".join(rows))
+        return partial(qs.tasks.from_json_lines, tmp_path / "t.jsonl")
+
+    def folder(pairs):
+        root = tmp_path / str(len(pairs))
+        for place, (text, label) in enumerate(pairs):
+            (root / label).mkdir(parents=True, exist_ok=True)
+            (root / label / f"{place:02d}.txt").write_text(text)
+        return partial(qs.tasks.from_folder, root)
+
+    def arrays(pairs):
+        return partial(qs.tasks.from_arrays, [text for text, _ in pairs], [label for _, label in pairs], kind="texts")
+
+    for source in (table, lines, folder, arrays):
+        with pytest.warns(DataWarning, match="1 of 37 texts were left out"):
+            family = source(pairs)(**PROTOCOL)
+        assert sum(len(part.y) for part in family.parts.values()) == len(TEXTS)
+        twice = source([*pairs[:-1], ("open THE door", "close"), ("buy", "buy")])
+        with pytest.raises(
+            TaskError, match=r"expected texts of one class each, got 1 of several, such as '(?i:open the door)' in"
+        ):
+            twice(**PROTOCOL)
+        with pytest.warns(DataWarning, match="2 of 38 texts were left out: they are there twice, 1 of them in several classes"):
+            assert sum(len(part.y) for part in twice(**PROTOCOL, repeats="leave out").parts.values()) == len(TEXTS)
+
+
+def test_a_file_that_is_no_text_is_left_out_where_asked(tmp_path):
+    for place, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True)):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / f"{place:02d}.txt").write_text(text)
+    (tmp_path / "open" / "zz.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "close" / "zz.txt").write_text("  ")
+    with pytest.raises(DataError, match=r"open/zz\.txt \(.*; .*close/zz\.txt \("):
+        qs.tasks.from_folder(tmp_path, **PROTOCOL)
+    with pytest.warns(DataWarning, match="zz.txt"):
+        family = qs.tasks.from_folder(tmp_path, broken="leave out", **PROTOCOL)
+    assert sum(len(part.y) for part in family.parts.values()) == len(TEXTS)
 
 
 def test_columns_keep_to_their_texts():
@@ -229,7 +279,11 @@ def test_how_texts_are_read_is_saved_with_a_run(tmp_path, capsys):
     images = qs.tasks.Strokes(ways=2, queries=2, classes=(4, 2, 2), examples=4)
     with pytest.raises(UnsupportedError, match=r"`tasks\.preprocessing`: expected Bytes, as the run was trained with, got Prep"):
         run.fitted(images.test)
-    assert main(["predict", str(tmp_path / "run"), "--support", "x", "--query", "y"]) == 2
+    (tmp_path / "known.csv").write_text("text,label\nopen it,a\nclose it,b\n")
+    words = ["--support", str(tmp_path / "known.csv"), "--query", str(tmp_path / "known.csv")]
+    assert main(["predict", str(tmp_path / "run"), *words]) == 0
+    assert "of the 2 texts with a label of the support" in capsys.readouterr().out
+    assert main(["export", str(tmp_path / "run"), "--support", "x"]) == 2
     assert "expected a run that was trained on images" in capsys.readouterr().err
     again = qs.load(tmp_path / "run" / "learner")
     episode = tasks().test.sample(1)[0]
@@ -317,6 +371,18 @@ def test_the_frequencies_by_hand():
         bool(torch.isfinite(one).all()) for one in torch.autograd.grad(slope, list(network.parameters()), allow_unused=True)
     )
     assert not NGramFrequencies(n=(2,), lower=False).counts(**x)[0].equal(NGramFrequencies(n=(2,)).counts(**x)[0])
+
+
+def test_the_weights_of_tf_idf_by_hand():
+    """Of four texts two have "ab", all have "bc"; "zz" is in none, and weighs as if it were in one."""
+    network, reads = NGramFrequencies(features=0, n=(2,), buckets=5000), Bytes(length=8)
+    gram = lambda a, b: ((ord(a) + ord(b) * 1_000_003) % (2**31 - 1) + 2 * 7919) % (2**31 - 1) % 5000
+    network.weigh_by_rarity(**reads.apply(reads.read(["abc", "abcbc", "bc", "xbc"])))
+    weights = network.log_weights.detach().exp()
+    logarithms = torch.tensor([2.0, 4.0, 4.0]).log()
+    torch.testing.assert_close(weights[[gram("a", "b"), gram("x", "b"), gram("z", "z")]], logarithms)
+    assert float(weights[gram("b", "c")]) == pytest.approx(0.01)
+    assert network.log_weights.requires_grad
 
 
 def test_without_a_projection():

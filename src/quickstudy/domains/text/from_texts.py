@@ -12,8 +12,7 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
 from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
-from quickstudy.domains.text.kind import TEXTS, content_of
-from quickstudy.domains.text.repeats import Repeats, without_repeats
+from quickstudy.domains.text.kind import SHOWN, TEXTS, content_of
 from quickstudy.errors import ArgumentError, ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
@@ -35,7 +34,6 @@ def from_texts(
     encoder: TextEncoder | None = None,
     cache: str | Path | None = None,
     progress: bool = True,
-    repeats: Repeats = "refuse",
     columns: Mapping[str, Any] | None = None,
     **options: Unpack[ProtocolOptions],
 ) -> TaskFamily[LabelledTasks]:
@@ -49,7 +47,6 @@ def from_texts(
             which are made once. None: a learner sees bytes.
         cache: the folder in which features are kept, by the content of encoder and text; None: nowhere.
         progress: show a bar while texts are encoded.
-        repeats: of texts that are there in two classes: "refuse", or "leave out". A text that is in one class twice is kept once.
         columns: what else is known of the texts, by name, such as {"language": [...]}: `within` and `across` name one of them.
 
     Other Args:
@@ -82,17 +79,14 @@ def from_texts(
             do="Give one label for every text.",
         )
     read = [clean(text, f"texts[{row}]") for row, text in enumerate(texts)]
-    rows = without_repeats(read, names, repeats)
-    own = {
-        name: [value[row] for row in rows] if not isinstance(value, Mapping) else value for name, value in (columns or {}).items()
-    }
-    texts = [read[row] for row in rows]
     if encoder is None:
-        items = TEXTS.of_values(texts, **({} if length is None else {"length": length}))
+        items = TEXTS.of_values(read, **({} if length is None else {"length": length}))
     else:
-        x = encoded(texts, encoder, cache, progress=progress)
-        reads = Encoded(encoder.key, encoder.features)
+        x = encoded(read, encoder, cache, progress=progress)
         items = Items(
-            lambda rows, part: x[torch.tensor(rows)], reads, content=lambda rows: content_of(texts[row] for row in rows)
+            lambda rows, part: x[torch.tensor(rows)],
+            Encoded(encoder.key, encoder.features),
+            content=lambda rows: content_of(read[row] for row in rows),
+            shown=lambda row: repr(read[row][:SHOWN]),
         )
-    return family_of([names[row] for row in rows], items, Protocol(**options), columns=own)
+    return family_of(names, items, Protocol(**options), columns=columns)

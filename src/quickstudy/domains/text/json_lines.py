@@ -9,7 +9,6 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.from_texts import from_texts
-from quickstudy.domains.text.repeats import Repeats
 from quickstudy.errors import DataError, nearest
 from quickstudy.files import parsed, read_text
 from quickstudy.options import hands_on
@@ -32,7 +31,6 @@ def from_json_lines(
     encoder: TextEncoder | None = None,
     cache: str | Path | None = None,
     progress: bool = True,
-    repeats: Repeats = "refuse",
     **options: Unpack[ProtocolOptions],
 ) -> TaskFamily[LabelledTasks]:
     """`from_texts` of a file of JSON lines. Every other field that each line has, as text or a number, can be named by `within`.
@@ -40,7 +38,7 @@ def from_json_lines(
     Args:
         path: the file.
         text, label: the fields.
-        length, encoder, cache, progress, repeats: as for `from_texts`.
+        length, encoder, cache, progress: as for `from_texts`.
 
     Other Args:
         options: see `ProtocolOptions`.
@@ -57,7 +55,7 @@ def from_json_lines(
         >>> len(tasks.train.class_names), tasks.train.sample(3).query.x["ids"].shape
         (2, torch.Size([3, 10, 128]))
     """
-    rows = _lines(Path(path))
+    rows = read_json_lines(Path(path))
     for place, row in rows:
         for field in (text, label):
             if field not in row:
@@ -71,12 +69,16 @@ def from_json_lines(
     full = [name for name in others if all(isinstance(row.get(name), str | int) for _, row in rows)]
     columns = {name: [str(row[name]) for _, row in rows] for name in full}
     texts, labels = ([row[field] for _, row in rows] for field in (text, label))
-    settings: Any = {"length": length, "encoder": encoder, "cache": cache, "progress": progress, "repeats": repeats}
+    settings: Any = {"length": length, "encoder": encoder, "cache": cache, "progress": progress}
     return from_texts(texts, labels, columns=columns, **settings, **options)
 
 
-def _lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Each object with the number of its line."""
+def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Each object with the number of its line.
+
+    Raises:
+        DataError: no such file; a line that is no JSON object; no line.
+    """
     expected, do = "a file of JSON lines in UTF-8", "Write one object in each line."
     content = read_text(path, expected=expected, do=do, limit=MOST, error=DataError)
     rows = []

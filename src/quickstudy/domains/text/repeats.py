@@ -1,21 +1,14 @@
-"""Texts that are there twice: a sentence in support and query, or in two parts of a split, would make a score of memory.
-
-one class, twice       the first stays                       DataWarning: how many were left out
-two classes            refused: a text has one class         or all of it left out, by `repeats="leave out"`
-"""
+"""Texts that are there twice, by `clean.key`; and what belongs together because a text or a translation is shared."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Literal
 
 from quickstudy.domains.text.clean import key
-from quickstudy.errors import DataWarning, TaskError
+from quickstudy.tasks.sources import repeats as sources
+from quickstudy.tasks.sources.repeats import Repeats as Repeats
 
-Repeats = Literal["refuse", "leave out"]
 SHOWN = 60
-PLURAL = {"class": "classes", "tagging": "taggings"}
 
 
 def without_repeats(
@@ -25,7 +18,7 @@ def without_repeats(
     groups: Sequence[str] | None = None,
     what: str = "class",
 ) -> list[int]:
-    """The rows that stay, in their order: each text once, by `clean.key`.
+    """The rows that stay, in their order: each text once. See `quickstudy.tasks.sources.repeats`.
 
     Args:
         texts, labels: of each row.
@@ -36,31 +29,8 @@ def without_repeats(
     Raises:
         TaskError: a text in two classes, with repeats="refuse".
     """
-    names = [(group, key(text)) for group, text in zip(groups or [""] * len(texts), texts, strict=True)]
-    first: dict[tuple[str, str], int] = {}
-    several: dict[tuple[str, str], int] = {}
-    kept = []
-    for row, (name, label) in enumerate(zip(names, labels, strict=True)):
-        if name not in first:
-            first[name] = row
-            kept.append(row)
-        elif labels[first[name]] != label:
-            several.setdefault(name, row)
-    if several and repeats == "refuse":
-        row = next(iter(several.values()))
-        before = first[names[row]]
-        raise TaskError(
-            "texts",
-            expected=f"texts of one {what} each",
-            got=f"{len(several)} of several, such as {texts[row][:SHOWN]!r} in {labels[before]!r} and {labels[row]!r}",
-            do="Mend their labels, or leave them out with repeats='leave out'.",
-        )
-    alone = [row for row in kept if names[row] not in several]
-    if len(alone) < len(texts):
-        said = f"{len(texts) - len(alone)} of {len(texts)} texts were left out: they are there twice"
-        said += f", {len(several)} of them in several {PLURAL[what]}" if several else ""
-        warnings.warn(f"`texts`: {said}. A text that is learned from must not be asked about.", DataWarning, stacklevel=3)
-    return alone
+    keys = [(group, key(text)) for group, text in zip(groups or [""] * len(texts), texts, strict=True)]
+    return sources.without_repeats(keys, labels, lambda row: repr(texts[row][:SHOWN]), repeats, what=what)
 
 
 def in_units(texts: Sequence[str], translations: Sequence[str]) -> list[int]:

@@ -36,7 +36,8 @@ class Items:
         preprocessing: brings a new item into the same form; None if none is needed.
         normalise: fit the preprocessing's mean and standard deviation to the meta-training items.
         content: what the items of some rows are by their content, where the tensor alone does not tell: a normalised text, the
-            InChI key of a molecule. None: by the tensor.
+            InChI key of a molecule. Of two that are the same in one class the first alone is read. None: by the tensor.
+        shown: an item in a message.
 
     Examples:
         >>> from quickstudy.tasks.sources.kind import Items
@@ -50,6 +51,18 @@ class Items:
     preprocessing: Preprocessing | None = None
     normalise: bool = False
     content: Callable[[list[int]], Content] | None = None
+    shown: Callable[[int], str] = str
+
+    def only(self, kept: Sequence[int]) -> Items:
+        """These items, numbered anew."""
+        of = self.content
+        return Items(
+            lambda rows, part: self.take([kept[row] for row in rows], part),
+            self.preprocessing,
+            self.normalise,
+            None if of is None else lambda rows: of([kept[row] for row in rows]),
+            lambda row: self.shown(kept[row]),
+        )
 
 
 class Kind(ABC):

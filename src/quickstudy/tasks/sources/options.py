@@ -13,6 +13,7 @@ from quickstudy.tasks.construction.augmentation.kinds import ClassAugmentation, 
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.interface import Transform
 from quickstudy.tasks.distribution.size import Size, check_size
+from quickstudy.tasks.sources.repeats import Repeats
 
 Augment = Sequence[ClassAugmentation | EpisodeAugmentation]
 Part = Literal["test"] | None
@@ -37,6 +38,8 @@ class ProtocolOptions(TypedDict, total=False):
         seed: of a split by fractions.
         broken: "refuse": files that cannot be read are an error, which names all of them; "leave out": they are named in a
             `DataWarning`, and the others make the tasks.
+        repeats: of texts, and of what else tells what it is, that are there in two classes: "refuse", or "leave out", all of
+            them. One that is there twice in one class is kept once, with a `DataWarning`.
         augment: task augmentation of meta-training: `Rotations()`, `SplitClasses()` and `MergeClasses()` make new classes, once;
             `FeatureNoise(std)`, `LabelNoise(probability)` and `MetaMix(alpha)` new examples; `MixTasks(alpha)`,
             `ShuffleChannels()`, `PermuteChannels()` and `PermuteLabels()` new tasks.
@@ -51,6 +54,7 @@ class ProtocolOptions(TypedDict, total=False):
     part: Part
     seed: int
     broken: Literal["refuse", "leave out"]
+    repeats: Repeats
     augment: Augment
     transform: Sequence[Transform]
 
@@ -91,6 +95,7 @@ class Protocol:
     part: Part = None
     seed: int = 0
     broken: Literal["refuse", "leave out"] = "refuse"
+    repeats: Repeats = "refuse"
     augment: Augment = ()
     transform: Sequence[Transform] = ()
 

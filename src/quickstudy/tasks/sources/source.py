@@ -31,6 +31,7 @@ from quickstudy.tasks.sources.kind import Items
 from quickstudy.tasks.sources.labels import check_enough
 from quickstudy.tasks.sources.options import QUERIES, Protocol
 from quickstudy.tasks.sources.proposal import TOO_FEW, proposal, queries_for
+from quickstudy.tasks.sources.repeats import Repeats, without_repeats
 from quickstudy.tasks.sources.with_classes import with_classes
 
 LESS = "Lower `ways`, `shots` or `queries`, leave this augmentation out, or bring more data."
@@ -57,15 +58,17 @@ def family_of(
     Raises:
         LabelError: fewer than three classes; a missing group.
         ArgumentError: `protocol.within` is none of the columns.
-        TaskError: a class in two parts, or in several groups; more ways, shots or queries than a part can give.
+        TaskError: a class in two parts or in several groups; a text in two classes; more ways, shots or queries than a part
+            can give.
     """
     protocol.check()
+    names, items, columns = _once(names, items, columns or {}, protocol.repeats)
     classes = in_order(names)
     counts = Counter(names)
     augment = class_augmentations(protocol.augment)
     if protocol.queries is None:
         protocol = replace(protocol, queries=queries_for(every_count(augment, counts), protocol.shots, QUERIES))
-    known = read_columns(columns or {}, names)
+    known = read_columns(columns, names)
     parts = _parts(_groups(names, classes, known, protocol.within), counts, protocol, parts)
     every: dict[str, list[int]] = {name: [] for name in classes}
     for row, name in enumerate(names):
@@ -95,6 +98,28 @@ def family_of(
             content=None if items.content is None else items.content(chosen),
         )
     return TaskFamily(*map(tasks.get, SPLITS))
+
+
+def _once(
+    names: Sequence[str], items: Items, columns: Mapping[str, Any], repeats: Repeats
+) -> tuple[Sequence[str], Items, Mapping[str, Any]]:
+    """What is there twice once, for items that tell what they are. A column is a value for each item, or a mapping of classes.
+
+    Raises:
+        TaskError: an item in two classes, with repeats="refuse".
+    """
+    if items.content is None:
+        return names, items, columns
+    content = items.content(list(range(len(names))))
+    keys = [value or ("nothing to tell it by", row) for row, value in enumerate(content.keys.tolist())]
+    kept = without_repeats(keys, names, items.shown, repeats, content.kind)
+    if len(kept) == len(names):
+        return names, items, columns
+    own = {
+        name: value if isinstance(value, Mapping) or len(value) != len(names) else [value[row] for row in kept]
+        for name, value in columns.items()
+    }
+    return [names[row] for row in kept], items.only(kept), own
 
 
 def _read(items: Items, parts: Splits, rows: Rows, protocol: Protocol) -> tuple[dict[str, Tensor | LazyRows], Rows]:

@@ -12,6 +12,8 @@ from quickstudy.randomness import seeded
 
 BASE, MODULUS, STEP = 1_000_003, (1 << 31) - 1, 7919
 EPSILON = 1e-12
+AT_ONCE = 1024  # texts that are counted together
+LEAST = 0.01  # weight of an n-gram that every text has
 CAPITALS = (65, 90)  # A to Z as bytes; a to z are 32 further
 
 
@@ -67,6 +69,20 @@ class NGramFrequencies(nn.Module):
         u = _unit(self.counts(ids, mask).log1p() * self.log_weights.exp())
         v = _unit(u @ self.projection)
         return self.log_scale.exp() * torch.cat([u, self.log_share.exp() * v], -1)
+
+    @torch.no_grad()
+    def weigh_by_rarity(self, ids: Tensor, mask: Tensor) -> None:
+        """Begin at the weights of TF-IDF: w_k = log(N / N_k), N_k of these N texts have the n-gram k.
+
+        An n-gram that none of them has is taken as one of a single text.
+
+        Args:
+            ids, mask: (texts, length), as of `forward`.
+        """
+        parts = zip(ids.split(AT_ONCE), mask.split(AT_ONCE), strict=True)
+        having = torch.stack([(self.counts(*part) > 0).sum(0) for part in parts]).sum(0).clamp(min=1)
+        rarity = (len(ids) / having).log().clamp(min=LEAST)
+        self.log_weights.copy_(rarity.log())
 
     def counts(self, ids: Tensor, mask: Tensor) -> Tensor:
         """c, (examples, buckets)."""
