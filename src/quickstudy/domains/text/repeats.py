@@ -15,7 +15,7 @@ from quickstudy.errors import DataWarning, TaskError
 
 Repeats = Literal["refuse", "leave out"]
 SHOWN = 60
-PLURAL = {"class": "classes", "tagging": "taggings"}
+PLURAL = {"class": "classes", "tagging": "taggings", "pair": "pairs"}
 
 
 def without_repeats(
