@@ -52,7 +52,7 @@ def test_the_penalty_is_meta_learned():
         turn = torch.linalg.qr(torch.eye(8) + 0.1 * torch.randn(8, 8, generator=generator)).Q
         rows.append((y @ turn + 0.7 * torch.randn(60, 8, generator=generator), y))
     x, y = (torch.cat(own) for own in zip(*rows, strict=True))
-    tasks = qs.tasks.GroupTasks(x, y, torch.arange(360) // 60, list("abcdef"), shots=12, queries=30, target=Pairs())
+    tasks = qs.tasks.GroupTasks(x, y, torch.arange(360) // 60, list("abcdef"), shots=9, queries=30, target=Pairs())
     learner = Alignment(penalty=1e-4)
     before = qs.evaluate(learner, tasks, 60).mean
     outer = qs.Gradient(qs.Backprop(), lambda parameters: torch.optim.Adam(parameters, lr=0.3))
