@@ -28,6 +28,7 @@ STUDIES = {
     "intents": "Intents on frozen features",
     "all_intents": "All intents at once",
     "slots": "Slots in new languages",
+    "cross_lingual": "Across languages",
     "strings": "Strings into strings",
 }
 

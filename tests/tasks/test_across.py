@@ -220,3 +220,75 @@ def test_omniglot_has_its_drawers(omniglot_root):
 def test_what_cannot_be_drawn_is_refused(make, error, said):
     with pytest.raises(error, match=re.escape(said)):
         make()
+
+
+# ---- named domains, one domain for the query, and what must not be in both: translations ---------------------------------
+
+
+def sentences(languages: str = "efg", each: int = 8, **options) -> qs.tasks.LabelledTasks:
+    """x = (class, language, sentence): 3 classes of `each` sentences, every one in every language, in a shuffled order."""
+    grid = torch.cartesian_prod(torch.arange(3), torch.arange(len(languages)), torch.arange(each)).float()
+    x = grid[torch.randperm(len(grid), generator=seeded())]
+    columns = {
+        "language": [languages[int(one)] for one in x[:, 1]],
+        "sentence": [f"{int(cls)}-{int(number)}" for cls, _, number in x],
+    }
+    return qs.tasks.LabelledTasks(x, x[:, 0].long(), columns=columns, **{"ways": 3, "shots": 2, "queries": 3, **options})
+
+
+def said(examples) -> list[set]:
+    """The sentences of each task."""
+    return [{(int(cls), int(number)) for cls, _, number in task} for task in examples.x]
+
+
+@pytest.mark.parametrize("apart", ["sentence", None])
+def test_no_translation_of_the_support_is_asked_about(apart):
+    """Control: without `apart` most tasks ask about one."""
+    tasks = qs.tasks.across(sentences(), by="language", support=["e"], apart=apart)
+    drawn = tasks.sample(100, generator=seeded(2))
+    shared = sum(bool(known & asked) for known, asked in zip(said(drawn.support), said(drawn.query), strict=True))
+    assert shared == 0 if apart else shared > 50
+    assert set(drawn.support.x[..., 1].unique().tolist()) == {0.0}
+    assert set(drawn.query.x[..., 1].unique().tolist()) == {1.0, 2.0}
+
+
+def test_a_query_of_one_language():
+    tasks = qs.tasks.across(sentences(), by="language", support=["e"], query=1, apart="sentence")
+    drawn = tasks.sample(100, generator=seeded(2))
+    languages = [set(task.tolist()) for task in drawn.query.x[..., 1]]
+    assert all(len(one) == 1 for one in languages)
+    assert {1.0, 2.0} == set.union(*languages)
+    assert tasks.protocol["support_domains"] == ["e"]
+    assert tasks.protocol["query_domains"] == 1
+    assert tasks.protocol["apart"] == "sentence"
+    part = tasks.with_(ways=2).only([0, 2])
+    assert part.protocol == {**tasks.protocol, "ways": 2}
+    few = part.sample(9, generator=seeded())
+    assert not any(known & asked for known, asked in zip(said(few.support), said(few.query), strict=True))
+
+
+def test_as_many_are_left_as_are_asked_for():
+    """Of 8 sentences two are known, and six can be asked about: 12 examples in two languages, 6 in one."""
+    for query, most in ((None, 12), (1, 6)):
+        options = {"by": "language", "support": ["e"], "query": query, "apart": "sentence"}
+        drawn = qs.tasks.across(sentences(queries=most), **options).sample(20, generator=seeded())
+        assert not any(known & asked for known, asked in zip(said(drawn.support), said(drawn.query), strict=True))
+        assert all(len(task.unique(dim=0)) == 3 * most for task in drawn.query.x)
+        with pytest.raises(TaskError, match=f"queries={most + 1}, across 'language'`: expected {most + 1} .* whose 'sentence'"):
+            qs.tasks.across(sentences(queries=most + 1), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"support": ["en"]}, "`across(support=)`: expected domains of 'language', got 'en'"),
+        ({"support": ["e", "f", "g"]}, "`across(support=)`: expected 1 to 2 of the 3 domains of 'language'"),
+        ({"support": []}, "`across(support=)`: expected 1 to 2 of the 3 domains of 'language'"),
+        ({"support": 2, "query": 2}, "`across(query=)`: expected at most the 1 domains of 'language' that are not of"),
+        ({"apart": "sentences"}, "`apart`: expected one of the columns language, sentence, got 'sentences'"),
+        ({"support": "e"}, "`across(support=)`: expected a list of names, got 'e'. Give ['e']"),
+    ],
+)
+def test_domains_that_are_not_there_are_refused(options, said):
+    with pytest.raises(ArgumentError, match=re.escape(said)):
+        qs.tasks.across(sentences(), by="language", **options)

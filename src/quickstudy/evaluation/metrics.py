@@ -15,7 +15,7 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError, nearest
-from quickstudy.targets import NONE, Binary, Labels, MultiLabel, SoftLabels, Target, TokenLabels, Tokens, Values
+from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Pairs, SoftLabels, Target, TokenLabels, Tokens, Values
 from quickstudy.targets.spans import spans
 from quickstudy.targets.tokens import edit_distance as distance_of
 from quickstudy.targets.tokens import ended
@@ -79,7 +79,7 @@ class Metric:
 
 
 LABELS = {"mse": "mean squared error", "rmse": "root mean squared error", "mae": "mean absolute error", "roc_auc": "ROC AUC"}
-LABELS |= {"nll": "negative log likelihood", "span_f1": "span F1"}
+LABELS |= {"nll": "negative log likelihood", "span_f1": "span F1", "mrr": "mean reciprocal rank", "recall_at_1": "recall at 1"}
 
 
 def metric_named(name: str) -> Metric:
@@ -221,6 +221,16 @@ def _mean_of_columns(
     return torch.stack(found).mean() if found else prediction.new_tensor(torch.nan)
 
 
+def mrr(prediction: Tensor, y: Tensor, target: Pairs) -> Tensor:
+    """The mean of 1 / rank, where each answer's own pair is ranked among those of all queries."""
+    return (1 / target.ranks(prediction, y).to(prediction.dtype)).mean()
+
+
+def recall_at_1(prediction: Tensor, y: Tensor, target: Pairs) -> Tensor:
+    """The share of answers whose own pair is the first."""
+    return (target.ranks(prediction, y) == 1).to(prediction.dtype).mean()
+
+
 def span_f1(prediction: Tensor, y: Tensor, target: TokenLabels) -> Tensor:
     """The micro F1 of the spans of all queries together, as conlleval counts them; tokens without a label are left out.
 
@@ -257,6 +267,8 @@ METRICS = {
         Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,), under_vmap=True),
         Metric("exact_match", exact_match, percent=True, kinds=(Tokens,), under_vmap=True),
         Metric("edit_distance", edit_distance, higher_is_better=False, kinds=(Tokens,), under_vmap=True),
+        Metric("mrr", mrr, kinds=(Pairs,), under_vmap=True),
+        Metric("recall_at_1", recall_at_1, percent=True, kinds=(Pairs,), under_vmap=True),
     )
 }
 OWN_LOSS = Metric(LOSS, _asked_of_the_learner, higher_is_better=False)

@@ -9,6 +9,7 @@
     SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             nll
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy, or span_f1
     Tokens(vocabulary) int64 (n, length), 0 = the end   (n, length, v)     cross-entropy             exact_match
+    Pairs()            float (n, features)              (n, features)      contrastive               mrr, recall_at_1
 
 A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,
 integers are labels and floating-point numbers are values. The shapes of prediction and y are checked only here, so that nothing
@@ -19,6 +20,7 @@ from quickstudy.targets.binary import Binary as Binary
 from quickstudy.targets.binary import MultiLabel as MultiLabel
 from quickstudy.targets.labels import NONE as NONE
 from quickstudy.targets.labels import Labels as Labels
+from quickstudy.targets.pairs import Pairs as Pairs
 from quickstudy.targets.soft_labels import SoftLabels as SoftLabels
 from quickstudy.targets.target import Target as Target
 from quickstudy.targets.target import check_fit as check_fit

@@ -7,6 +7,7 @@ DOMAIN = Domain(
     tasks={
         "from_texts": "quickstudy.domains.text.from_texts:from_texts",
         "from_tokens": "quickstudy.domains.text.from_tokens:from_tokens",
+        "from_pairs": "quickstudy.domains.text.from_pairs:from_pairs",
         "from_conll": "quickstudy.domains.text.conll:from_conll",
         "from_json_lines": "quickstudy.domains.text.json_lines:from_json_lines",
         "TransformersEncoder": "quickstudy.domains.text.transformers_encoder:TransformersEncoder",

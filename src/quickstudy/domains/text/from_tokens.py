@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,18 @@ from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.kind import content_of
+from quickstudy.domains.text.parts import Rows, by_units, check_left, parts_of
 from quickstudy.domains.text.readers import labelled, reader_of
 from quickstudy.domains.text.repeats import Repeats, in_units, without_repeats
 from quickstudy.domains.text.tokens import check_classes, kind_of, numbered, read_tags, read_words
 from quickstudy.errors import DataWarning, ShapeError, TaskError
-from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.class_names import as_names, in_order
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.size import Size
-from quickstudy.tasks.distribution.splits import Splits, check_apart, random_split
+from quickstudy.tasks.distribution.splits import Splits
 from quickstudy.tasks.sources.options import Part, check_part
-
-Rows = list[int]
 
 
 @remembered
@@ -109,10 +107,10 @@ def from_tokens(
     check_classes(read, by_group)
     kind = kind_of(read, names)
     labels = numbered(read, kind)
-    parts: Splits = {part: list(by_group)} if part is not None else _parts(list(by_group), split, seed)
+    parts: Splits = {part: list(by_group)} if part is not None else parts_of(list(by_group), split, seed)
     rows = {name: [row for group in groups for row in by_group[group]] for name, groups in parts.items()}
     if part is None:
-        rows = _apart(rows, texts, repeats) if shared is None else _by_units(rows, in_units(texts, shared), kept, seed)
+        rows = _apart(rows, texts, repeats) if shared is None else by_units(rows, in_units(texts, shared), kept, seed)
 
     used = [row for some in rows.values() for row in some]
     x, places = reader.read([sentences[row] for row in used], "tokens")
@@ -121,7 +119,7 @@ def from_tokens(
 
     def tasks(name: str) -> GroupTasks:
         number = {group: place for place, group in enumerate(parts[name])}
-        _check_left(parts[name], [owner[row] for row in rows[name]], name)
+        check_left(parts[name], [owner[row] for row in rows[name]], name)
         chosen = torch.tensor([at[row] for row in rows[name]])
         return GroupTasks(
             x[chosen],
@@ -136,23 +134,6 @@ def from_tokens(
         )
 
     return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
-
-
-def _parts(groups: Sequence[str], split: Split | None, seed: int) -> Splits:
-    """The groups of each part."""
-    if len(groups) < 3:
-        do = "Some train, some validate, some test: bring more, or give part='test'."
-        raise TaskError("group", expected="three groups or more", got=str(len(groups)), do=do)
-    parts = split_classes(groups, FRACTIONS if split is None else split, seed)
-    check_apart(parts)
-    return parts
-
-
-def _by_units(rows: Mapping[str, Rows], units: Sequence[int], kept: Rows, seed: int) -> dict[str, Rows]:
-    """The rows of each part whose unit is in that part too."""
-    own = random_split(sorted({units[row] for row in kept}), FRACTIONS, seed=seed, argument="translations")
-    allowed = {name: set(some) for name, some in zip(SPLITS, own, strict=True)}
-    return {name: [row for row in some if units[row] in allowed[name]] for name, some in rows.items()}
 
 
 def _apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats) -> dict[str, Rows]:
@@ -173,11 +154,3 @@ def _apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats) -> 
     if out:
         warnings.warn(f"`tokens`: {len(out)} sentences were left out: a later part has them.", DataWarning, stacklevel=4)
     return found
-
-
-def _check_left(groups: Sequence[str], owner: Sequence[str], part: str) -> None:
-    """Raise TaskError for a group of which no sentence is left."""
-    counts = Counter(owner)
-    if gone := next((group for group in groups if not counts[group]), None):
-        do = "Bring more sentences of it, or leave it out."
-        raise TaskError("group", expected=f"sentences of every group of {part}", got=f"none of {gone!r}", do=do)

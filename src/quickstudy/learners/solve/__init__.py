@@ -1,5 +1,6 @@
 """Learn by solving for a head exactly."""
 
+from quickstudy.learners.solve.alignment import Alignment as Alignment
 from quickstudy.learners.solve.feature_heads import LogisticHead as LogisticHead
 from quickstudy.learners.solve.feature_heads import RidgeHead as RidgeHead
 from quickstudy.learners.solve.logistic import Logistic as Logistic

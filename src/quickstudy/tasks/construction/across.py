@@ -1,11 +1,13 @@
 """Episodes across domains: the support comes from some domains, the query from others with the same classes.
 
-    S        ~  uniform, `support` of the D domains, for each episode
+    S        ~  uniform, `support` of the D domains, for each episode; or those that are named
+    Q        ~  the other domains, or uniform, `query` of them
     support  ~  uniform, `shots` of each class without replacement, among its examples in S
-    query    ~  uniform, `queries` of each class without replacement, among its examples in the other domains
+    query    ~  uniform, `queries` of each class without replacement, among its examples in Q, whose group of `apart` is not in
+                the support
 
-A domain is a group of a column: the drawer, the imaging device, the speaker, the year. What a learner learns there must carry
-over from one to another. The contrary is `within=`, where all classes of an episode are of one group.
+A domain is a group of a column: the drawer, the imaging device, the speaker, the year, the language. What a learner learns there
+must carry over from one to another. The contrary is `within=`, where all classes of an episode are of one group.
 
 Source: Li et al., "Learning to Generalize: Meta-Learning for Domain Generalization", AAAI 2018, section 3, whose virtual training
 and test domains these are.
@@ -37,22 +39,37 @@ class AcrossTasks(LabelledTasks):
 
     by: str
     column: Column  # the domain of each example
-    support_domains: int
+    support_domains: int | list[str]
+    query_domains: int | None = None  # attributes of the object only if they are given: the fingerprint reads those
+    apart: str | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """That of the tasks, the column, and how many of its domains an episode's support is of."""
-        return {**super().protocol, "across": self.by, "support_domains": self.support_domains, "renumber": self.renumber}
+        """That of the tasks, the column, and which or how many of its domains an episode's support is of."""
+        found = {**super().protocol, "across": self.by, "support_domains": self.support_domains, "renumber": self.renumber}
+        given = {"query_domains": self.query_domains, "apart": self.apart}
+        return found | {name: value for name, value in given.items() if value is not None}
 
     def _drawn(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> Episode:
         classes = self._classes(n, ways, generator)
-        every = len(self.column.groups)
-        inside = torch.zeros(n, every, dtype=torch.bool)
-        inside.scatter_(1, choose(torch.rand(n, every, generator=generator), self.support_domains), True)
+        inside, outside = self._domains(n, generator)
         support = rows_of(self, self.column, classes, shots, inside, generator)
-        query = rows_of(self, self.column, classes, queries, ~inside, generator)
+        seen = None if self.apart is None else _groups_of(self.columns[self.apart], support)
+        query = rows_of(self, self.column, classes, queries, outside, generator, seen)
         known = KnownClasses(classes, self.class_names)
         return Episode(self._gathered(support, generator), self._gathered(query, generator), classes=known)
+
+    def _domains(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which domains the support of each task is of, and which its query: (tasks, D) each."""
+        every = len(self.column.groups)
+        if isinstance(self.support_domains, int):
+            inside = _marked(choose(torch.rand(n, every, generator=generator), self.support_domains), every)
+        else:
+            inside = torch.tensor([group in self.support_domains for group in self.column.groups]).expand(n, every)
+        if self.query_domains is None:
+            return inside, ~inside
+        key = torch.rand(n, every, generator=generator).masked_fill(inside, -1.0)
+        return inside, _marked(choose(key, self.query_domains), every)
 
     def _classes(self, n: int, ways: int, generator: torch.Generator) -> Tensor:
         if self.renumber:
@@ -66,14 +83,19 @@ class AcrossTasks(LabelledTasks):
         """The rows with other labels, across the domains that are left."""
         kept = copy(self)
         kept.__class__ = LabelledTasks  # type: ignore[assignment]
-        options: dict[str, Any] = {"support": self.support_domains, "renumber": self.renumber}
-        return across(kept._of(rows, y, names), self.by, **options)
+        return across(kept._of(rows, y, names), self.by, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """Those of `across` that made these tasks."""
+        own = {"support": self.support_domains, "query": self.query_domains, "apart": self.apart}
+        return {**own, "renumber": self.renumber}
 
     def check_protocol(self) -> None:
         """Raise TaskError unless every class has enough examples whichever domains are drawn for the support."""
         super().check_protocol()
         column = self.column
-        every, inside = len(column.groups), self.support_domains
+        every, named = len(column.groups), not isinstance(self.support_domains, int)
+        inside = len(self.support_domains) if isinstance(self.support_domains, list) else self.support_domains
         if not 1 <= inside < every:
             raise ArgumentError(
                 "across(support=)",
@@ -81,37 +103,87 @@ class AcrossTasks(LabelledTasks):
                 got=str(inside),
                 do="Leave it out: half of them.",
             )
+        outside = every - inside if self.query_domains is None else self.query_domains
+        if outside > every - inside:
+            raise ArgumentError(
+                "across(query=)",
+                expected=f"at most the {every - inside} domains of {self.by!r} that are not of the support",
+                got=str(outside),
+                do="Leave it out: all of them.",
+            )
         if not self.renumber:
             check_all_classes(self, "renumber=False")
         counts = column.counts(self.y.cpu(), len(self.counts))
-        fewest = counts.sort(1).values.cumsum(1)  # (classes, D): of the 1, 2, ... domains that have the fewest
-        for name, domains, each in (("shots", inside, largest(self.shots)), ("queries", every - inside, largest(self.queries))):
-            short = (fewest[:, domains - 1] < each).nonzero().flatten()
-            if len(short):
-                raise self._too_few(name, domains, each, int(short[0]), counts)
+        there = torch.tensor([named and group in self.support_domains for group in column.groups])  # type: ignore[operator]
+        fixed = counts[:, there] if named else counts
+        self._check_enough("shots", fixed, inside, largest(self.shots), 0)
+        taken = 0 if self.apart is None else largest(self.shots) * outside * self._most_apart()
+        self._check_enough("queries", counts[:, ~there], outside, largest(self.queries), taken)
 
-    def _too_few(self, name: str, domains: int, each: int, label: int, counts: Tensor) -> TaskError:
-        have = counts[label].tolist()
+    def _most_apart(self) -> int:
+        """How many examples of one class and domain a support example can take from the query, by its group of `apart`."""
+        assert self.apart is not None
+        apart, y = self.columns[self.apart], self.y.cpu()
+        place = (y * len(apart.groups) + apart.of) * len(self.column.groups) + self.column.of
+        most = int(place.unique(return_counts=True)[1].max())
+        classes = torch.stack([apart.of, y], 1).unique(dim=0)[:, 0].bincount()  # of each group
+        return most * min(int(classes.max()), largest(self.ways))
+
+    def _check_enough(self, name: str, counts: Tensor, domains: int, each: int, taken: int) -> None:
+        """Raise TaskError for a class with fewer than `each` examples in some choice of domains, without those that are taken."""
+        fewest = counts.sort(1).values[:, :domains].sum(1) - taken
+        short = (fewest < each).nonzero().flatten()
+        if len(short):
+            raise self._too_few(name, domains, each, int(short[0]), int(fewest[short[0]]))
+
+    def _too_few(self, name: str, domains: int, each: int, label: int, least: int) -> TaskError:
+        have = self.column.counts(self.y.cpu(), len(self.counts))[label].tolist()
         held = [group for group, count in zip(self.column.groups, have, strict=True) if count]
         where = f"in {held[0]!r} alone" if len(held) == 1 else f"in {len(held)} of the {len(have)} domains of {self.by!r}"
-        least = sum(sorted(have)[:domains])
+        beside = f", whose {self.apart!r} is not in the support" if self.apart and name == "queries" else ""
         return TaskError(
             f"{name}={each}, across {self.by!r}",
-            expected=f"{each} examples of every class in any {domains} of the domains",
-            got=f"{least} of class {self.class_names[label]!r}, which is {where}",
+            expected=f"{each} examples of every class in any {domains} of the domains{beside}",
+            got=f"{max(least, 0)} of class {self.class_names[label]!r}, which is {where}",
             do=f"Lower `{name}`, change `support`, or leave out classes and domains that have too few (`only`, `of_domains`).",
         )
 
 
+Seen = tuple[Column, Tensor]  # a column, and which of its groups are in the support of each task, (tasks, groups)
+
+
+def _groups_of(column: Column, rows: Tensor) -> Seen:
+    """The groups of the rows of each task."""
+    return column, _marked(column.of[rows].flatten(1), len(column.groups))
+
+
+def _marked(places: Tensor, every: int) -> Tensor:
+    """(tasks, every): True at the places (tasks, k)."""
+    return torch.zeros(len(places), every, dtype=torch.bool).scatter_(1, places, True)
+
+
 def rows_of(
-    tasks: LabelledTasks, column: Column, classes: Tensor, each: int, domains: Tensor, generator: torch.Generator
+    tasks: LabelledTasks,
+    column: Column,
+    classes: Tensor,
+    each: int,
+    domains: Tensor,
+    generator: torch.Generator,
+    without: Seen | None = None,
 ) -> Tensor:
-    """`each` rows of every class of (tasks, ways), of the domains (tasks, D) that are True: (tasks, ways, each)."""
+    """`each` rows of every class of (tasks, ways), of the domains (tasks, D) that are True: (tasks, ways, each).
+
+    Args:
+        without: groups of another column from which no row is taken.
+    """
     index = tasks.index
     starts, counts = index.starts[classes][..., None], index.counts[classes][..., None]
     places = torch.arange(int(counts.max()))
     rows = index.rows[starts + places.minimum(counts - 1)]  # (tasks, ways, most)
-    there = domains[torch.arange(len(classes))[:, None, None], column.of[rows]] & (places < counts)
+    task = torch.arange(len(classes))[:, None, None]
+    there = domains[task, column.of[rows]] & (places < counts)
+    if without is not None:
+        there &= ~without[1][task, without[0].of[rows]]
     key = torch.rand(rows.shape, generator=generator).masked_fill_(~there, -1.0)
     return rows.gather(2, choose(key, each)) if each else rows[..., :0]
 
@@ -134,30 +206,57 @@ def check_all_classes(tasks: LabelledTasks, argument: str) -> None:
         )
 
 
-@overload
-def across(tasks: LabelledTasks, by: str, *, support: PositiveInt | None = None, renumber: bool = True) -> AcrossTasks: ...
+Domains = PositiveInt | Sequence[str]
+
+
 @overload
 def across(
-    tasks: TaskFamily[Any], by: str, *, support: PositiveInt | None = None, renumber: bool = True
+    tasks: LabelledTasks,
+    by: str,
+    *,
+    support: Domains | None = None,
+    query: PositiveInt | None = None,
+    apart: str | None = None,
+    renumber: bool = True,
+) -> AcrossTasks: ...
+@overload
+def across(
+    tasks: TaskFamily[Any],
+    by: str,
+    *,
+    support: Domains | None = None,
+    query: PositiveInt | None = None,
+    apart: str | None = None,
+    renumber: bool = True,
 ) -> TaskFamily[AcrossTasks]: ...
 
 
 @checked
 def across(
-    tasks: TaskDistribution | TaskFamily[Any], by: str, *, support: PositiveInt | None = None, renumber: bool = True
+    tasks: TaskDistribution | TaskFamily[Any],
+    by: str,
+    *,
+    support: Domains | None = None,
+    query: PositiveInt | None = None,
+    apart: str | None = None,
+    renumber: bool = True,
 ) -> AcrossTasks | TaskFamily[AcrossTasks]:
     """The same tasks with support and query from different domains.
 
     Args:
         tasks: labelled tasks with a column, or a family of them.
         by: the column whose groups are the domains.
-        support: the number of domains from which an episode's support comes; its query comes from the others. None: half.
+        support: the domains from which an episode's support comes: their number, or their names, such as ["en"]; its query comes
+            from the others. None: half.
+        query: the number of domains from which an episode's query comes, drawn for each; None: all that are not of the support.
+        apart: a column no group of which is in support and query, such as the sentence that an example is a translation of. None:
+            support and query are apart by domain alone.
         renumber: whether the classes of an episode are numbered anew, as in few-shot learning. False: they keep their numbers and
             all of them are in every episode, as domain generalisation has it.
 
     Raises:
-        ArgumentError: no such column; a number of domains that leaves none for the query; fewer ways than classes with
-            renumber=False.
+        ArgumentError: no such column or domain; a number of domains that leaves none for the query; more for the query than there
+            are; fewer ways than classes with renumber=False.
         TaskError: a class with too few examples in some choice of domains.
         UnsupportedError: tasks without labelled data.
 
@@ -166,9 +265,11 @@ def across(
         >>> tasks = qs.tasks.LabelledTasks(x, y, ways=3, queries=5, columns={"year": year})
         >>> qs.tasks.across(tasks, by="year").sample(4).query.x.shape
         torch.Size([4, 15, 2])
+        >>> qs.tasks.across(tasks, by="year", support=["1990"], query=1).sample(4).support.x.shape
+        torch.Size([4, 3, 2])
     """
     if isinstance(tasks, TaskFamily):
-        options: dict[str, Any] = {"support": support, "renumber": renumber}
+        options: dict[str, Any] = {"support": support, "query": query, "apart": apart, "renumber": renumber}
         parts = (across(tasks.parts[name], by, **options) if name in tasks.parts else None for name in SPLITS)
         family: TaskFamily[AcrossTasks] = TaskFamily(*parts, same_classes=tasks.same_classes, same_content=True)  # as before
         family.same_content = tasks.same_content
@@ -177,9 +278,27 @@ def across(
     other: AcrossTasks = copy(tasks)  # type: ignore[assignment]
     other.__class__ = AcrossTasks
     other.by, other.column, other.renumber = by, column, renumber
-    other.support_domains = max(len(column.groups) // 2, 1) if support is None else support
+    if support is None or isinstance(support, int):
+        other.support_domains = max(len(column.groups) // 2, 1) if support is None else support
+    else:
+        check_domains("across(support=)", by, column, support)
+        other.support_domains = list(support)
+    other.__dict__.update({} if query is None else {"query_domains": query})
+    if apart is not None:
+        column_of(tasks, apart, argument="apart")
+        other.apart = apart
     other.check_protocol()
     return other
+
+
+def check_domains(argument: str, by: str, column: Column, names: Sequence[str]) -> None:
+    """Raise ArgumentError for a name that is no domain, or one string in place of names."""
+    if isinstance(names, str):
+        raise ArgumentError(argument, expected="a list of names", got=repr(names), do=f"Give [{names!r}].")
+    for name in names:
+        if name not in column.groups:
+            do = nearest(name, column.groups)
+            raise ArgumentError(argument, expected=f"domains of {by!r}", got=repr(name), do=do)
 
 
 @checked
@@ -191,11 +310,7 @@ def of_domains(tasks: LabelledTasks, by: str, names: Sequence[str]) -> LabelledT
         TaskError: a class without an example there, or fewer than the protocol needs.
     """
     column = column_of(tasks, by)
-    for name in names:
-        if name not in column.groups:
-            raise ArgumentError(
-                f"of_domains({by!r})", expected=f"domains of {by!r}", got=repr(name), do=nearest(name, column.groups)
-            )
+    check_domains(f"of_domains({by!r})", by, column, names)
     wanted = torch.tensor([group in set(names) for group in column.groups])
     rows = wanted[column.of].nonzero().flatten()
     present = torch.bincount(tasks.y.cpu()[rows], minlength=len(tasks.counts))
@@ -247,7 +362,7 @@ def domain_split(tasks: LabelledTasks, by: str, split: Mapping[str, Sequence[str
     return TaskFamily(*parts, same_classes=True)
 
 
-def column_of(tasks: TaskDistribution, by: str, asked: str = "across") -> Column:
+def column_of(tasks: TaskDistribution, by: str, asked: str = "across", argument: str = "by") -> Column:
     """The column of labelled tasks, with the domains that have an example.
 
     Raises:
@@ -262,7 +377,7 @@ def column_of(tasks: TaskDistribution, by: str, asked: str = "across") -> Column
         )
     if by not in tasks.columns:
         raise ArgumentError(
-            "by",
+            argument,
             expected="one of the columns " + ", ".join(tasks.columns) if tasks.columns else "nothing: these data have no columns",
             got=repr(by),
             do=nearest(by, tasks.columns)

@@ -13,7 +13,7 @@ from typing import Literal
 from quickstudy.errors import DataWarning, TaskError
 
 Repeats = Literal["refuse", "leave out"]
-PLURAL = {"class": "classes", "tagging": "taggings"}
+PLURAL = {"class": "classes", "tagging": "taggings", "pair": "pairs"}
 
 
 def without_repeats(

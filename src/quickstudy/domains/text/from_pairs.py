@@ -1,0 +1,116 @@
+"""from_pairs: texts and what belongs to each, such as translations, as tasks of finding one by the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quickstudy.arguments import checked
+from quickstudy.calls import remembered
+from quickstudy.domains.text.clean import clean
+from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
+from quickstudy.domains.text.kind import content_of
+from quickstudy.domains.text.parts import by_units, check_left, parts_of
+from quickstudy.domains.text.repeats import in_units, without_repeats
+from quickstudy.errors import ShapeError
+from quickstudy.targets import Pairs
+from quickstudy.tasks.distribution.class_lists import Split
+from quickstudy.tasks.distribution.class_names import as_names, in_order
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.group_tasks import GroupTasks
+from quickstudy.tasks.distribution.size import Size
+from quickstudy.tasks.distribution.splits import Splits
+from quickstudy.tasks.sources.options import Part, check_part
+
+
+@remembered
+@checked
+def from_pairs(
+    texts: Any,
+    others: Any,
+    group: Any,
+    *,
+    encoder: TextEncoder,
+    target: Pairs | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+    shots: Size = 10,
+    queries: Size = 20,
+    split: Split | None = None,
+    part: Part = None,
+    seed: int = 0,
+) -> TaskFamily[GroupTasks]:
+    """Retrieval tasks, one for each language: learn from some pairs of it, and find the other text of each query.
+
+    A learner sees features x of a text and answers with a point among the features y of the other texts. It is ranked among those
+    of all queries of the task (`targets.Pairs`), so `queries` says how many candidates there are. The pairs are split too, by
+    0.64, 0.16 and 0.2: no part has a text of another part, on either side.
+
+    Args:
+        texts: (N,) strings, in any language and script.
+        others: (N,) what belongs to each, such as its English translation; the same for translations of one sentence.
+        group: (N,) the language, or the domain, of each of `texts`. A task is of one.
+        encoder: the frozen encoder of both, such as `TransformersEncoder(folder)`.
+        target: the kind of y, whose scale the loss has; None: `targets.Pairs()`.
+        cache: the folder in which features are kept, by the content of encoder and text; None: nowhere.
+        progress: show a bar while texts are encoded.
+        shots, queries: pairs of a task, to learn from and to find; numbers or ranges.
+        split: of the groups, as `from_arrays` splits classes: no group is in two parts. None: (0.64, 0.16, 0.2).
+        part: "test": all groups are meta-test ones, to score a trained learner on. None: split.
+        seed: of the splits by fractions.
+
+    Raises:
+        DataError: what is no text, is empty, or holds what no text does.
+        ShapeError: texts, others or group of different length.
+        TaskError: a text of a group that belongs to two others; a group with too few pairs; fewer than three groups.
+
+    Examples:
+        >>> from quickstudy.domains.text.encoder import TextEncoder
+        >>> class Letters(TextEncoder):
+        ...     key, features = "letters-1", 26
+        ...     def encode(self, texts):
+        ...         return torch.tensor([[float(text.count(chr(97 + place))) for place in range(26)] for text in texts])
+        >>> english = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+        >>> texts = [f"{one}{end}" for end in ("u", "ka", "mo", "xa", "ly") for one in english]
+        >>> group = [end for end in ("u", "ka", "mo", "xa", "ly") for _ in english]
+        >>> tasks = qs.tasks.from_pairs(texts, english * 5, group, encoder=Letters(), shots=1, queries=1, progress=False)
+        >>> tasks.train.sample(4).query.y.shape
+        torch.Size([4, 1, 26])
+    """
+    check_part(part, split=split, augment=())
+    given = {"texts": texts, "others": others}
+    first, second = ([clean(text, f"{name}[{row}]") for row, text in enumerate(own)] for name, own in given.items())
+    owner = as_names(group, "group")
+    for name, own in (("others", second), ("group", owner)):
+        if len(own) != len(first):
+            expected, got = f"one for each of {len(first)} texts", str(len(own))
+            raise ShapeError(name, expected=expected, got=got, do="Give them in the order of the texts.")
+    kept = without_repeats(first, second, groups=owner, what="pair")
+    by_group = {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
+    parts: Splits = {part: list(by_group)} if part is not None else parts_of(list(by_group), split, seed)
+    rows = {name: [row for one in groups for row in by_group[one]] for name, groups in parts.items()}
+    if part is None:
+        rows = by_units(rows, in_units(first, second), kept, seed)
+    used = [row for some in rows.values() for row in some]
+    x, y = (encoded([own[row] for row in used], encoder, cache, progress=progress) for own in (first, second))
+    at = {row: place for place, row in enumerate(used)}
+
+    def tasks(name: str) -> GroupTasks:
+        number = {one: place for place, one in enumerate(parts[name])}
+        check_left(parts[name], [owner[row] for row in rows[name]], name)
+        chosen = torch.tensor([at[row] for row in rows[name]])
+        return GroupTasks(
+            x[chosen],
+            y[chosen],
+            torch.tensor([number[owner[row]] for row in rows[name]]),
+            parts[name],
+            shots=shots,
+            queries=queries,
+            target=target or Pairs(),
+            preprocessing=Encoded(encoder.key, encoder.features),
+            content=content_of(first[row] for row in rows[name]),
+        )
+
+    return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
