@@ -28,6 +28,7 @@ STUDIES = {
     "intents": "Intents on frozen features",
     "all_intents": "All intents at once",
     "slots": "Slots in new languages",
+    "cross_problem": "Across problems",
     "strings": "Strings into strings",
 }
 
