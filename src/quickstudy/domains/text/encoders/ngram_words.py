@@ -69,9 +69,10 @@ class NGramWords(nn.Module):
         self.features, self.width, self.depth, self.kernel, self.n = features, width, depth, kernel, tuple(n)
         self.buckets, self.words, self.pool, self.seed = buckets, words, pool, seed
         with seeded(seed):
-            self.tables = nn.ModuleList(nn.Embedding(buckets, width) for _ in self.n)
-            for table in self.tables:
+            tables = [nn.Embedding(buckets, width) for _ in self.n]
+            for table in tables:
                 nn.init.normal_(table.weight, std=0.3)
+            self.tables = nn.ModuleList(tables)
             self.convolutions = nn.ModuleList(
                 nn.Conv1d(width, width, kernel, padding=2**layer * (kernel // 2), dilation=2**layer) for layer in range(depth)
             )
