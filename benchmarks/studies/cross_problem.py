@@ -360,7 +360,10 @@ def page() -> str:
     )
     behind = [other for other in ("joint", "TF-IDF") if _gain(own, other) <= 0]
     if behind:
-        lines += ["", f"Over all of this the generated head is not above: {', '.join(SAID[other] for other in behind)}."]
+        lines += [
+            "",
+            f"Over all of this, in the mean, the generated head is not above: {', '.join(SAID[other] for other in behind)}.",
+        ]
     if tried := found.get("tried"):
         lines += [
             "",

@@ -236,7 +236,7 @@ def page() -> str:
     if tried := found.get("tried"):
         rows += [
             "",
-            "| tried by hand, validation languages of seed 0 | episodes | without the ten | with the ten | how |",
+            "| tried by hand with a forerunner of the network, validation languages of seed 0 | episodes | without the ten | with the ten | how |",
             "|---" * 5 + "|",
         ]
         rows += [f"| {one['what']} | {one['episodes']} | {one['before']} | {one['after']} | {one['how']} |" for one in tried]
