@@ -234,11 +234,8 @@ def page() -> str:
     beats = "is above" if min(gains) > 0 else "is not above"
     rows += ["", f"On tasks of ten sentences, meta-training {beats} joint training + fine-tuning at equal time."]
     if tried := found.get("tried"):
-        rows += [
-            "",
-            "| tried by hand with a forerunner of the network, validation languages of seed 0 | episodes | without the ten | with the ten | how |",
-            "|---" * 5 + "|",
-        ]
+        title = "tried by hand with a forerunner of the network, validation languages of seed 0"
+        rows += ["", f"| {title} | episodes | without the ten | with the ten | how |", "|---" * 5 + "|"]
         rows += [f"| {one['what']} | {one['episodes']} | {one['before']} | {one['after']} | {one['how']} |" for one in tried]
     return "\n".join(rows) + "\n"
 
