@@ -29,6 +29,7 @@ STUDIES = {
     "all_intents": "All intents at once",
     "slots": "Slots in new languages",
     "cross_lingual": "Across languages",
+    "cross_problem": "Across problems",
     "strings": "Strings into strings",
 }
 

@@ -90,6 +90,12 @@ def test_ways_are_free_and_the_head_is_no_meta_parameter():
         assert predictor.state.values["theta"]["w"].shape == (ways, 3)
 
 
+def test_the_seed_is_that_of_generator_and_projection():
+    made = [LEOPARD(embedding(), features=4, adapts="2.*", seed=seed).generator[0].weight.detach() for seed in (0, 0, 1)]
+    assert torch.equal(made[0], made[1])
+    assert far(made[0], made[2])
+
+
 def test_what_does_not_adapt_stays():
     learner, task = learner_of(embedding()), an_episode()
     assert set(learner.adapt(task.support).state.values["theta"]) == {

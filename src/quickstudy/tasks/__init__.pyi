@@ -19,6 +19,7 @@ from quickstudy.domains.text.from_pairs import from_pairs as from_pairs
 from quickstudy.domains.text.from_texts import from_texts as from_texts
 from quickstudy.domains.text.from_tokens import from_tokens as from_tokens
 from quickstudy.domains.text.json_lines import from_json_lines as from_json_lines
+from quickstudy.domains.text.permute_letters import PermuteLetters as PermuteLetters
 from quickstudy.domains.text.strings.families import Formats as Formats
 from quickstudy.domains.text.strings.families import Inflections as Inflections
 from quickstudy.domains.text.strings.families import PhraseTranslations as PhraseTranslations

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, vmap
 import quickstudy as qs
 from quickstudy.cli import main
 from quickstudy.domains.text.clean import clean, key
-from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramBag, NGramFrequencies
+from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramBag, NGramFrequencies, NGramWords
 from quickstudy.domains.text.repeats import without_repeats
 from quickstudy.errors import (
     ArgumentError,
@@ -48,6 +48,7 @@ class WithHead(NGramFrequencies):
 ENCODERS = {
     "bag": lambda: NGramBag(features=6, buckets=97, width=4),
     "frequencies": WithHead,
+    "words": lambda: NGramWords(features=6, width=8, depth=2, buckets=97),
     "convolutions": lambda: ByteConv(features=6, width=8, depth=2),
     "transformer": lambda: ByteTransformer(features=6, width=8, depth=2, heads=2),
 }
@@ -317,9 +318,8 @@ def test_a_text_is_encoded_by_itself_and_by_its_seed(name):
     torch.testing.assert_close(whole, twin(**reads.apply(rows)), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["convolutions", "transformer"])
-def test_an_output_for_each_byte(name):
-    kind = {"convolutions": ByteConv, "transformer": ByteTransformer}[name]
+@pytest.mark.parametrize("kind", [ByteConv, ByteTransformer, NGramWords])
+def test_an_output_for_each_byte(kind):
     network, reads = kind(features=3, width=8, depth=1, pool=False), Bytes(length=16)
     assert network(**reads.apply(reads.read(["open it", "x"]))).shape == (2, 16, 3)
 
@@ -385,12 +385,26 @@ def test_the_weights_of_tf_idf_by_hand():
     assert network.log_weights.requires_grad
 
 
+def test_the_words_by_hand():
+    """2-grams alone, convolutions of zeros: each byte has the output of its word, whose 2-grams have the spaces around it."""
+    network, reads = NGramWords(features=5, width=4, depth=1, n=(2,), buckets=50, pool=False).double(), Bytes(length=8)
+    torch.nn.init.zeros_(network.convolutions[0].weight)
+    torch.nn.init.zeros_(network.convolutions[0].bias)
+    x = reads.apply(reads.read(["Ab c"]))
+    gram = lambda a, b: (ord(a) + ord(b) * (1_000_003 % 50)) % 50
+    words = [[gram(" ", "a"), gram("a", "b"), gram("b", " ")], [gram(" ", "c"), gram("c", " ")]]
+    z = [network.head(network.norms[-1](network.tables[0].weight[own].sum(0) / len(own) ** 0.5)) for own in words]
+    torch.testing.assert_close(network(**x)[0, :4], torch.stack([z[0], z[0], z[1], z[1]]))
+    few = NGramWords(features=5, width=4, depth=1, n=(2,), buckets=50, words=1, pool=False)(**x)[0]
+    torch.testing.assert_close(few[0], few[3])  # the second word is read as one with the first
+
+
 def test_without_a_projection():
     network, reads = NGramFrequencies(features=0, buckets=50), Bytes(length=8)
     assert network(**reads.apply(reads.read(["good day"]))).shape == (1, 50)
 
 
-@pytest.mark.parametrize("name", ["transformer", "frequencies"])
+@pytest.mark.parametrize("name", ["transformer", "frequencies", "words"])
 def test_vmap_over_weights_and_texts(name):
     network, reads = ENCODERS[name](), Bytes(length=16)
     x = reads.apply(reads.read(TEXTS[:4]))
@@ -406,6 +420,7 @@ def test_vmap_over_weights_and_texts(name):
     ("build", "said"),
     [
         (lambda: ByteConv(kernel=4), r"`kernel`: expected an odd number, got 4\. Give 5"),
+        (lambda: NGramWords(kernel=2), r"`kernel`: expected an odd number, got 2\. Give 3"),
         (lambda: ByteTransformer(width=10, heads=4), r"`width`: expected a multiple of heads=4, got 10"),
         (lambda: NGramBag(buckets=0), r"`buckets`: expected 1 or more, got 0"),
         (lambda: NGramFrequencies(features=-1), r"`features`: expected 0 or more, got -1"),

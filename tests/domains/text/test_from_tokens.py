@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 import quickstudy as qs
-from quickstudy.domains.text.encoders import ByteConv, ByteTransformer
+from quickstudy.domains.text.encoders import ByteConv, ByteTransformer, NGramWords
 from quickstudy.domains.text.repeats import in_units
 from quickstudy.domains.text.tokens import tags_of
 from quickstudy.errors import ArgumentError, DataError, DataWarning, LabelError, ShapeError, TaskError
@@ -220,7 +222,7 @@ def test_what_is_beyond_the_length_is_said():
 # ---- learners on them ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [ByteConv, ByteTransformer])
+@pytest.mark.parametrize("make", [ByteConv, ByteTransformer, partial(NGramWords, buckets=256)])
 def test_a_learner_finds_the_slot_of_a_new_language(make, tmp_path):
     family = from_tokens(TOKENS, TAGS, GROUP, translations=MEANING, length=32, shots=2, queries=1)
     network = make(features=3, width=16, depth=2, pool=False)

@@ -12,6 +12,7 @@ DOMAIN = Domain(
         "from_json_lines": "quickstudy.domains.text.json_lines:from_json_lines",
         "TransformersEncoder": "quickstudy.domains.text.transformers_encoder:TransformersEncoder",
         "Bytes": "quickstudy.domains.text.bytes:Bytes",
+        "PermuteLetters": "quickstudy.domains.text.permute_letters:PermuteLetters",
         "Strings": "quickstudy.domains.text.strings.rows:Strings",
         "Formats": "quickstudy.domains.text.strings.families:Formats",
         "Inflections": "quickstudy.domains.text.strings.families:Inflections",

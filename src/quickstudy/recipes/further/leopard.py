@@ -38,6 +38,7 @@ def LEOPARD(
     inner_lr: float = 0.01,
     inner_steps: NonNegativeInt = 7,
     hypergradient: Hypergradient = FirstOrder(),
+    seed: int = 0,
     **options: Unpack[StepOptions],
 ) -> GeneratedHead:
     """`GeneratedHead` with the paper's inner loop: 7 steps, learned rates that start from `inner_lr`, in first order.
@@ -55,6 +56,7 @@ def LEOPARD(
         inner_lr=LearnedRates(inner_lr, per="tensor", per_step=True),
         inner_steps=inner_steps,
         hypergradient=hypergradient,
+        seed=seed,
         name="LEOPARD",
         **options,
     )
