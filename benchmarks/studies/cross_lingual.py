@@ -21,10 +21,10 @@ scatter     a ((S + lambda I) / (1 + lambda))^(-1/2) z, where S, of mean 1, is t
 by episodes; or jointly, with a linear layer for the four topics, after which the centroid is taken, in as many steps of as many
 examples. The rate of each is chosen in its own four topics: two are trained on and the other two asked for in the languages
 VALIDATION, then the other way round. The form of the scatter was found in a search that looked at test topics of both encoders,
-and so was its start: with lambda = 10 at first, on e5, the start alone was about 2.3 points above the centroid, 2.3 after episodes
-and 2.1 after joint training, so that what helps is S at a lambda near 10, and what episodes do is to find it from the centroid.
-It was the best of what was tried: also S within topics, whitening, a map of each language onto English, a spectrum of S learned
-number by number, and episodes whose classes are sentences, all below the centroid or less above it.
+and so was its start: with lambda = 10 at first, on e5, the start alone was about 2.3 points above the centroid, 2.3 after
+episodes and 2.1 after joint training, so that what helps is S at a lambda near 10, and what episodes do is to find it from the
+centroid. It was the best of what was tried: also S within topics, whitening, a map of each language onto English, a spectrum of
+S learned number by number, and episodes whose classes are sentences, all below the centroid or less above it.
 
 Retrieval. K pairs of a new language and its English sentences, from the train file; 204 of its sentences, of the test file, each
 to be found among the 204 English ones. `Alignment` is meta-trained on tasks of the training languages that USE has not seen, on

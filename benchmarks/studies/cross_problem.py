@@ -50,11 +50,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 import quickstudy as qs
-from benchmarks.hardware import hardware
 from benchmarks.studies import transfer_heads as heads
 from benchmarks.studies.all_intents import banking, clinc
 from benchmarks.studies.intents import CHARACTERS
-from benchmarks.studies.study import Result, cell, command, read, write
+from benchmarks.studies.study import Result, cell, command, read, run_seeds
 from quickstudy.domains.text.clean import key
 from quickstudy.domains.text.conll import read_conll
 from quickstudy.domains.text.encoders import NGramFrequencies
@@ -395,18 +394,7 @@ def main() -> None:
     made = command(__doc__, seeds=3)
     made.add_argument("--data", type=Path, help="the folder of clinc150/, banking77/, sib200/, snips/ and xsid/")
     options = made.parse_args()
-    torch.set_num_threads(1)
-    if options.table:
-        print(page())
-        return
-    for seed in range(options.seeds):
-        found = read(RESULTS)
-        own = found.setdefault("entries", {})
-        if own.get(str(seed), {}).get("steps") == max(int(JOINT * options.budget), 1) and not options.force:
-            continue
-        own[str(seed)] = entry(options.data, seed, options.budget)
-        write(RESULTS, found | {"hardware": hardware(), "torch": torch.__version__})
-    print(page())
+    run_seeds(options, RESULTS, JOINT, lambda seed: entry(options.data, seed, options.budget), page)
 
 
 if __name__ == "__main__":

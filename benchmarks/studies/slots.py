@@ -38,9 +38,8 @@ import torch
 from torch import nn
 
 import quickstudy as qs
-from benchmarks.hardware import hardware
 from benchmarks.studies import transfer_heads as heads
-from benchmarks.studies.study import Result, cell, command, read, write
+from benchmarks.studies.study import Result, cell, command, read, run_seeds
 from quickstudy.domains.text.clean import key
 from quickstudy.domains.text.conll import read_conll
 from quickstudy.domains.text.encoders import NGramWords
@@ -245,18 +244,7 @@ def main() -> None:
     made = command(__doc__, seeds=3)
     made.add_argument("--data", type=Path, help="the folder of xsid/ and snips/")
     options = made.parse_args()
-    torch.set_num_threads(1)
-    if options.table:
-        print(page())
-        return
-    for seed in range(options.seeds):
-        found = read(RESULTS)
-        own = found.setdefault("entries", {})
-        if own.get(str(seed), {}).get("steps") == max(int(STEPS * options.budget), 1) and not options.force:
-            continue
-        own[str(seed)] = entry(options.data, seed, options.budget)
-        write(RESULTS, found | {"hardware": hardware(), "torch": torch.__version__})
-    print(page())
+    run_seeds(options, RESULTS, STEPS, lambda seed: entry(options.data, seed, options.budget), page)
 
 
 if __name__ == "__main__":

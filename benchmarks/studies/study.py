@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from scipy.stats import t as student_t
+
+from benchmarks.hardware import hardware
 
 Result = dict[str, Any]
 Interval = list[float | None]  # mean, half of the 95 % interval
@@ -38,6 +40,21 @@ def cell(pair: Sequence[float | None], form: str = ".2f", sign: str = "") -> str
     """'mean +- half' in a table."""
     mean, half = pair
     return f"{mean:{sign}{form}} +- " + ("?" if half is None else f"{half:{form}}")
+
+
+def run_seeds(
+    options: argparse.Namespace, path: Path, steps: int, entry: Callable[[int], Result], page: Callable[[], str]
+) -> None:
+    """The entry of each seed, into the JSON, where it has none of as many steps; then the page. With --table the page alone."""
+    torch.set_num_threads(1)
+    for seed in range(0 if options.table else options.seeds):
+        found = read(path)
+        own = found.setdefault("entries", {})
+        if own.get(str(seed), {}).get("steps") == max(int(steps * options.budget), 1) and not options.force:
+            continue
+        own[str(seed)] = entry(seed)
+        write(path, found | {"hardware": hardware(), "torch": torch.__version__})
+    print(page())
 
 
 def command(doc: str | None, seeds: int | None = 5) -> argparse.ArgumentParser:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from quickstudy.arguments import checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
 from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
-from quickstudy.domains.text.kind import content_of
-from quickstudy.domains.text.parts import by_units, check_left, parts_of
+from quickstudy.domains.text.parts import by_units, family_of_groups, parts_of
 from quickstudy.domains.text.repeats import in_units, without_repeats
 from quickstudy.errors import ShapeError
 from quickstudy.targets import Pairs
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.class_names import as_names, in_order
-from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits
@@ -95,22 +92,6 @@ def from_pairs(
         rows = by_units(rows, in_units(first, second), kept, seed)
     used = [row for some in rows.values() for row in some]
     x, y = (encoded([own[row] for row in used], encoder, cache, progress=progress) for own in (first, second))
-    at = {row: place for place, row in enumerate(used)}
-
-    def tasks(name: str) -> GroupTasks:
-        number = {one: place for place, one in enumerate(parts[name])}
-        check_left(parts[name], [owner[row] for row in rows[name]], name)
-        chosen = torch.tensor([at[row] for row in rows[name]])
-        return GroupTasks(
-            x[chosen],
-            y[chosen],
-            torch.tensor([number[owner[row]] for row in rows[name]]),
-            parts[name],
-            shots=shots,
-            queries=queries,
-            target=target or Pairs(),
-            preprocessing=Encoded(encoder.key, encoder.features),
-            content=content_of(first[row] for row in rows[name]),
-        )
-
-    return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
+    options: dict[str, Any] = {"shots": shots, "queries": queries, "target": target or Pairs()}
+    reads = Encoded(encoder.key, encoder.features)
+    return family_of_groups(x, y, rows, parts, owner, first, preprocessing=reads, **options)

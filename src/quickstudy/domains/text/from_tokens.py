@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.encoder import TextEncoder
 from quickstudy.domains.text.kind import content_of
-from quickstudy.domains.text.parts import Rows, by_units, check_left, parts_of
+from quickstudy.domains.text.parts import Rows, by_units, family_of_groups, parts_of
 from quickstudy.domains.text.readers import labelled, reader_of
 from quickstudy.domains.text.repeats import Repeats, in_units, without_repeats
 from quickstudy.domains.text.tokens import check_classes, kind_of, numbered, read_tags, read_words
 from quickstudy.errors import DataWarning, ShapeError, TaskError
 from quickstudy.tasks.distribution.class_lists import Split
 from quickstudy.tasks.distribution.class_names import as_names, in_order
-from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.size import Size
 from quickstudy.tasks.distribution.splits import Splits
@@ -115,25 +113,8 @@ def from_tokens(
     used = [row for some in rows.values() for row in some]
     x, places = reader.read([sentences[row] for row in used], "tokens")
     y = labelled(x, places, [labels[row] for row in used], "tokens")
-    at = {row: place for place, row in enumerate(used)}
-
-    def tasks(name: str) -> GroupTasks:
-        number = {group: place for place, group in enumerate(parts[name])}
-        check_left(parts[name], [owner[row] for row in rows[name]], name)
-        chosen = torch.tensor([at[row] for row in rows[name]])
-        return GroupTasks(
-            x[chosen],
-            y[chosen],
-            torch.tensor([number[owner[row]] for row in rows[name]]),
-            parts[name],
-            shots=shots,
-            queries=queries,
-            target=kind,
-            preprocessing=reader.preprocessing,
-            content=content_of(texts[row] for row in rows[name]),
-        )
-
-    return TaskFamily(*(tasks(name) if name in parts else None for name in SPLITS))
+    options: dict[str, Any] = {"shots": shots, "queries": queries, "target": kind}
+    return family_of_groups(x, y, rows, parts, owner, texts, preprocessing=reader.preprocessing, **options)
 
 
 def _apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats) -> dict[str, Rows]:

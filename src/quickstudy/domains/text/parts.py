@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from quickstudy.domains.text.kind import content_of
 from quickstudy.errors import TaskError
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
-from quickstudy.tasks.distribution.family import SPLITS
+from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
+from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart, random_split
 
 Rows = list[int]
@@ -39,3 +45,31 @@ def check_left(groups: Sequence[str], owner: Sequence[str], part: str) -> None:
     if gone := next((group for group in groups if not counts[group]), None):
         do = "Bring more sentences of it, or leave it out."
         raise TaskError("group", expected=f"sentences of every group of {part}", got=f"none of {gone!r}", do=do)
+
+
+def family_of_groups(
+    x: Tensor, y: Tensor, rows: Mapping[str, Rows], parts: Splits, owner: Sequence[str], texts: Sequence[str], **options: Any
+) -> TaskFamily[GroupTasks]:
+    """The task families of the parts.
+
+    Args:
+        x, y: of the rows of all parts, one part behind the other.
+        rows, parts: the rows and the groups of each part.
+        owner, texts: the group and the text of each row, by which rows are the same.
+        options: of `GroupTasks`.
+
+    Raises:
+        TaskError: a group of which no sentence is left.
+    """
+    made: dict[str, GroupTasks] = {}
+    begun = 0
+    for part, some in rows.items():
+        groups = [owner[row] for row in some]
+        check_left(parts[part], groups, part)
+        number = {group: place for place, group in enumerate(parts[part])}
+        own = slice(begun, begun + len(some))
+        of = torch.tensor([number[group] for group in groups])
+        content = content_of(texts[row] for row in some)
+        made[part] = GroupTasks(x[own], y[own], of, parts[part], content=content, **options)
+        begun += len(some)
+    return TaskFamily(*map(made.get, SPLITS))
