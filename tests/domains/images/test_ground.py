@@ -104,7 +104,7 @@ def test_predict_says_so_and_invert_mends_it(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_the_classifier_warns_at_fit_and_at_predict():
-    learner, preprocessing, _ = ready_to_predict("strokes")
+    learner, preprocessing = ready_to_predict("strokes", "images")
     images, y = strokes(), np.arange(5)
     classifier = qs.FewShotClassifier(learner, preprocessing=preprocessing)
     with warnings.catch_warnings():

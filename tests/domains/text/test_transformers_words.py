@@ -14,7 +14,7 @@ from quickstudy.domains.text.encoder import Encoded, encoded_words
 from quickstudy.domains.text.pieces import Pieces
 from quickstudy.errors import ArgumentError, CheckpointError, DataWarning, ShapeError, UnsupportedError
 from quickstudy.targets import NONE, TokenLabels
-from quickstudy.tasks import TransformersEncoder, from_tokens
+from quickstudy.tasks import TransformersEncoder, from_texts, from_tokens
 
 VERBS, THINGS, LANGUAGES = ("open", "close", "find"), ("door", "window", "house", "car"), "abcdef"
 TOKENS = [[language, verb, thing] for language in LANGUAGES for verb in VERBS for thing in THINGS]
@@ -122,6 +122,26 @@ def test_pieces_and_their_labels(folder):
         family.preprocessing.check("other")
     with pytest.raises(ShapeError, match=r"`x`: expected at most 16 pieces, got \(1, 17\)"):
         family.preprocessing.apply(torch.zeros(1, 17))
+
+
+def test_a_model_adapts_to_labelled_texts(folder):
+    """The pieces of whole texts, and LoRA factors that descend on them; what is cut is said."""
+    encoder = TransformersEncoder(folder)
+    texts, labels = [f"{verb} a door" + " a" * n for n in range(3) for verb in ("find", "open", "door")], ["x", "y", "z"] * 3
+    given = {"encoder": encoder, "trainable": True, "ways": 3, "shots": 2, "queries": 1, "part": "test"}
+    tasks = from_texts(texts, labels, **given).test
+    assert tasks.preprocessing == Pieces(encoder.key, 16)
+    assert tasks.examples().x["ids"].shape == tasks.examples().x["mask"].shape
+    torch.testing.assert_close(tasks.x[: len(texts)].sort(0)[0], encoder.pieces([[text] for text in texts])[0].sort(0)[0])
+    lora = qs.models.LoRA(encoder.network(3), rank=2, targets="*query.weight")
+    learner = qs.MAML(lora, inner_lr=0.5, inner_steps=3, adapts=["lora_*", "*head.*"])
+    tasks.sample(1)
+    before, after = (qs.evaluate(learner, tasks, 3, steps=steps, metrics=["nll"]).mean for steps in (0, 3))
+    assert before != after
+    with pytest.warns(DataWarning, match="1 of 10 are longer than the 16 tokens that are read"):
+        from_texts([*texts, "a " * 40], [*labels, "x"], **given)
+    with pytest.raises(ArgumentError, match=r"`trainable`: expected an encoder to train, got none"):
+        from_texts(texts, labels, trainable=True)
 
 
 def test_a_network_answers_as_its_model(folder):

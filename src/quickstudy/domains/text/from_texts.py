@@ -11,9 +11,10 @@ import torch
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
-from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
+from quickstudy.domains.text.encoder import TextEncoder, encoded
 from quickstudy.domains.text.kind import SHOWN, TEXTS, content_of
-from quickstudy.errors import ArgumentError, ShapeError
+from quickstudy.domains.text.readers import reader_of
+from quickstudy.errors import ShapeError
 from quickstudy.options import hands_on
 from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
@@ -32,6 +33,7 @@ def from_texts(
     *,
     length: PositiveInt | None = None,
     encoder: TextEncoder | None = None,
+    trainable: bool = False,
     cache: str | Path | None = None,
     progress: bool = True,
     columns: Mapping[str, Any] | None = None,
@@ -45,6 +47,8 @@ def from_texts(
         length: bytes of a text that are read; None: 128.
         encoder: a frozen encoder, such as `TransformersEncoder(folder)`: a learner then sees its features (examples, features),
             which are made once. None: a learner sees bytes.
+        trainable: the learner is to train the encoder's own network (`encoder.network(outputs)`, in `models.LoRA`): it then sees
+            x = {"ids", "mask"} of its pieces.
         cache: the folder in which features are kept, by the content of encoder and text; None: nowhere.
         progress: show a bar while texts are encoded.
         columns: what else is known of the texts, by name, such as {"language": [...]}: `within` and `across` name one of them.
@@ -56,7 +60,8 @@ def from_texts(
         DataError: what is no text, is empty, or holds what no text does.
         ShapeError: texts, labels or a column of different length.
         TaskError: a text in two classes; see also `from_arrays`.
-        ArgumentError: `length` beside `encoder`, or `cache` without one.
+        ArgumentError: `length` beside `encoder`; `cache` or `trainable` without one, or both.
+        UnsupportedError: an encoder that has no network to train.
         LabelError, ArgumentError: see `from_arrays`.
 
     Examples:
@@ -66,10 +71,7 @@ def from_texts(
         >>> tasks.train.sample(4).support.x["ids"].shape
         torch.Size([4, 2, 16])
     """
-    if encoder is not None and length is not None:
-        raise ArgumentError("length", expected="none beside an encoder, which has its own", got=str(length), do="Leave it out.")
-    if encoder is None and cache is not None:
-        raise ArgumentError("cache", expected="an encoder whose features are kept", got="none", do="Leave `cache` out.")
+    reader = reader_of(length, encoder, trainable, cache, progress)
     texts, names = list(texts), as_names(labels)
     if len(texts) != len(names):
         raise ShapeError(
@@ -82,10 +84,12 @@ def from_texts(
     if encoder is None:
         items = TEXTS.of_values(read, **({} if length is None else {"length": length}))
     else:
-        x = encoded(read, encoder, cache, progress=progress)
+        if trainable:
+            encoder.check_lengths(read)  # type: ignore[attr-defined]  # as an encoder with `pieces` has it
+        x = reader.read([[text] for text in read], "texts")[0] if trainable else encoded(read, encoder, cache, progress=progress)
         items = Items(
             lambda rows, part: x[torch.tensor(rows)],
-            Encoded(encoder.key, encoder.features),
+            reader.preprocessing,
             content=lambda rows: content_of(read[row] for row in rows),
             shown=lambda row: repr(read[row][:SHOWN]),
         )

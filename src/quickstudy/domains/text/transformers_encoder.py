@@ -115,9 +115,7 @@ class TransformersEncoder(TextEncoder):
             h = self.model(**tokens).last_hidden_state
             z = masked_mean(h, tokens["attention_mask"].bool()) if self.pool == "mean" else h[:, 0]
             found[torch.tensor(rows)] = F.normalize(z, dim=-1) if self.normalise else z
-        if longer:
-            said = f"{longer} of {len(texts)} are longer than the {self.length} tokens that are read, the longest of {most}"
-            warnings.warn(f"`texts`: {said}. The rest of them is not read.", DataWarning, stacklevel=2)
+        self._say_of_longer(longer, len(texts), most)
         return found
 
     @torch.no_grad()
@@ -161,6 +159,16 @@ class TransformersEncoder(TextEncoder):
         ids = [torch.tensor(own) for own in read["input_ids"]]
         places = [_places(words, offsets) for words, offsets in zip(sentences, read["offset_mapping"], strict=True)]
         return torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1), places
+
+    def check_lengths(self, texts: Sequence[str]) -> None:
+        """Warn of texts that are longer than what is read."""
+        tokens = [len(one) for one in self.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]]
+        self._say_of_longer(sum(n > self.length for n in tokens), len(texts), max(tokens, default=0))
+
+    def _say_of_longer(self, longer: int, texts: int, most: int) -> None:
+        if longer:
+            said = f"{longer} of {texts} are longer than the {self.length} tokens that are read, the longest of {most}"
+            warnings.warn(f"`texts`: {said}. The rest of them is not read.", DataWarning, stacklevel=3)
 
     def network(self, outputs: PositiveInt, *, tokens: bool = False, seed: int = 0) -> TransformersNetwork:
         """A copy of the model with a new linear head, to be trained. Only the head requires a gradient: see `models.LoRA`.

@@ -35,6 +35,12 @@ class SupportHead(Descent):
 
     Raises:
         UnsupportedError: a hypergradient that sees only the last state, since it takes theta_0 to be phi.
+
+    Examples:
+        >>> from quickstudy.learners.descend import PrototypeHead
+        >>> from quickstudy.learners.descend.support_head import SupportHead
+        >>> issubclass(PrototypeHead, SupportHead)
+        True
     """
 
     label_equivariant = True  # the support sets its head, whatever the order of its classes
@@ -94,6 +100,13 @@ class HeadedNetwork(nn.Module):
     Args:
         embed: f, (examples, *feature) -> (examples, features).
         project: h; None: the identity.
+
+    Examples:
+        >>> from quickstudy.learners.descend.support_head import HeadedNetwork
+        >>> network = HeadedNetwork(torch.nn.Linear(4, 3))
+        >>> network.w.data, network.b.data = torch.ones(2, 3), torch.zeros(2)
+        >>> network(torch.randn(5, 4)).shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, embed: nn.Module, project: nn.Module | None = None):
