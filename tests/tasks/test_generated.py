@@ -29,9 +29,9 @@ def test_a_seed_repeats_and_the_splits_never_draw_the_same_task(family):
     assert torch.equal(*same)
     inputs = [part.sample(20, generator=seeded(4)).support.x for part in (family.train, family.validation, family.test)]
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        assert (
-            not (set(inputs[first].flatten().tolist()) & set(inputs[second].flatten().tolist())) or family is FAMILIES["sinusoid"]
-        )
+        one, other = (set(inputs[part].flatten().tolist()) for part in (first, second))
+        by_chance = len(one) / 100  # a float32 of thousands is met again; which one differs between processors
+        assert len(one & other) < by_chance or family is FAMILIES["sinusoid"]
         assert not torch.isclose(inputs[first], inputs[second], atol=1e-6).all(dim=tuple(range(1, inputs[0].ndim))).any()
 
 
