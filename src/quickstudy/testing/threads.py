@@ -26,8 +26,8 @@ def check_threads(learner: Learner, episode: Episode, answers: int = 100) -> Non
     Each of the threads adapts to a support of its own choice and asks the new predictor, and one that all of them share. The
     learner's parameters, buffers, train/eval flags and arguments are afterwards as they were.
 
-    All threads must have the same number of intra-op threads of torch, on which the last bits of a product may depend. They
-    have, unless one of them sets its own.
+    All threads have the caller's number of intra-op threads of torch, on which the last bits of a product may depend: a new
+    thread would begin with the process's, which the caller may have changed for itself.
 
     Args:
         answers: how many answers are compared, at least one for each thread.
@@ -51,7 +51,7 @@ def check_threads(learner: Learner, episode: Episode, answers: int = 100) -> Non
             wrong += not _same(one, queries[which], alone[of][which])
         return wrong
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREADS, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool:
         wrong = sum(pool.map(asked, range(THREADS)))
     if wrong:
         raise ConformanceError(
