@@ -25,7 +25,7 @@ class ImageReader(Reader):
         other_ground: what to do about pictures of another ground than the run's, of which a line on stderr says so.
     """
 
-    kind, one, labelled = "images", "image", "images in folders of a class"
+    kind, labelled = "images", "images in folders of a class"
     mislabelled = "Is it in the right folder?"
 
     def __init__(self, preprocessing: Preprocessing, other_ground: str):

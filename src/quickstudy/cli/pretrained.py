@@ -63,9 +63,5 @@ def _text(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, Any]) -> str:
-    return f"{100 * row['accuracy']:.1f} +- {100 * row['ci95']:.1f}"
-
-
 def _tasks(row: dict[str, Any]) -> str:
     return f"{row['tasks']}, {row['ways']}-way {row['shots']}-shot, {row['episodes']} tasks"

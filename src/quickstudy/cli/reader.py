@@ -52,13 +52,12 @@ class Reader(ABC):
     """How a command reads one kind of data.
 
     Attributes:
-        kind, one: what the examples are called, several and one: "images", "image".
+        kind: what the examples are called: "images".
         labelled: what those with a label are called: "images in folders of a class".
         mislabelled: the question of an example that the others of its class contradict.
     """
 
     kind: ClassVar[str]
-    one: ClassVar[str]
     labelled: ClassVar[str]
     mislabelled: ClassVar[str]
 

@@ -68,7 +68,7 @@ class TextReader(Reader):
         CheckpointError: another encoder than the run's.
     """
 
-    kind, one, labelled = "texts", "text", "texts with a label of the support"
+    kind, labelled = "texts", "texts with a label of the support"
     mislabelled = "Is it labelled right?"
 
     def __init__(self, preprocessing: Bytes | Encoded, encoder: TextEncoder | None, text: str, label: str):
@@ -139,7 +139,7 @@ class TextReader(Reader):
             known = ", ".join(CSV + LINES + PLAIN)
             raise DataError(str(path), expected=f"a folder, or a file of texts: {known}", got=got, do="Check the path.")
         if suffix in LINES:
-            numbered = [(number, row) for number, row in read_json_lines(path)]
+            numbered = read_json_lines(path)
             header = list(dict.fromkeys(name for _, row in numbered for name in row))
         else:
             table = read_table(path)
