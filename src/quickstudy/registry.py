@@ -105,7 +105,7 @@ SOURCES = {  # of the core: names of configs -> names in `quickstudy.tasks`
 }
 
 
-NETWORKS = {  # names of configs -> where they are made
+NETWORKS = {  # of the core: names of configs -> where they are made
     "conv4": "quickstudy.models:conv4",
     "resnet12": "quickstudy.models:resnet12",
     "mlp": "quickstudy.models:mlp",
@@ -122,8 +122,9 @@ def methods() -> dict[str, Any]:
 
 @functools.cache
 def networks() -> dict[str, Any]:
-    """What makes networks, by its name on the command line and in configs."""
-    return {name: _loaded(where) for name, where in NETWORKS.items()}
+    """What makes networks, of the core and of the domains, by its name on the command line and in configs."""
+    every = NETWORKS | {name: where for domain in domains().values() for name, where in domain.networks.items()}
+    return {name: _loaded(where) for name, where in every.items()}
 
 
 def qualified_name(cls: type) -> str:
@@ -158,12 +159,15 @@ class Domain:
         name: "images".
         tasks: the names it adds to `quickstudy.tasks`, each with its location: {"Omniglot": "package.module:Omniglot"}.
         sources: the names it adds to the command line and configs, each for one of `tasks`: {"omniglot": "Omniglot"}.
+        networks: the names of networks that it adds there, each with its location: {"byte_conv": "package.module:ByteConv"}. One
+            whose outputs are its argument `features` is given the number of classes where a learner takes it as a classifier.
         kind: the location of its `Kind`, the object that reads its files and values: "package.module:IMAGES".
     """
 
     name: str
     tasks: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    networks: Mapping[str, str] = field(default_factory=dict)
     kind: str | None = None
 
 
@@ -172,20 +176,21 @@ def domains() -> dict[str, Domain]:
     """The domains of quickstudy and of other installed packages.
 
     Raises:
-        ArgumentError: an entry point is not a Domain; two domains share a name, or a name in `tasks` or `sources`.
+        ArgumentError: an entry point is not a Domain; two domains share a name, or a name in `tasks`, `sources` or `networks`.
     """
     from quickstudy import domains as package
 
     shipped = [importlib.import_module(f"{package.__name__}.{one.name}").DOMAIN for one in pkgutil.iter_modules(package.__path__)]
     found: dict[str, Domain] = {}
-    taken: dict[str, str] = {f"sources: {name}": "the core" for name in SOURCES}
+    core = {"sources": SOURCES, "networks": NETWORKS}
+    taken: dict[str, str] = {f"{kind}: {name}": "the core" for kind, names in core.items() for name in names}
     for domain in [*shipped, *(point.load() for point in entry_points(group=GROUP))]:
         if not isinstance(domain, Domain):
             raise ArgumentError(
                 f'entry-points."{GROUP}"', expected="a quickstudy.registry.Domain", got=repr(domain)[:60], do="Mend that package."
             )
-        names = [f"tasks: {name}" for name in domain.tasks] + [f"sources: {name}" for name in domain.sources]
-        for name in (f"domain: {domain.name}", *names):
+        added = {"tasks": domain.tasks, "sources": domain.sources, "networks": domain.networks}
+        for name in (f"domain: {domain.name}", *(f"{kind}: {name}" for kind, names in added.items() for name in names)):
             if name in taken:
                 raise ArgumentError(
                     f'entry-points."{GROUP}"',

@@ -10,7 +10,8 @@ from torch.func import functional_call
 
 import quickstudy as qs
 from quickstudy import errors
-from quickstudy.learners.descend import GeneratedHead, LearnedRates
+from quickstudy.domains.text.encoders import ByteConv
+from quickstudy.learners.descend import GeneratedHead, LearnedRates, PrototypeHead
 from quickstudy.recipes.further.leopard import LEOPARD
 
 
@@ -131,3 +132,86 @@ def test_what_is_refused():
         learner_of(embedding(), features=5).adapt(an_episode().support)
     with pytest.raises(errors.LabelError, match=r"`support\.y`: expected class labels"):
         learner_of(nn.Linear(2, 4), adapts="*").adapt(qs.Examples(torch.randn(3, 2), torch.randn(3, 1)))
+
+
+# ---- labels of tokens ----
+
+
+def of_tokens(seed=0, ways=3):
+    """Two sentences of four tokens to learn from, without the last class, and three to tag; a token of each has no label."""
+    generator = torch.Generator().manual_seed(seed)
+    target = qs.targets.TokenLabels(ways)
+
+    def draw(n, classes):
+        x, y = torch.randn(n, 4, 6, generator=generator), torch.randint(0, classes, (n, 4), generator=generator)
+        y[0, :classes] = torch.arange(classes)
+        y[-1, -1] = -100
+        return qs.Examples(x, y, target=target)
+
+    return qs.Episode(draw(2, ways - 1), draw(3, ways))
+
+
+@pytest.mark.parametrize("kind", [GeneratedHead, PrototypeHead])
+def test_a_token_is_an_example(kind):
+    """Tags of words are labels of examples that are the words."""
+    embed = embedding()
+    learner = learner_of(embed) if kind is GeneratedHead else PrototypeHead(embed, inner_lr=0.2, inner_steps=2)
+    tagged = of_tokens()
+    kept = tagged.support.y != -100
+    words = qs.Examples(tagged.support.x[kept], tagged.support.y[kept], 2)
+    support = qs.Examples(tagged.support.x, tagged.support.y, target=qs.targets.TokenLabels(2))
+    loss, gradient = qs.meta_gradient(learner, [qs.Episode(support, support)])
+    want_loss, want = qs.meta_gradient(learner, [qs.Episode(words, words)])
+    torch.testing.assert_close(loss, want_loss, rtol=1e-11, atol=1e-12)
+    for name, one in want.items():
+        torch.testing.assert_close(gradient[name], one, rtol=1e-9, atol=1e-11)
+    wrong = qs.Examples(
+        support.x, support.y.where(support.y >= 0, 0), target=support.target
+    )  # control: the absent label as a class
+    assert far(want_loss, qs.meta_gradient(learner, [qs.Episode(wrong, wrong)])[0], 1e-6)
+
+
+@pytest.mark.parametrize("kind", [GeneratedHead, PrototypeHead])
+def test_a_tag_that_the_support_lacks_begins_at_zero(kind):
+    embed, tagged = embedding(), of_tokens()
+    learner = learner_of(embed, inner_steps=0) if kind is GeneratedHead else PrototypeHead(embed, inner_steps=0)
+    theta = learner.adapt(tagged.support).state.values["theta"]
+    assert not theta["w"][2].any()
+    assert theta["b"][2] == 0
+    assert theta["w"][:2].any(1).all()
+    assert torch.isfinite(qs.meta_gradient(learner, [tagged])[0])
+
+
+def test_slots_beside_intents():
+    """A mixture of both kinds, by two heads that share the network below; every executor as the loop."""
+    verbs, things = ("play", "open", "sell", "find", "dial", "mute"), ("it", "jazz", "mail", "door")
+    texts, labels = [f"{a} {b}" for a in verbs for b in things], [a for a in verbs for _ in things]
+    intents = qs.tasks.from_texts(texts, labels, length=9, ways=2, shots=2, queries=2, split=(2, 2, 2))
+    tokens, tags = [text.split() for text in texts], [["O", "B-thing"]] * len(texts)
+    slots = qs.tasks.from_tokens(tokens, tags, labels, length=9, shots=2, queries=2, split=(2, 2, 2))
+    body = ByteConv(features=6, width=6, depth=1, pool=False)
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = body
+
+        def forward(self, ids, mask):
+            return (self.body(ids, mask) * mask[..., None]).sum(1) / mask.sum(1)[:, None]
+
+    options = {"features": 6, "width": 4, "adapts": (), "inner_steps": 1}
+    heads = {"intents": GeneratedHead(Pooled(), **options), "slots": GeneratedHead(body, **options)}
+    learner = qs.learners.wrap.ByFamily(heads).double()
+    mixed = qs.tasks.Mixture({"intents": intents, "slots": slots}, same_content=True, same_classes=True)
+    batch = mixed.train.sample(4, generator=torch.Generator().manual_seed(0))
+    loss, gradient = qs.meta_gradient(learner, batch, executor="loop")
+    fast_loss, fast = qs.meta_gradient(learner, batch, executor="vmap")
+    torch.testing.assert_close(fast_loss, loss)
+    assert {name for name, one in gradient.items() if one.any()} == {name for name, one in fast.items() if one.any()}
+    for name, one in gradient.items():
+        torch.testing.assert_close(fast[name], one)
+
+
+def test_a_pooled_network_is_refused_for_tags():
+    with pytest.raises(errors.ShapeError, match=r"`embed`: expected features of each token: \(2, 4, 'features'\), got \(2, 4\)"):
+        learner_of(nn.Sequential(nn.Flatten(), nn.Linear(24, 4)), adapts=()).adapt(of_tokens().support)

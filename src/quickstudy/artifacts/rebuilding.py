@@ -19,7 +19,9 @@ from quickstudy.arguments import types_of, union_parts
 from quickstudy.artifacts.building import built
 from quickstudy.artifacts.config import CONFIG
 from quickstudy.artifacts.written import as_objects
-from quickstudy.errors import CheckpointError
+from quickstudy.episode import Examples
+from quickstudy.errors import CheckpointError, ShapeError
+from quickstudy.forward.call import apply
 from quickstudy.learners.learner import Learner
 from quickstudy.randomness import seeded
 from quickstudy.registry import DEFAULT_NETWORK, methods, named, networks, sources
@@ -27,6 +29,7 @@ from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.size import largest
 
 FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks determine
+OUTPUTS = {"features"}  # and the outputs of one whose learner takes it as a classifier
 SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # arguments of a learner that the tasks determine
 FOREIGN = ("foreign", "own", "left_out")  # keys of what a description only names
 
@@ -74,11 +77,13 @@ def build_learner(config: dict[str, Any], tasks: Any) -> Learner:
         with seeded(seed):
             return built(arguments, Path(CONFIG), {})
     default = DEFAULT_NETWORK.get(config["tasks"].get("name"), "conv4")
-    recipe, network = methods()[arguments.pop("name")], networks()[network_arguments.pop("name", default)]
-    network_arguments |= _from_tasks(tasks, network, embedding="embed" in inspect.signature(recipe).parameters)
-    takes = inspect.signature(recipe).parameters
+    recipe, named_so = methods()[arguments.pop("name")], network_arguments.pop("name", default)
+    takes, network = inspect.signature(recipe).parameters, networks()[named_so]
+    network_arguments |= _from_tasks(tasks, network, embedding="embed" in takes)
     with seeded(seed):
         made = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
+        if made:
+            _check_reads(made[0], named_so, tasks, classifies="network" in takes)
         return recipe(*made, **_objects(recipe, arguments), **_shape(tasks, takes, made))
 
 
@@ -124,23 +129,49 @@ def _shape(tasks: Any, takes: Mapping[str, Any], built: list[torch.nn.Module]) -
         return {}
     episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
     x, y, most = episode.support.x, episode.support.y, tasks.train.protocol
-    shape = {"inputs": x[0].numel(), "targets": y[0].numel()}
+    shape = {"targets": y[0].numel()} | ({"inputs": x[0].numel()} if isinstance(x, torch.Tensor) else {})
     if "features" in takes and built:
         with torch.no_grad():
-            shape["features"] = copy.deepcopy(built[0]).eval()(x[:1]).shape[1]
+            shape["features"] = _outputs(built[0], episode.support)
     if most["ways"] is not None:
         shape["max_ways"] = largest(most["ways"])
         shape["length"] = largest(most["ways"]) * largest(most["shots"]) + 1
     return {name: value for name, value in shape.items() if name in takes}
 
 
+def _outputs(network: torch.nn.Module, support: Examples) -> int:
+    """How many a network has, by its answer to the first example."""
+    return apply(copy.deepcopy(network).eval(), support.map(lambda leaf: leaf[:1]).x).shape[-1]
+
+
+def _check_reads(network: torch.nn.Module, name: str, tasks: Any, classifies: bool) -> None:
+    """Let a network answer an example of tasks that are no plain arrays, such as texts.
+
+    Raises:
+        UnsupportedError: it does not read them.
+        ShapeError: a classifier with other outputs than the classes.
+    """
+    episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
+    if isinstance(episode.support.x, torch.Tensor):
+        return
+    with torch.no_grad():
+        outputs = _outputs(network, episode.support)
+    ways = tasks.train.protocol["ways"]
+    if classifies and ways is not None and outputs != largest(ways):
+        do = "It is an embedding: take a learner that compares, such as prototypical, or another network, such as byte_conv."
+        raise ShapeError("--network", expected=f"{largest(ways)} outputs, one for each class", got=f"{name} of {outputs}", do=do)
+
+
 def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any]:
     """The shape arguments of a network that the tasks determine: outputs (none for an embedding), channels and size of images."""
     ways, reads = tasks.train.protocol["ways"], tasks.preprocessing
-    shape = {"ways": None if embedding or ways is None else largest(ways)}
+    takes = inspect.signature(network).parameters
+    shape: dict[str, Any] = {"ways": None if embedding or ways is None else largest(ways)}
+    if not embedding and ways is not None:
+        shape |= {name: largest(ways) for name in OUTPUTS & set(takes)}
     if hasattr(reads, "channels"):
         shape |= {"in_channels": reads.channels, "size": reads.size}
-    return {name: value for name, value in shape.items() if name in inspect.signature(network).parameters}
+    return {name: value for name, value in shape.items() if name in takes}
 
 
 def for_python(learner: Callable) -> set[str | int]:

@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser, Namespace
 import quickstudy as qs
 from quickstudy.arguments import union_parts
 from quickstudy.artifacts.config import SECTIONS, read_config
-from quickstudy.artifacts.rebuilding import FROM_TASKS, declared, for_python, is_text, only_python
+from quickstudy.artifacts.rebuilding import FROM_TASKS, OUTPUTS, declared, for_python, is_text, only_python
 from quickstudy.artifacts.written import WRITTEN
 from quickstudy.cli.ends import ENDS, add_ends
 from quickstudy.cli.names import DEFAULT_NETWORK, LEARNERS, NETWORKS, TASKS, named
@@ -39,7 +39,8 @@ def parser(name: str, tasks_name: str, network_name: str) -> ArgumentParser:
     made = ArgumentParser(prog=f"quickstudy train {name}", description=description, exit_on_error=False)
     made.add_function_arguments(learner, skip=for_python(learner), as_group=True)
     add_tasks(made, tasks_name)
-    made.add_function_arguments(network, "network", skip=FROM_TASKS & set(inspect.signature(network).parameters))
+    known = FROM_TASKS if "embed" in inspect.signature(learner).parameters else FROM_TASKS | OUTPUTS
+    made.add_function_arguments(network, "network", skip=known & set(inspect.signature(network).parameters))
     made.add_function_arguments(qs.meta_train, "train", skip={*NOT_OPTIONS, *DEFAULTS})
     for option, default in DEFAULTS.items():
         made.add_argument(f"--train.{option}", type=int, default=default)

@@ -13,6 +13,7 @@ from quickstudy.artifacts.run import Run
 from quickstudy.artifacts.store import load
 from quickstudy.cli.ends import EASY, names_of
 from quickstudy.evaluation import Evaluation
+from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 
 def check_controls(controls: str, config: dict[str, Any], tasks: Any) -> None:
@@ -36,7 +37,9 @@ def _easy(run: Run, result: Evaluation) -> list[Evaluation]:
     """The controls that need no training."""
     found = []
     if run.tasks.train.ways is not None:
-        found.append(_evaluated(qs.NearestCentroid(), run, result, "nearest centroid of the inputs"))
+        reads = run.preprocessing or RecordedPreprocessing()
+        control = qs.NearestCentroid(reads.plain_features())
+        found.append(_evaluated(control, run, result, f"nearest centroid of {reads.untrained}"))
     if (start := run.config["train"].get("start")) is not None:
         found.append(_evaluated(load(start), run, result, f"{Path(start).name}, with which it began"))
     if hasattr(run.learner, "inner_steps"):

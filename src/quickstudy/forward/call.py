@@ -9,6 +9,7 @@ The output must be a tensor. If it is a tuple, a mapping or an object, say which
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,9 +31,29 @@ def apply(network: Any, x: Any) -> Tensor:
     """The network's answer for x; a mapping is passed as keyword arguments.
 
     Raises:
-        UnsupportedError: the output is not a tensor.
+        UnsupportedError: the output is not a tensor; the network does not take what x holds.
     """
-    return tensor_of(network(**x) if isinstance(x, Mapping) else network(x), network)
+    if not isinstance(x, Mapping):
+        return tensor_of(network(x), network)
+    try:
+        output = network(**x)
+    except TypeError as error:
+        _check_takes(network, x, error)
+        raise
+    return tensor_of(output, network)
+
+
+def _check_takes(network: Any, x: Mapping[str, Any], error: TypeError) -> None:
+    """Raise UnsupportedError, from the error of its call, for a network without arguments of these names."""
+    try:
+        inspect.signature(getattr(network, "forward", network)).bind(**x)
+    except TypeError:
+        raise UnsupportedError(
+            "network",
+            expected=f"one that reads {' and '.join(x)}, as the tasks give them",
+            got=type(network).__name__,
+            do="For texts take ByteConv, ByteTransformer, NGramBag or NGramFrequencies; on the command line --network byte_conv.",
+        ) from error
 
 
 def tensor_of(output: Any, network: Any) -> Tensor:

@@ -17,9 +17,17 @@ def one_hot(index: Tensor, size: int, like: Tensor) -> Tensor:
 
 
 def class_means(z: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Mean of z (examples, features) within each class: (ways, features)."""
+    """Mean of z (examples, features) within each class: (ways, features). NaN for a class that no example is of."""
     member = one_hot(y, ways, z)
     return member.T @ z / member.sum(0)[:, None]
+
+
+def present_means(z: Tensor, y: Tensor, ways: int) -> Tensor:
+    """The same for tokens, z (examples, length, features) and y (examples, length): those without a class (-100) are in none,
+    and a class that no token is of, as a tag that the support lacks, has the mean 0.
+    """
+    member = one_hot(y.flatten(), ways, z)
+    return member.T @ z.flatten(0, -2) / member.sum(0).clamp(min=1)[:, None]
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:

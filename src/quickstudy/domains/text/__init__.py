@@ -18,5 +18,11 @@ DOMAIN = Domain(
         "Inflections": "quickstudy.domains.text.strings.families:Inflections",
         "PhraseTranslations": "quickstudy.domains.text.strings.families:PhraseTranslations",
     },
+    networks={
+        "byte_conv": "quickstudy.domains.text.encoders:ByteConv",
+        "byte_transformer": "quickstudy.domains.text.encoders:ByteTransformer",
+        "ngram_bag": "quickstudy.domains.text.encoders:NGramBag",
+        "ngram_frequencies": "quickstudy.domains.text.encoders:NGramFrequencies",
+    },
     kind="quickstudy.domains.text.kind:TEXTS",
 )

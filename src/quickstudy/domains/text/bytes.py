@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
@@ -41,6 +41,7 @@ class Bytes(RecordedPreprocessing):
     """
 
     asked: ClassVar[tuple[str, ...]] = ("length",)
+    untrained: ClassVar[str] = "the n-grams"
 
     length: PositiveInt = 128
 
@@ -60,6 +61,12 @@ class Bytes(RecordedPreprocessing):
             said = f"{longer} of {len(texts)} are longer than {self.length} bytes, the longest of {most}: the rest is not read"
             warnings.warn(f"`{where}`: {said}. Give length= for more.", DataWarning, stacklevel=2)
         return found
+
+    def plain_features(self) -> nn.Module:
+        """The frequencies of n-grams, of weights that nobody learned."""
+        from quickstudy.domains.text.encoders import NGramFrequencies
+
+        return NGramFrequencies(features=0)
 
     def apply(self, x: Tensor) -> dict[str, Tensor]:
         """uint8 (..., length) as a learner sees it: ids, int64, and mask, bool, of that shape.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.errors import CheckpointError, ShapeError
@@ -28,9 +28,16 @@ class Pieces(RecordedPreprocessing):
     """
 
     asked: ClassVar[tuple[str, ...]] = ("tokenizer", "pieces")
+    untrained: ClassVar[str] = "the pieces"
 
     tokenizer: str
     pieces: PositiveInt
+
+    def plain_features(self) -> nn.Module:
+        """The frequencies of pieces."""
+        from quickstudy.domains.text.encoders import NGramFrequencies
+
+        return NGramFrequencies(features=0, n=(1,), lower=False)
 
     def apply(self, x: Tensor) -> dict[str, Tensor]:
         """Numbers (..., length), -1 behind the last piece, as a learner sees them: ids, int64, and mask, bool, of that shape.

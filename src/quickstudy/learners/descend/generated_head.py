@@ -13,8 +13,7 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
-from quickstudy.learners.descend.support_head import HeadedNetwork, SupportHead
-from quickstudy.learners.functional import class_means
+from quickstudy.learners.descend.support_head import HeadedNetwork, Means, SupportHead
 from quickstudy.learners.learner import Loss
 from quickstudy.randomness import seeded
 
@@ -31,7 +30,7 @@ class GeneratedHead(SupportHead):
     head by the class means, g is learned, and the classes' weights need not lie where their embeddings do.
 
     Args:
-        embed: f, (examples, *feature) -> (examples, features).
+        embed: f, (examples, *feature) -> (examples, features), or (examples, length, features) for labels of tokens.
         features: of the embedding.
         width: of the hidden layers of g and h, and of what h gives: w is (ways, width).
         adapts: globs over the parameters of f that adapt, such as "head.*"; () for none. h, w and b always do.
@@ -99,16 +98,16 @@ class GeneratedHead(SupportHead):
         )
         self.features, self.generator = features, generator
 
-    def head(self, z: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+    def head(self, z: Tensor, means: Means) -> tuple[Tensor, Tensor]:
         """(1)"""
-        if z.shape[1:] != (self.features,):
+        if z.shape[-1] != self.features:
             raise ShapeError(
                 "embed",
                 expected=f"features={self.features} of each example",
                 got=str(tuple(z.shape)),
                 do="Give `features` as the embedding has them.",
             )
-        made = class_means(self.generator(z), y, ways)
+        made = means(self.generator(z))
         return made[:, :-1], made[:, -1]
 
 

@@ -10,8 +10,7 @@ from quickstudy.forward.context import Normalisation
 from quickstudy.learners.descend.hypergradient import Hypergradient, Unrolled
 from quickstudy.learners.descend.rates import LearnedRates
 from quickstudy.learners.descend.rule import SGD, InnerRule
-from quickstudy.learners.descend.support_head import HeadedNetwork, SupportHead
-from quickstudy.learners.functional import class_means
+from quickstudy.learners.descend.support_head import HeadedNetwork, Means, SupportHead
 from quickstudy.learners.learner import Loss
 
 
@@ -29,7 +28,7 @@ class PrototypeHead(SupportHead):
     It differs from `Descent` only in the start: steps, rates, rules and measures are the same.
 
     Args:
-        embed: f_phi, (examples, *feature) -> (examples, features).
+        embed: f_phi, (examples, *feature) -> (examples, features), or (examples, length, features) for labels of tokens.
         inner_lr: step size of embedding and head; `LearnedRates(...)` makes it part of phi (w and b then have one rate each).
         inner_steps: K.
         hypergradient: `Unrolled()` or `FirstOrder()`, which drops the second derivatives and keeps the path through (2).
@@ -78,7 +77,7 @@ class PrototypeHead(SupportHead):
             name=name,
         )
 
-    def head(self, z: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+    def head(self, z: Tensor, means: Means) -> tuple[Tensor, Tensor]:
         """(2)"""
-        c = class_means(z, y, ways)  # (1)
+        c = means(z)  # (1)
         return 2 * c, -(c * c).sum(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError
@@ -28,12 +28,17 @@ class Preprocessing(Protocol):
 
     Attributes:
         asked: the names of what a source is asked for, and does not find in the data.
+        untrained: what `plain_features` gives, in a word or two: "the inputs".
     """
 
     asked: ClassVar[tuple[str, ...]]
+    untrained: ClassVar[str]
 
     def apply(self, x: Tensor) -> Any:
         """x as the learner sees it: a tensor, or a pytree of them."""
+
+    def plain_features(self) -> nn.Module:
+        """What a control that learns nothing compares of x, (examples, features)."""
 
     def fitted(self, x: Tensor) -> Self:
         """The same, with the mean and standard deviation of x."""

@@ -7,6 +7,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from torch import nn
+
 from quickstudy.errors import ArgumentError
 from quickstudy.files import write_sealed
 from quickstudy.records import RecordError, read_record, record
@@ -17,10 +19,15 @@ class RecordedPreprocessing:
     """The base of a `Preprocessing` that is a frozen dataclass.
 
     Attributes:
-        asked: see `Preprocessing`.
+        asked, untrained: see `Preprocessing`.
     """
 
     asked: ClassVar[tuple[str, ...]] = ()
+    untrained: ClassVar[str] = "the inputs"
+
+    def plain_features(self) -> nn.Module:
+        """The numbers of x as they are."""
+        return nn.Flatten()
 
     def fitted(self, x: Any) -> Self:
         """Itself, where nothing of it depends on the data."""
