@@ -69,6 +69,8 @@ def test_names_that_two_domains_have(monkeypatch):
         (Domain("birds", {"Omniglot": "birds:Omniglot"}), r"'tasks: Omniglot' in 'birds' as in 'images'"),
         (Domain("images"), r"'domain: images' in 'images' as in 'images'"),
         (Domain("birds", sources={"folder": "x"}), r"'sources: folder' in 'birds' as in 'the core'"),
+        (Domain("birds", networks={"conv4": "x"}), r"'networks: conv4' in 'birds' as in 'the core'"),
+        (Domain("birds", networks={"byte_conv": "x"}), r"'networks: byte_conv' in 'birds' as in 'text'"),
         ("birds", "expected a quickstudy.registry.Domain, got 'birds'"),
     ):
         monkeypatch.setattr(registry, "entry_points", lambda group, domain=domain: [Point(domain)])

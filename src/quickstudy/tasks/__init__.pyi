@@ -15,6 +15,7 @@ from quickstudy.domains.images.transform import Resize as Resize
 from quickstudy.domains.tables.tabular_prior import TabularPrior as TabularPrior
 from quickstudy.domains.text.bytes import Bytes as Bytes
 from quickstudy.domains.text.conll import from_conll as from_conll
+from quickstudy.domains.text.from_multi_label import from_multi_label as from_multi_label
 from quickstudy.domains.text.from_pairs import from_pairs as from_pairs
 from quickstudy.domains.text.from_texts import from_texts as from_texts
 from quickstudy.domains.text.from_tokens import from_tokens as from_tokens

@@ -107,10 +107,10 @@ def test_a_sentence_with_two_taggings_is_refused_or_left_out():
 def test_a_sentence_of_two_parts_is_refused_or_left_out_of_the_earlier():
     split = {"train": ["de", "da", "en"], "val": ["it"], "test": ["nl", "日本"]}
     more = [["ok", "jazz"], ["OK", "jazz"], *TOKENS], [["O", "B-style"]] * 2 + TAGS, ["nl", "de", *GROUP]
-    said = r"`tokens`: expected parts that share no sentence, got 1 sentences in two, such as 'OK jazz'\. Part the sentences by"
+    said = r"`tokens`: expected parts that share no text, got 1 texts in two, such as 'OK jazz'\. Leave them out of the earlier"
     with pytest.raises(TaskError, match=said):
         from_tokens(*more, split=split, **SMALL)
-    with pytest.warns(DataWarning, match="1 sentences were left out: a later part has them"):
+    with pytest.warns(DataWarning, match="1 texts were left out: a later part has them"):
         family = from_tokens(*more, split=split, repeats="leave out", **SMALL)
     found = [[text(ids) for ids in part.examples().x["ids"]] for part in family.parts.values()]
     assert "OK jazz" not in found[0]

@@ -6,6 +6,7 @@ DOMAIN = Domain(
     "text",
     tasks={
         "from_texts": "quickstudy.domains.text.from_texts:from_texts",
+        "from_multi_label": "quickstudy.domains.text.from_multi_label:from_multi_label",
         "from_tokens": "quickstudy.domains.text.from_tokens:from_tokens",
         "from_pairs": "quickstudy.domains.text.from_pairs:from_pairs",
         "from_conll": "quickstudy.domains.text.conll:from_conll",

@@ -9,16 +9,14 @@ from quickstudy.arguments import checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.clean import clean
 from quickstudy.domains.text.encoder import Encoded, TextEncoder, encoded
-from quickstudy.domains.text.parts import by_units, family_of_groups, parts_of
+from quickstudy.domains.text.parts import by_units, check_one_each, family_of_groups, groups_of, parts_of
 from quickstudy.domains.text.repeats import in_units, without_repeats
-from quickstudy.errors import ShapeError
 from quickstudy.targets import Pairs
 from quickstudy.tasks.distribution.class_lists import Split
-from quickstudy.tasks.distribution.class_names import as_names, in_order
+from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.size import Size
-from quickstudy.tasks.distribution.splits import Splits
 from quickstudy.tasks.sources.options import Part, check_part
 
 
@@ -80,13 +78,10 @@ def from_pairs(
     given = {"texts": texts, "others": others}
     first, second = ([clean(text, f"{name}[{row}]") for row, text in enumerate(own)] for name, own in given.items())
     owner = as_names(group, "group")
-    for name, own in (("others", second), ("group", owner)):
-        if len(own) != len(first):
-            expected, got = f"one for each of {len(first)} texts", str(len(own))
-            raise ShapeError(name, expected=expected, got=got, do="Give them in the order of the texts.")
+    check_one_each(len(first), "texts", others=second, group=owner)
     kept = without_repeats(first, second, groups=owner, what="pair")
-    by_group = {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
-    parts: Splits = {part: list(by_group)} if part is not None else parts_of(list(by_group), split, seed)
+    by_group = groups_of(owner, kept)
+    parts = parts_of(list(by_group), split, seed, part)
     rows = {name: [row for one in groups for row in by_group[one]] for name, groups in parts.items()}
     if part is None:
         rows = by_units(rows, in_units(first, second), kept, seed)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.calls import remembered
 from quickstudy.domains.text.encoder import TextEncoder
-from quickstudy.domains.text.kind import content_of
-from quickstudy.domains.text.parts import Rows, by_units, family_of_groups, parts_of
+from quickstudy.domains.text.parts import apart, by_units, check_one_each, family_of_groups, groups_of, parts_of
 from quickstudy.domains.text.readers import labelled, reader_of
 from quickstudy.domains.text.repeats import Repeats, in_units, without_repeats
 from quickstudy.domains.text.tokens import check_classes, kind_of, numbered, read_tags, read_words
-from quickstudy.errors import DataWarning, ShapeError, TaskError
 from quickstudy.tasks.distribution.class_lists import Split
-from quickstudy.tasks.distribution.class_names import as_names, in_order
+from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.size import Size
-from quickstudy.tasks.distribution.splits import Splits
 from quickstudy.tasks.sources.options import Part, check_part
 
 
@@ -95,43 +91,20 @@ def from_tokens(
     sentences = read_words(tokens)
     read, owner = read_tags(tags, sentences), as_names(group, "group")
     shared = None if translations is None else as_names(translations, "translations")
-    for name, given in (("group", owner), ("translations", shared)):
-        if given is not None and len(given) != len(sentences):
-            expected, got = f"one for each of {len(sentences)} sentences", str(len(given))
-            raise ShapeError(name, expected=expected, got=got, do="Give them in the order of the sentences.")
+    check_one_each(len(sentences), "sentences", group=owner, translations=shared)
     texts = [" ".join(words) for words in sentences]
     kept = without_repeats(texts, [" ".join(own) for own in read], repeats, owner, "tagging")
-    by_group = {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
+    by_group = groups_of(owner, kept)
     check_classes(read, by_group)
     kind = kind_of(read, names)
     labels = numbered(read, kind)
-    parts: Splits = {part: list(by_group)} if part is not None else parts_of(list(by_group), split, seed)
+    parts = parts_of(list(by_group), split, seed, part)
     rows = {name: [row for group in groups for row in by_group[group]] for name, groups in parts.items()}
     if part is None:
-        rows = _apart(rows, texts, repeats) if shared is None else by_units(rows, in_units(texts, shared), kept, seed)
+        rows = apart(rows, texts, repeats, "tokens") if shared is None else by_units(rows, in_units(texts, shared), kept, seed)
 
     used = [row for some in rows.values() for row in some]
     x, places = reader.read([sentences[row] for row in used], "tokens")
     y = labelled(x, places, [labels[row] for row in used], "tokens")
     options: dict[str, Any] = {"shots": shots, "queries": queries, "target": kind}
     return family_of_groups(x, y, rows, parts, owner, texts, preprocessing=reader.preprocessing, **options)
-
-
-def _apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats) -> dict[str, Rows]:
-    """The rows of each part without the sentences that a later part has."""
-    found, seen, out = dict(rows), set[int](), Rows()
-    keys = content_of(texts).keys.tolist()
-    for name in reversed(found):
-        out += [row for row in found[name] if keys[row] in seen]
-        found[name] = [row for row in found[name] if keys[row] not in seen]
-        seen |= {keys[row] for row in found[name]}
-    if out and repeats == "refuse":
-        raise TaskError(
-            "tokens",
-            expected="parts that share no sentence",
-            got=f"{len(out)} sentences in two, such as {texts[out[0]]!r:.60}",
-            do="Part the sentences by `translations`, or leave them out of the earlier part with repeats='leave out'.",
-        )
-    if out:
-        warnings.warn(f"`tokens`: {len(out)} sentences were left out: a later part has them.", DataWarning, stacklevel=4)
-    return found

@@ -5,6 +5,7 @@ rows of a part  =  { row : its group is of the part, and its unit too }         
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,17 +14,35 @@ import torch
 from torch import Tensor
 
 from quickstudy.domains.text.kind import content_of
-from quickstudy.errors import TaskError
+from quickstudy.domains.text.repeats import Repeats
+from quickstudy.errors import DataWarning, ShapeError, TaskError
 from quickstudy.tasks.distribution.class_lists import FRACTIONS, Split, split_classes
+from quickstudy.tasks.distribution.class_names import in_order
 from quickstudy.tasks.distribution.family import SPLITS, TaskFamily
 from quickstudy.tasks.distribution.group_tasks import GroupTasks
 from quickstudy.tasks.distribution.splits import Splits, check_apart, random_split
+from quickstudy.tasks.sources.options import Part
 
 Rows = list[int]
 
 
-def parts_of(groups: Sequence[str], split: Split | None, seed: int) -> Splits:
-    """The groups of each part."""
+def check_one_each(count: int, of: str, **given: Sequence[Any] | None) -> None:
+    """Raise ShapeError for an argument that does not have one for each of `count` texts; None is not asked."""
+    for name, own in given.items():
+        if own is not None and len(own) != count:
+            expected, do = f"one for each of {count} {of}", f"Give them in the order of the {of}."
+            raise ShapeError(name, expected=expected, got=str(len(own)), do=do)
+
+
+def groups_of(owner: Sequence[str], kept: Rows) -> dict[str, Rows]:
+    """The rows of each group, of those that are kept."""
+    return {name: [row for row in kept if owner[row] == name] for name in in_order(owner)}
+
+
+def parts_of(groups: Sequence[str], split: Split | None, seed: int, part: Part = None) -> Splits:
+    """The groups of each part; all of them in `part`, where one is named."""
+    if part is not None:
+        return {part: list(groups)}
     if len(groups) < 3:
         do = "Some train, some validate, some test: bring more, or give part='test'."
         raise TaskError("group", expected="three groups or more", got=str(len(groups)), do=do)
@@ -37,6 +56,30 @@ def by_units(rows: Mapping[str, Rows], units: Sequence[int], kept: Rows, seed: i
     own = random_split(sorted({units[row] for row in kept}), FRACTIONS, seed=seed, argument="translations")
     allowed = {name: set(some) for name, some in zip(SPLITS, own, strict=True)}
     return {name: [row for row in some if units[row] in allowed[name]] for name, some in rows.items()}
+
+
+def apart(rows: Mapping[str, Rows], texts: Sequence[str], repeats: Repeats, where: str) -> dict[str, Rows]:
+    """The rows of each part without the texts that a later part has.
+
+    Raises:
+        TaskError: a text in two parts, with repeats="refuse"; `where` names the argument.
+    """
+    found, seen, out = dict(rows), set[int](), Rows()
+    keys = content_of(texts).keys.tolist()
+    for name in reversed(found):
+        out += [row for row in found[name] if keys[row] in seen]
+        found[name] = [row for row in found[name] if keys[row] not in seen]
+        seen |= {keys[row] for row in found[name]}
+    if out and repeats == "refuse":
+        raise TaskError(
+            where,
+            expected="parts that share no text",
+            got=f"{len(out)} texts in two, such as {texts[out[0]]!r:.60}",
+            do="Leave them out of the earlier part with repeats='leave out', or part sentences by `translations` (from_tokens).",
+        )
+    if out:
+        warnings.warn(f"`{where}`: {len(out)} texts were left out: a later part has them.", DataWarning, stacklevel=4)
+    return found
 
 
 def check_left(groups: Sequence[str], owner: Sequence[str], part: str) -> None:
