@@ -75,6 +75,7 @@ NEEDS = {
     "make": Need(command("make"), package="make"),
     "os.fork": Need(lambda: getattr(os, "fork", None), may_lack="it is a part of the system: Windows has none"),
     "OpenMP": Need(openmp, may_lack="a build of torch has it or not"),
+    "espeak-ng": Need(command("espeak-ng"), package="espeak-ng"),
     "higher": Need(module("higher"), may_lack="it is in the extra bench, with the peers that the package is compared with"),
     "no GPU": Need(no_gpu, may_lack="a machine with a GPU tests it by `make gpu`"),
     "Omniglot": data("omniglot"),

@@ -1,5 +1,7 @@
 # Made from the registry by tests/test_domains.py: UPDATE=1 writes it.
+from quickstudy.domains.audio.spoken_strings import SpokenStrings as SpokenStrings
 from quickstudy.domains.audio.waveform import Waveform as Waveform
+from quickstudy.domains.audio.words.spoken_words import SpokenWords as SpokenWords
 from quickstudy.domains.images.backbone import from_backbone as from_backbone
 from quickstudy.domains.images.lite0 import efficientnet_lite0 as efficientnet_lite0
 from quickstudy.domains.images.mnist import digits as digits
