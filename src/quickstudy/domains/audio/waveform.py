@@ -28,7 +28,7 @@ from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 FRAME, BELOW = 0.010, 40.0  # seconds; decibels
 SILENT = 1e-6  # of full scale, a thirtieth of the smallest step of 16 bits: what is nowhere louder is silence
-FULL = 32767  # of 16 bits, in which drawn words are kept
+FULL = 32767  # of int16, as recordings are kept
 SPEECH = -26.0  # decibels of full scale: the nominal level of active speech in ITU-T P.56 and G.191
 
 
@@ -122,6 +122,11 @@ class Waveform(RecordedPreprocessing):
                 do="Bring recordings into it with `read`, or `of_samples`.",
             )
         return x.to(torch.float32) / FULL if x.dtype == torch.int16 else x.to(torch.float32)
+
+
+def in_16_bits(x: Tensor) -> Tensor:
+    """Samples in [-1, 1] as int16, which are kept in half the memory."""
+    return (x.clamp(-1, 1) * FULL).round().to(torch.int16)
 
 
 def trimmed(x: Tensor, rate: int) -> Tensor:
