@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, checked
-from quickstudy.domains.audio.waveform import Waveform
+from quickstudy.domains.audio.waveform import FULL, Waveform
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, TaskError
 from quickstudy.targets import Transcripts
@@ -116,7 +116,7 @@ class SpokenStringTasks(GeneratedTasks):
         joined = torch.zeros(self.preprocessing.samples)
         for row, end in zip(rows[:held].tolist(), ends[:held].tolist(), strict=True):
             size = int(self.ends[row])
-            joined[end - size : end] = _as_float(self.x[row, :size])
+            joined[end - size : end] = self.x[row, :size].float() / (FULL if self.x.dtype == torch.int16 else 1)
         return joined, held
 
 
@@ -189,10 +189,6 @@ class SpokenStrings(TaskFamily[SpokenStringTasks]):
             sizes: dict[str, Any] = {"shots": shots, "queries": queries, "length": length, "pauses": tuple(pauses)}
             made[part] = SpokenStringTasks(part, x[rows], token[rows], of, some, target=target, reads=reads, **sizes)
         super().__init__(*(made[name] for name in SPLITS))
-
-
-def _as_float(x: Tensor) -> Tensor:
-    return x.float() / (2**15 - 1) if x.dtype == torch.int16 else x.float()
 
 
 def _check(

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.domains.audio.waveform import FULL, Waveform
+from quickstudy.domains.audio.waveform import FULL, Waveform, in_16_bits
 from quickstudy.domains.audio.words.espeak import PAUSE, RATE, Voice, speak, version
 from quickstudy.domains.audio.words.invent import Word
 from quickstudy.errors import CheckpointError
@@ -97,5 +97,4 @@ def _voice(variant: str, language: str, seed: int) -> Voice:
 
 
 def _as_int16(said: np.ndarray, reads: Waveform) -> Tensor:
-    x = reads.of_samples(torch.from_numpy(said.astype(np.float32) / (FULL + 1)), RATE)
-    return (x.clamp(-1, 1) * FULL).round().to(torch.int16)
+    return in_16_bits(reads.of_samples(torch.from_numpy(said.astype(np.float32) / FULL), RATE))
