@@ -35,7 +35,10 @@ class SpokenWords(TaskFamily[LabelledTasks]):
     voices, that meta-training has not heard. Support and query of an episode are by different voices, as a new speaker's query
     is: half of the voices speak the support. Words that are not read as a word, or sound like another one, are left out.
 
-    All recordings are made once, 3 ms each, and kept in `cache` as one file. The same arguments and the same espeak-ng give the
+    A voice has another pitch and speed in another language. The column "speaker" says which one it is, so
+    `classes_by(tasks, "speaker")` makes tasks of speakers.
+
+    All recordings are made once, and kept in `cache` as one file. The same arguments and the same espeak-ng give the
     same recordings; another version of it makes another file.
 
     Args:
@@ -99,7 +102,9 @@ class SpokenWords(TaskFamily[LabelledTasks]):
             own = variants[sum(voices[:split]) : sum(voices[: split + 1])]
             x = bank(words, own, reads, seed=seed, cache=cache, progress=progress)
             y = torch.arange(count).repeat_interleave(len(own))
-            columns = {"voice": own * count, "language": [word.language for word in words for _ in own]}
+            language = [word.language for word in words for _ in own]
+            columns = {"voice": own * count, "language": language}
+            columns["speaker"] = [f"{one}/{voice}" for one, voice in zip(language, own * count, strict=True)]
             options: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries, "preprocessing": reads}
             names = [f"{word.language}/{word.text}" for word in words]
             tasks = with_classes(x, y, names, augment if split == 0 else (), columns=columns, **options)
