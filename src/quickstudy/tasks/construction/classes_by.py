@@ -59,7 +59,7 @@ def classes_by(
         >>> qs.tasks.across(voices, "class", support=2).sample(4).query.x.shape
         torch.Size([4, 6, 4])
     """
-    sizes = {"ways": ways, "shots": shots, "queries": queries}
+    sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": queries}
     if isinstance(tasks, TaskFamily):
         parts = (classes_by(tasks.parts[name], by, **sizes) if name in tasks.parts else None for name in SPLITS)
         family: TaskFamily[LabelledTasks] = TaskFamily(*parts, same_content=True)  # as before
@@ -75,7 +75,7 @@ def classes_by(
             do="Leave that augmentation out.",
         )
     others = {name: one for name, one in tasks.columns.items() if name != by}
-    given = {name: getattr(tasks, name) if size is None else size for name, size in sizes.items()}
+    given: dict[str, Any] = {name: getattr(tasks, name) if size is None else size for name, size in sizes.items()}
     return LabelledTasks(
         tasks.x,
         column.of,
