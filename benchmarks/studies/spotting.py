@@ -7,9 +7,9 @@
 
 Meta-training is on drawn words alone, of languages without English. A draw takes three of the ten digits, and six speakers in
 pairs: two give the support, two speak in the stream on which the threshold is chosen (recall 0.9), two in the stream that is
-scored. Where no threshold finds as many, every spot is accepted, and the row says in how many draws. The other seven digits, by the same speakers, and drawn words of languages and voices that meta-training did not hear are
-what is none of the words. All rows hear the same windows; the score of a window is its energy. The control has no training at
-all: the centroid of log-mel frames.
+scored. Where no threshold finds as many, every spot is accepted, and the row says in how many draws. What is none of the words are
+the other seven digits, by the same speakers, and drawn words of languages and voices that meta-training did not hear. All rows hear
+the same windows; the score of a window is its energy. The control has no training at all: the centroid of log-mel frames.
 """
 
 from __future__ import annotations
