@@ -9,9 +9,10 @@ A fold tests on one speaker, selects on the next and trains on the other four. A
 to 0.3 s; five strings are support, ten others query, and no recording is in two strings of an episode. The score is the
 character error rate. All rows have one network, 100 episodes a fold, the same for every row; differences are paired over them.
 
-    joint                    trained on the strings of all training speakers; it does not see the support
+    joint                    trained on the strings of all training speakers, as long as the rows of FOMAML in all; it does not
+                             see the support
     joint, fine-tuned        the same, and then steps on the support; rate and number of steps chosen on the validation speaker
-    FOMAML, from joint       meta-trained on from those weights; rate and number of steps are those of its inner loop
+    FOMAML, from joint       meta-trained on from half-way; rate and number of steps are those of its inner loop
     FOMAML, not adapted      the weights of the last row without a step
 
 The unit of an interval is the episode of a fold's one speaker; the spread over the six folds is that over speakers.
@@ -103,14 +104,18 @@ def fold(x: Tensor, digits: list[str], speakers: list[str], number: int, budget:
     options = {"tasks_per_step": BATCH, "steps": 10**6, "validation_episodes": CHOOSING, "seed": number}
     joint = qs.JointTraining(network, inner_steps=0)
     first = qs.meta_train(joint, tasks, seconds=JOINT * budget, validate_every=50, progress=False, **options)
+    meta, longer = fine_tuned(network, INNER_RATE, INNER_STEPS), copy.deepcopy(joint)
+    second, then = (
+        qs.meta_train(learner, tasks, seconds=META * budget, validate_every=20, progress=False, **options)
+        for learner in (longer, meta)
+    )
+    network = longer.network
     chosen = {
         (rate, steps): sum(score(fine_tuned(network, rate, steps), tasks.validation, CHOOSING, 1)) / CHOOSING
         for rate in RATES
         for steps in STEPS
     }
     rate, steps = min(chosen, key=chosen.__getitem__)
-    meta = fine_tuned(network, INNER_RATE, INNER_STEPS)
-    then = qs.meta_train(meta, tasks, seconds=META * budget, validate_every=20, progress=False, **options)
     rows = {
         "joint": fine_tuned(network, rate, 0),
         "joint, fine-tuned": fine_tuned(network, rate, steps),
@@ -122,7 +127,7 @@ def fold(x: Tensor, digits: list[str], speakers: list[str], number: int, budget:
         "validation": validation,
         "rates": {f"{r:g}, {s} steps": value for (r, s), value in chosen.items()},
         "chosen": [rate, steps],
-        "steps": [len(first.history), len(then.history)],
+        "steps": [len(one.history) for one in (first, second, then)],
         "seconds": time.time() - begun,
         "scores": {name: score(learner, tasks.test, EPISODES, 2) for name, learner in rows.items()},
     }
