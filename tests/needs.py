@@ -75,6 +75,7 @@ NEEDS = {
     "make": Need(command("make"), package="make"),
     "os.fork": Need(lambda: getattr(os, "fork", None), may_lack="it is a part of the system: Windows has none"),
     "OpenMP": Need(openmp, may_lack="a build of torch has it or not"),
+    "espeak-ng": Need(command("espeak-ng"), package="espeak-ng"),
     "higher": Need(module("higher"), may_lack="it is in the extra bench, with the peers that the package is compared with"),
     "no GPU": Need(no_gpu, may_lack="a machine with a GPU tests it by `make gpu`"),
     "Omniglot": data("omniglot"),
@@ -82,6 +83,7 @@ NEEDS = {
         lambda: find_spec("pillow_heif"), may_lack="the extra heic is not among those of the tests: its wheels lack some systems"
     ),
     "MNIST": data("mnist"),
+    "FSDD": data("fsdd"),
     "xSID": data("xsid"),
     "the published splits": data("splits"),
     "the Parkinson's recordings": data("parkinsons"),

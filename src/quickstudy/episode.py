@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.arrays import as_inputs
 from quickstudy.errors import ArgumentError, LabelError, NotFiniteError, ShapeError
 from quickstudy.forward._torch import unreadable
-from quickstudy.targets import Labels, Target, TokenLabels, Tokens, Values
+from quickstudy.targets import Labels, Target, TokenLabels, Tokens, Transcripts, Values
 from quickstudy.targets.encoded import encoded
 from quickstudy.targets.known_classes import KnownClasses
 
@@ -374,7 +374,7 @@ def _leading_axes(support: Examples, query: Examples) -> list[int]:
 
 def _tasks_of_labels(examples: Examples) -> torch.Size:
     """The shape before the axis of examples, for y (*tasks, examples) or, of tokens, (*tasks, examples, length)."""
-    return examples.y.shape[: -2 if isinstance(examples.target, TokenLabels | Tokens) else -1]
+    return examples.y.shape[: -2 if isinstance(examples.target, TokenLabels | Tokens | Transcripts) else -1]
 
 
 def _features(examples: Examples, leading: int) -> list[torch.Size]:

@@ -15,10 +15,22 @@ from torch import Tensor
 
 from quickstudy.arguments import checked
 from quickstudy.errors import ArgumentError, UnsupportedError, nearest
-from quickstudy.targets import NONE, Binary, Labels, MultiLabel, Pairs, SoftLabels, Target, TokenLabels, Tokens, Values
+from quickstudy.targets import (
+    NONE,
+    Binary,
+    Labels,
+    MultiLabel,
+    Pairs,
+    SoftLabels,
+    Target,
+    TokenLabels,
+    Tokens,
+    Transcripts,
+    Values,
+)
 from quickstudy.targets.spans import spans
+from quickstudy.targets.tokens import END, ended
 from quickstudy.targets.tokens import edit_distance as distance_of
-from quickstudy.targets.tokens import ended
 
 LOSS = "loss"  # the learner's own, of an episode; `evaluate` asks the learner for it
 
@@ -208,6 +220,12 @@ def edit_distance(prediction: Tensor, y: Tensor, target: Tokens) -> Tensor:
     return distance_of(target.read(prediction), y).to(prediction.dtype).mean()
 
 
+def character_error_rate(prediction: Tensor, y: Tensor, target: Transcripts) -> Tensor:
+    """The characters to insert, leave out or replace until all strings are right, of each true one; it may be above 1."""
+    wrong, length = distance_of(target.read(prediction), y).sum(), (ended(y) != END).sum()
+    return wrong.to(prediction.dtype) / length
+
+
 def _mean_of_columns(
     function: Callable, prediction: Tensor, y: Tensor, target: Target, defined: Callable[[Tensor], bool]
 ) -> Tensor:
@@ -267,6 +285,14 @@ METRICS = {
         Metric("token_accuracy", accuracy, percent=True, kinds=(TokenLabels,), under_vmap=True),
         Metric("exact_match", exact_match, percent=True, kinds=(Tokens,), under_vmap=True),
         Metric("edit_distance", edit_distance, higher_is_better=False, kinds=(Tokens,), under_vmap=True),
+        Metric(
+            "character_error_rate",
+            character_error_rate,
+            higher_is_better=False,
+            percent=True,
+            kinds=(Transcripts,),
+            under_vmap=True,
+        ),
         Metric("mrr", mrr, kinds=(Pairs,), under_vmap=True),
         Metric("recall_at_1", recall_at_1, percent=True, kinds=(Pairs,), under_vmap=True),
     )

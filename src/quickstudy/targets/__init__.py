@@ -9,6 +9,7 @@
     SoftLabels(ways)   float (n, ways), sum 1           (n, ways)          cross-entropy             nll
     TokenLabels(ways)  int64 (n, length), -100 = none   (n, length, ways)  cross-entropy             token_accuracy, or span_f1
     Tokens(vocabulary) int64 (n, length), 0 = the end   (n, length, v)     cross-entropy             exact_match
+    Transcripts(chars) int64 (n, length), 0 = the end   (n, frames, 1 + c) CTC                       character_error_rate
     Pairs()            float (n, features)              (n, features)      contrastive               mrr, recall_at_1
 
 A kind is static metadata of `Examples`: it is never a tensor, so vmap and torch.compile look through it. By default,
@@ -27,4 +28,5 @@ from quickstudy.targets.target import check_fit as check_fit
 from quickstudy.targets.target import check_fit_of_own as check_fit_of_own
 from quickstudy.targets.token_labels import TokenLabels as TokenLabels
 from quickstudy.targets.tokens import Tokens as Tokens
+from quickstudy.targets.transcripts import Transcripts as Transcripts
 from quickstudy.targets.values import Values as Values

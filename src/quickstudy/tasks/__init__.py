@@ -21,6 +21,7 @@ from quickstudy.tasks.construction.augmentation import ShuffleChannels as Shuffl
 from quickstudy.tasks.construction.augmentation import SplitClasses as SplitClasses
 from quickstudy.tasks.construction.by_domain import DomainTasks as DomainTasks
 from quickstudy.tasks.construction.by_domain import by_domain as by_domain
+from quickstudy.tasks.construction.classes_by import classes_by as classes_by
 from quickstudy.tasks.construction.mixture import MixedTasks as MixedTasks
 from quickstudy.tasks.construction.mixture import Mixture as Mixture
 from quickstudy.tasks.construction.weights import ByProgress as ByProgress

@@ -1,4 +1,7 @@
 # Made from the registry by tests/test_domains.py: UPDATE=1 writes it.
+from quickstudy.domains.audio.spoken_strings import SpokenStrings as SpokenStrings
+from quickstudy.domains.audio.waveform import Waveform as Waveform
+from quickstudy.domains.audio.words.spoken_words import SpokenWords as SpokenWords
 from quickstudy.domains.images.backbone import from_backbone as from_backbone
 from quickstudy.domains.images.lite0 import efficientnet_lite0 as efficientnet_lite0
 from quickstudy.domains.images.mnist import digits as digits
@@ -41,6 +44,7 @@ from quickstudy.tasks.construction.augmentation import ShuffleChannels as Shuffl
 from quickstudy.tasks.construction.augmentation import SplitClasses as SplitClasses
 from quickstudy.tasks.construction.by_domain import DomainTasks as DomainTasks
 from quickstudy.tasks.construction.by_domain import by_domain as by_domain
+from quickstudy.tasks.construction.classes_by import classes_by as classes_by
 from quickstudy.tasks.construction.mixture import MixedTasks as MixedTasks
 from quickstudy.tasks.construction.mixture import Mixture as Mixture
 from quickstudy.tasks.construction.weights import ByProgress as ByProgress
