@@ -82,6 +82,7 @@ NEEDS = {
         lambda: find_spec("pillow_heif"), may_lack="the extra heic is not among those of the tests: its wheels lack some systems"
     ),
     "MNIST": data("mnist"),
+    "FSDD": data("fsdd"),
     "xSID": data("xsid"),
     "the published splits": data("splits"),
     "the Parkinson's recordings": data("parkinsons"),

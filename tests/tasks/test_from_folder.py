@@ -158,7 +158,7 @@ def test_a_class_without_images(tmp_path: Path):
 
 def test_a_folder_without_classes(tmp_path: Path):
     message = (
-        r"expected a folder with a folder of images, sounds, texts or the like for each class, got none of them in it\. Make"
+        r"expected a folder with a folder of images, recordings, texts or the like for each class, got none of them in it\. Make"
     )
     with pytest.raises(DataError, match=message):
         from_folder(tmp_path)

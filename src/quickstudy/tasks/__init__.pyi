@@ -1,4 +1,5 @@
 # Made from the registry by tests/test_domains.py: UPDATE=1 writes it.
+from quickstudy.domains.audio.waveform import Waveform as Waveform
 from quickstudy.domains.images.backbone import from_backbone as from_backbone
 from quickstudy.domains.images.lite0 import efficientnet_lite0 as efficientnet_lite0
 from quickstudy.domains.images.mnist import digits as digits

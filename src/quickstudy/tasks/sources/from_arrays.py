@@ -17,7 +17,7 @@ from quickstudy.tasks.distribution.class_names import as_names
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.labelled import LabelledTasks
 from quickstudy.tasks.distribution.rows import gathered
-from quickstudy.tasks.sources.kind import Items, check_options, kind_named, kind_of_value
+from quickstudy.tasks.sources.kind import Items, check_options, kind_of_value, kind_told
 from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
 from quickstudy.tasks.sources.source import family_of
@@ -40,7 +40,9 @@ def from_arrays(
         x: (N, *feature), NumPy, tensor or list. It is read as images if it is uint8 of three or four axes, or if `size`,
             `channels` or `invert` is given: (N, height, width), (N, channels, height, width) or (N, height, width, channels).
         y: (N,) labels of any kind: integers, strings. Each different label names a class. Classes may differ in size.
-        kind: "images", or another kind that a domain reads; None: images as described above, else plain numbers.
+        kind: "images", "recordings", or another kind that a domain reads; None: images as described above, recordings if their
+            `rate` or `seconds` is given, else plain numbers. Recordings are (samples,) each, of any length, or mappings
+            {"array": (samples,), "sampling_rate": ...}.
         columns: what else is known of the examples, by name, such as {"alphabet": [...]}: a group for each example, or a mapping
             from class to group. `within` names one of them.
 
@@ -71,14 +73,18 @@ def from_arrays(
         )
     protocol, given = parted(options)
     ragged = isinstance(x, list | tuple) and given.get("size") is not None
-    objects = kind is not None and kind_named(kind).objects
-    values: Any = list(x) if objects else [np.asarray(one) for one in x] if ragged else as_tensor(x)
+    told = kind_told(kind, given) or (kind_of_value(x[0], None, given) if _mappings(x) else None)
+    values: Any = list(x) if told is not None and told.objects else [np.asarray(one) for one in x] if ragged else as_tensor(x)
     reads = kind_of_value(values[0], kind, given) if len(names) else None
     if reads is None:
         check_x(values)
         return family_of(names, Items(lambda rows, part: gathered(values, torch.tensor(rows))), protocol, columns=columns)
     check_options(reads, given)
     return family_of(names, reads.of_values(values, **given), protocol, columns=columns)
+
+
+def _mappings(x: Any) -> bool:
+    return isinstance(x, list | tuple) and len(x) > 0 and isinstance(x[0], Mapping)
 
 
 def _length(x: Any) -> int:

@@ -22,7 +22,7 @@ from quickstudy.tasks.sources.labels import check_x
 from quickstudy.tasks.sources.options import READING, Protocol, SourceOptions, parted
 from quickstudy.tasks.sources.source import family_of
 
-KEYS = ("image", "img", "pixel_values", "x")  # of an item that is a mapping
+KEYS = ("image", "img", "pixel_values", "audio", "x")  # of an item that is a mapping
 
 
 @remembered

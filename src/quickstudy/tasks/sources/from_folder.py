@@ -29,7 +29,7 @@ def from_folder(path: str | Path, *, kind: str | None = None, **options: Unpack[
         path: PATH/class/image.png, at any depth (`superclass/class/` too: the class is named 'superclass/class'); or
             PATH/train/class/..., PATH/val/class/..., PATH/test/class/... .
             Where classes are nested, their parent is the column "superclass": within="superclass".
-        kind: "images", "sounds", "texts", or another kind that a domain defines; None: by the suffixes of the files.
+        kind: "images", "recordings", "texts", or another kind that a domain defines; None: by the suffixes of the files.
 
     Other Args:
         options: see `SourceOptions`. `split` None: the folders train, val (or validation, valid) and test if present.

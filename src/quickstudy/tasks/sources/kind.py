@@ -22,7 +22,7 @@ from quickstudy.tasks.distribution.lazy_rows import LazyRows
 Take = Callable[[list[int], str], Tensor | LazyRows]  # (rows, their name in the progress bar) -> the items of these rows
 SUFFIXES = {  # of files, by kind; a domain may add a kind of its own
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif"),
-    "sounds": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff"),
+    "recordings": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff"),
     "texts": (".txt", ".text"),
 }
 
@@ -152,16 +152,20 @@ def kinds_by_suffix() -> dict[str, str]:
     return {suffix: name for name, suffixes in reversed(known.items()) for suffix in suffixes}
 
 
+def kind_told(name: str | None, given: Mapping[str, Any]) -> Kind | None:
+    """The kind that is named, else the one that the given options tell; None where they tell none."""
+    if name is not None:
+        return kind_named(name)
+    return next((kind for kind in registry.kinds().values() if given.keys() & kind.telling), None)
+
+
 def kind_of_value(value: Any, name: str | None, given: Mapping[str, Any]) -> Kind | None:
     """The kind of values like `value`: as named, else by the value or the given options; None for plain numbers.
 
     Raises:
         ArgumentError: reading options without a kind that takes them.
     """
-    if name is not None:
-        return kind_named(name)
-    kinds = registry.kinds().values()
-    told = next((kind for kind in kinds if kind.recognises(value) or given.keys() & kind.telling), None)
+    told = kind_told(name, given) or next((kind for kind in registry.kinds().values() if kind.recognises(value)), None)
     if told is None and given:
         option = next(iter(given))
         raise ArgumentError(

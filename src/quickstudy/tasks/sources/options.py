@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from quickstudy.arguments import PositiveInt, checked
+from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.errors import ArgumentError, UnsupportedError
 from quickstudy.tasks.construction.augmentation.expand import class_augmentations
 from quickstudy.tasks.construction.augmentation.kinds import ClassAugmentation, EpisodeAugmentation
@@ -66,12 +66,17 @@ class SourceOptions(ProtocolOptions, total=False):
         size: of images: pixels per side, to which each is shrunk and cropped. None: 84 for files, unchanged in memory.
         channels: of images: 1 for grey, 3 for colour. None: 3 for files, unchanged in memory.
         invert: of images: white ground becomes 0. None: no.
-        normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes. None: yes.
-        memory: of images: bytes of them that are kept in memory. They are then read as they are drawn, by no more than 1000 to
-            normalise when the source is opened, and the least recently drawn are dropped; a broken one is an error when it is
-            drawn. Parts are then not compared by the content of their images: `family.check_contents()` reads all of them for it.
+        normalise: of images: to mean 0 and standard deviation 1 of each channel, over the meta-training classes; of recordings:
+            to one loudness. None: yes.
+        memory: of images and recordings: bytes of them that are kept in memory. They are then read as they are drawn, by no more
+            than 1000 to normalise when the source is opened, and the least recently drawn are dropped; a broken one is an error
+            when it is drawn. Parts are then not compared by content: `family.check_contents()` reads all of them for it.
             None: all are read when the source is opened.
         length: of texts: bytes of each that are read. None: 128.
+        rate: of recordings: samples a second that a learner gets; files are brought to it. None: 16000 for files. An array does
+            not tell its rate: `rate` is what it was recorded at, and stays.
+        seconds: of recordings: how much of each is kept; a shorter one has zeros behind it. None: 1.
+        trim: of recordings: leave out the silence at both ends. None: yes.
     """
 
     size: int | None
@@ -80,6 +85,9 @@ class SourceOptions(ProtocolOptions, total=False):
     normalise: bool | None
     memory: PositiveInt | None
     length: PositiveInt | None
+    rate: PositiveInt | None
+    seconds: PositiveFloat | None
+    trim: bool | None
 
 
 @checked
@@ -132,7 +140,9 @@ def check_part(part: Part, **training: Any) -> None:
             )
 
 
-READING = dict.fromkeys(("size", "channels", "invert", "normalise", "memory", "length"))  # None: the default of the kind
+READING = dict.fromkeys(  # None: the default of the kind
+    ("size", "channels", "invert", "normalise", "memory", "length", "rate", "seconds", "trim")
+)
 
 
 def parted(options: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
