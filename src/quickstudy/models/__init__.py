@@ -1,5 +1,6 @@
 """Plain networks that know nothing of meta-learning. Any other nn.Module serves as well."""
 
+from quickstudy.models.chain import Chain as Chain
 from quickstudy.models.choice import Choice as Choice
 from quickstudy.models.context import ContextConv4 as ContextConv4
 from quickstudy.models.context import FiLM as FiLM

@@ -14,7 +14,7 @@ from torch import Tensor
 from quickstudy.arguments import PositiveInt, check_arguments
 from quickstudy.domains.audio.content import key_of
 from quickstudy.domains.audio.recording import Recording, of_array, read_recording
-from quickstudy.domains.audio.waveform import Waveform
+from quickstudy.domains.audio.waveform import Waveform, in_16_bits
 from quickstudy.errors import ArgumentError, DataError, DataWarning
 from quickstudy.progress import reading
 from quickstudy.tasks.distribution.content import Content
@@ -75,7 +75,7 @@ class Each:
 
     def one(self, row: int) -> Tensor:
         """What is kept of one, (samples,)."""
-        return self.reads.kept(self.read(row), self.named(row))[0]
+        return in_16_bits(self.reads.kept(self.read(row), self.named(row))[0])
 
     def items(self) -> Items:
         """All of them, as a source takes them."""
@@ -87,7 +87,7 @@ class Each:
         return Content("recordings", torch.tensor([self.keys[row] for row in rows], dtype=torch.int64))
 
     def take(self, rows: list[int], part: str) -> Tensor:
-        """float32 (N, samples).
+        """int16 (N, samples).
 
         Raises:
             BrokenItems: recordings that cannot be read: every one has been tried, and the error holds the others.
@@ -106,7 +106,7 @@ class Each:
         if longer:
             said = f"{len(longer)} of {len(rows)} are longer than {self.reads.seconds:g} seconds"
             warnings.warn(f"`{what}`: {said}, the longest of {max(longer):.1f}. {DO}", DataWarning, stacklevel=2)
-        x = torch.stack([one for one, _ in found]) if found else torch.empty(0, self.reads.samples)
+        x = torch.stack([one for one, _ in found]) if found else torch.empty(0, self.reads.samples, dtype=torch.int16)
         return x, broken
 
     def _read(self, rows: list[int], what: str) -> None:
@@ -114,7 +114,8 @@ class Each:
             try:
                 recording = self.read(row)
                 self.keys[row] = key_of(recording.samples)
-                self.waiting[row] = self.reads.kept(recording, self.named(row))
+                x, seconds = self.reads.kept(recording, self.named(row))
+                self.waiting[row] = in_16_bits(x), seconds
             except DataError as error:
                 self.keys[row], self.broken[row] = 0, error
 
@@ -127,7 +128,7 @@ def _reads(rate: int | None = None, seconds: float = 1.0, trim: bool = True, nor
 def _lazily(each: Each, memory: PositiveInt, names: Sequence[str]) -> Items:
     """Recordings that are read as they are drawn; all parts of a split share the memory."""
     check_arguments(_lazily, {"memory": memory})
-    every = LazyRows(each.one, torch.arange(0), (each.reads.samples,), torch.float32, memory, names)
+    every = LazyRows(each.one, torch.arange(0), (each.reads.samples,), torch.int16, memory, names)
 
     def take(rows: list[int], part: str) -> LazyRows:
         some = copy(every)

@@ -28,6 +28,7 @@ from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 FRAME, BELOW = 0.010, 40.0  # seconds; decibels
 SILENT = 1e-6  # of full scale, a thirtieth of the smallest step of 16 bits: what is nowhere louder is silence
+FULL = 32767  # of int16, as recordings are kept
 SPEECH = -26.0  # decibels of full scale: the nominal level of active speech in ITU-T P.56 and G.191
 
 
@@ -108,7 +109,7 @@ class Waveform(RecordedPreprocessing):
         return F.pad(x, (0, self.samples - len(x))), seconds
 
     def apply(self, x: Tensor) -> Tensor:
-        """Samples (..., samples) as a learner sees them.
+        """Samples (..., samples), floats or of 16 bits, as a learner sees them.
 
         Raises:
             ShapeError: another number of samples.
@@ -120,7 +121,12 @@ class Waveform(RecordedPreprocessing):
                 got=str(tuple(x.shape)),
                 do="Bring recordings into it with `read`, or `of_samples`.",
             )
-        return x.to(torch.float32)
+        return x.to(torch.float32) / FULL if x.dtype == torch.int16 else x.to(torch.float32)
+
+
+def in_16_bits(x: Tensor) -> Tensor:
+    """Samples in [-1, 1] as int16, which are kept in half the memory."""
+    return (x.clamp(-1, 1) * FULL).round().to(torch.int16)
 
 
 def trimmed(x: Tensor, rate: int) -> Tensor:
