@@ -5,6 +5,9 @@ from quickstudy.registry import Domain
 DOMAIN = Domain(
     "audio",
     tasks={
+        "from_recordings": "quickstudy.domains.audio.from_recordings:from_recordings",
+        "SpeechEmbedding": "quickstudy.domains.audio.speech_embedding:SpeechEmbedding",
+        "VoiceEmbedding": "quickstudy.domains.audio.voice_embedding:VoiceEmbedding",
         "Waveform": "quickstudy.domains.audio.waveform:Waveform",
     },
     kind="quickstudy.domains.audio.kind:RECORDINGS",

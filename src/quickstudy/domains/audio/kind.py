@@ -13,6 +13,7 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, check_arguments
 from quickstudy.domains.audio.content import key_of
+from quickstudy.domains.audio.encoder import EncodedWaveform
 from quickstudy.domains.audio.recording import Recording, of_array, read_recording
 from quickstudy.domains.audio.waveform import Waveform, in_16_bits
 from quickstudy.errors import ArgumentError, DataError, DataWarning
@@ -32,7 +33,7 @@ class Recordings(Kind):
     options = frozenset({"rate", "seconds", "trim", "normalise", "memory"})
     telling = frozenset({"rate", "seconds", "trim"})
     objects = True
-    preprocessings = (Waveform,)
+    preprocessings = (Waveform, EncodedWaveform)
 
     def recognises(self, value: Any) -> bool:
         """{"array", "sampling_rate"}, as the package datasets gives a recording."""

@@ -15,12 +15,12 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 
 ZEROS, ROLLOFF, BETA = 24, 0.945, 9.0  # zero crossings on each side; a stop band about 90 dB down
-AT_ONCE = 1 << 15  # samples of y
 
 
 @checked
@@ -42,9 +42,11 @@ def resampled(x: Tensor, rate: PositiveInt, to: PositiveInt) -> Tensor:
     up, down = to // common, rate // common  # L, M
     h = _phases(up, down)
     reach = h.shape[1] // 2
-    windows = torch.nn.functional.pad(x, (reach, reach)).unfold(0, h.shape[1], 1)  # windows[i]: x from i - reach on
-    at = torch.arange(math.ceil(len(x) * up / down)) * down
-    return torch.cat([(windows[(n // up)] * h[n % up]).sum(1) for n in at.split(AT_ONCE)])
+    around, y = F.pad(x, (reach, reach)), x.new_empty(math.ceil(len(x) * up / down))
+    for i in range(min(up, len(y))):  # n = i + up q, so that n M / L = q M + i M / L
+        windows = around[i * down // up :].unfold(0, h.shape[1], down)
+        y[i::up] = windows[: len(y[i::up])] @ h[i * down % up]
+    return y
 
 
 @functools.lru_cache(maxsize=8)
