@@ -1,4 +1,7 @@
 # Made from the registry by tests/test_domains.py: UPDATE=1 writes it.
+from quickstudy.domains.audio.from_recordings import from_recordings as from_recordings
+from quickstudy.domains.audio.speech_embedding import SpeechEmbedding as SpeechEmbedding
+from quickstudy.domains.audio.voice_embedding import VoiceEmbedding as VoiceEmbedding
 from quickstudy.domains.audio.waveform import Waveform as Waveform
 from quickstudy.domains.images.backbone import from_backbone as from_backbone
 from quickstudy.domains.images.lite0 import efficientnet_lite0 as efficientnet_lite0

@@ -40,8 +40,7 @@ class Recordings(Kind):
         return isinstance(value, Mapping) and {"array", "sampling_rate"} <= value.keys()
 
     def of_files(self, files: Sequence[Path], memory: int | None = None, **options: Any) -> Items:
-        reads = _reads(**options)
-        each = Each(lambda row: read_recording(files[row], reads.seconds), lambda row: str(files[row]), reads)
+        each = each_of_files(files, _reads(**options))
         return each.items() if memory is None else _lazily(each, memory, [str(file) for file in files])
 
     def of_values(self, values: Sequence[Any] | Tensor, memory: int | None = None, **options: Any) -> Items:
@@ -119,6 +118,11 @@ class Each:
                 self.waiting[row] = in_16_bits(x), seconds
             except DataError as error:
                 self.keys[row], self.broken[row] = 0, error
+
+
+def each_of_files(files: Sequence[Path], reads: Waveform) -> Each:
+    """The recordings of files."""
+    return Each(lambda row: read_recording(files[row], reads.seconds), lambda row: str(files[row]), reads)
 
 
 def _reads(rate: int | None = None, seconds: float = 1.0, trim: bool = True, normalise: bool = True) -> Waveform:

@@ -23,7 +23,7 @@ INSTALL = "pip install --no-deps openwakeword==0.5.1 brings it."
 WINDOW, STEP, FEATURES = 76, 8, 96  # frames of 10 ms that one embedding hears, and between two
 LEAST = 12640  # samples of WINDOW frames
 LOUD = 2**15  # its samples are those of 16 bits
-AT_ONCE = 64  # recordings
+AT_ONCE = 64  # windows
 
 
 @checked
@@ -31,7 +31,9 @@ class SpeechEmbedding(RecordingEncoder):
     """The speech embedding of Google, 96 numbers of each 0.78 seconds; frozen, for words that it was never trained on.
 
         m_t  =  log-mel of frame t / 10 + 2                 32 bands, by its own network
-        z    =  mean over i of  f( m_8i .. m_8i+75 )
+        z    =  mean over i of  f( the 76 frames of m up to T - 8 i )
+
+    The last window ends where the recording does, as in a stream; zeros stand before a recording that is shorter.
 
     Args:
         folder: with melspectrogram.onnx and embedding_model.onnx; None: that of the installed package openwakeword. These two
@@ -58,19 +60,23 @@ class SpeechEmbedding(RecordingEncoder):
             folder = package_folder("openwakeword", "SpeechEmbedding()", INSTALL) / "resources" / "models"
         mel, embedding = (published(Path(folder) / name, SHA256[name], INSTALL) for name in (MEL, EMBEDDING))
         self.mel, self.embedding = _session(mel), _session(embedding)
-        self.key = key_of_settings({**SHA256, "window": WINDOW, "step": STEP, "pool": "mean"})
+        self.key = key_of_settings({**SHA256, "window": WINDOW, "step": STEP, "ends": "last", "pool": "mean"})
 
     def encode(self, x: Tensor) -> Tensor:
-        """float32 (N, samples) -> (N, 96); zeros stand behind recordings shorter than one window."""
-        x = F.pad(x, (0, max(0, LEAST - x.shape[-1])))
-        return torch.cat([self._encoded(some.numpy()) for some in x.split(AT_ONCE)])
+        """float32 (N, samples) -> (N, 96)."""
+        windows = [self._windows(row) for row in x]
+        counts, every = list(map(len, windows)), np.concatenate(windows)[..., None]
+        some = [every[start : start + AT_ONCE] for start in range(0, len(every), AT_ONCE)]
+        z = torch.from_numpy(np.concatenate([self.embedding.run(None, {"input_1": one})[0] for one in some]))
+        return torch.stack([own.mean(0) for own in z.view(-1, FEATURES).split(counts)])
 
-    def _encoded(self, x: np.ndarray) -> Tensor:
-        m = self.mel.run(None, {"input": np.rint(x * LOUD).clip(-LOUD, LOUD - 1).astype(np.float32)})[0][:, 0] / 10 + 2
-        starts = range(0, m.shape[1] - WINDOW + 1, STEP)
-        windows = np.concatenate([m[:, start : start + WINDOW] for start in starts])[..., None]
-        z = torch.from_numpy(self.embedding.run(None, {"input_1": windows})[0])
-        return z.reshape(len(starts), len(x), FEATURES).mean(0)
+    def _windows(self, x: Tensor) -> np.ndarray:
+        """(windows, WINDOW, bands) of one recording; of several at once, log-mel is cut 80 decibels below the loudest of them."""
+        there = int(x.nonzero()[-1]) + 1 if bool(x.any()) else 0
+        x = F.pad(x[:there], (max(0, LEAST - there), 0))
+        samples = np.rint(x.numpy() * LOUD).clip(-LOUD, LOUD - 1).astype(np.float32)
+        m = self.mel.run(None, {"input": samples[None]})[0][0, 0] / 10 + 2
+        return np.stack([m[end - WINDOW : end] for end in range(len(m), WINDOW - 1, -STEP)])
 
 
 def _session(content: bytes) -> Any:
