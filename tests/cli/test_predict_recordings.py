@@ -6,12 +6,12 @@ import json
 
 import pytest
 import soundfile
+from tests.domains.audio.sounds import folder_of, tone
 
 import quickstudy as qs
 from quickstudy.cli import main
 from quickstudy.domains.audio.encoder import RecordingEncoder
 from quickstudy.domains.audio.encoders import LogMel, TCResNet
-from tests.domains.audio.sounds import folder_of, tone
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def run(tmp_path_factory):
 
 def test_recordings_are_named(run, capsys):
     words = ["predict", str(run / "run"), "--support", str(run / "support"), "--query", str(run / "query")]
-    assert main([*words, "--json", "--head", "prototypes"]) == 0
+    assert main([*words, "--json"]) == 0
     out = capsys.readouterr()
     rows = [json.loads(line) for line in out.out.splitlines()]
     assert [row["class"] for row in rows] == ["tone0", "tone1", "tone2"]

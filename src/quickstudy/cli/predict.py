@@ -46,7 +46,9 @@ HEAD_HELP = (
     "how the learner's features are read: auto leaves each support example out once and takes the best; with --unknown, the "
     "one that tells unknown examples best by the run's calibrations"
 )
-SUPPORT_HELP = "a folder with a folder of images, of recordings or of .txt files for each class; or labelled texts: a CSV, JSON lines (.jsonl)"
+SUPPORT_HELP = (
+    "a folder with a folder of images, of recordings or of .txt files for each class; or labelled texts: a CSV, JSON lines"
+)
 QUERY_HELP = (
     "a folder of images, recordings or .txt files, or one of them; a CSV, JSON lines, or a .txt with a text a line. Where there "
     "are labels, by a column or by folders called as those of the support, the accuracy is shown too"

@@ -9,6 +9,11 @@ DOMAIN = Domain(
         "SpeechEmbedding": "quickstudy.domains.audio.speech_embedding:SpeechEmbedding",
         "VoiceEmbedding": "quickstudy.domains.audio.voice_embedding:VoiceEmbedding",
         "Waveform": "quickstudy.domains.audio.waveform:Waveform",
+        "AddNoise": "quickstudy.domains.audio.augmentation.add_noise:AddNoise",
+        "ChangePitch": "quickstudy.domains.audio.augmentation.change_pitch:ChangePitch",
+        "ChangeTempo": "quickstudy.domains.audio.augmentation.change_tempo:ChangeTempo",
+        "Reverberate": "quickstudy.domains.audio.augmentation.reverberate:Reverberate",
+        "SpecAugment": "quickstudy.domains.audio.augmentation.spec_augment:SpecAugment",
     },
     kind="quickstudy.domains.audio.kind:RECORDINGS",
 )

@@ -32,12 +32,14 @@ class SpeechEmbedding(RecordingEncoder):
 
         m_t  =  log-mel of frame t / 10 + 2                 32 bands, by its own network
         z    =  mean over i of  f( the 76 frames of m up to T - 8 i )
+        z   <-  z / |z|                                       normalise=True
 
     The last window ends where the recording does, as in a stream; zeros stand before a recording that is shorter.
 
     Args:
         folder: with melspectrogram.onnx and embedding_model.onnx; None: that of the installed package openwakeword. These two
             files alone are opened: the models of wake words beside them are not for commercial use.
+        normalise: see above.
 
     Raises:
         MissingPackageError: neither a folder nor the package; onnxruntime is not installed.
@@ -55,12 +57,15 @@ class SpeechEmbedding(RecordingEncoder):
 
     features, rate = FEATURES, 16000
 
-    def __init__(self, folder: str | Path | None = None):
+    def __init__(self, folder: str | Path | None = None, *, normalise: bool = True):
         if folder is None:
             folder = package_folder("openwakeword", "SpeechEmbedding()", INSTALL) / "resources" / "models"
         mel, embedding = (published(Path(folder) / name, SHA256[name], INSTALL) for name in (MEL, EMBEDDING))
         self.mel, self.embedding = _session(mel), _session(embedding)
-        self.key = key_of_settings({**SHA256, "window": WINDOW, "step": STEP, "ends": "last", "pool": "mean"})
+        self.normalise = normalise
+        self.key = key_of_settings(
+            {**SHA256, "window": WINDOW, "step": STEP, "ends": "last", "pool": "mean", "normalise": normalise}
+        )
 
     def encode(self, x: Tensor) -> Tensor:
         """float32 (N, samples) -> (N, 96)."""
@@ -68,7 +73,8 @@ class SpeechEmbedding(RecordingEncoder):
         counts, every = list(map(len, windows)), np.concatenate(windows)[..., None]
         some = [every[start : start + AT_ONCE] for start in range(0, len(every), AT_ONCE)]
         z = torch.from_numpy(np.concatenate([self.embedding.run(None, {"input_1": one})[0] for one in some]))
-        return torch.stack([own.mean(0) for own in z.view(-1, FEATURES).split(counts)])
+        z = torch.stack([own.mean(0) for own in z.view(-1, FEATURES).split(counts)])
+        return F.normalize(z, dim=1) if self.normalise else z
 
     def _windows(self, x: Tensor) -> np.ndarray:
         """(windows, WINDOW, bands) of one recording; of several at once, log-mel is cut 80 decibels below the loudest of them."""
