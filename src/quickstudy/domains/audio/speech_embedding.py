@@ -88,7 +88,7 @@ class SpeechEmbedding(RecordingEncoder):
 def _session(content: bytes) -> Any:
     """A network of ONNX on one thread, whose answers then have the same last bits everywhere on one machine."""
     try:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         do = "pip install 'quickstudy[audio]'."
         raise MissingPackageError("SpeechEmbedding()", expected="the package onnxruntime", got="none installed", do=do) from error
