@@ -167,21 +167,22 @@ def speech(tmp_path, monkeypatch):
     x = value("input_1", floats, ["n", 76, 32, 1])
     embedding = saved("embedding_model.onnx", nodes, x, value("conv2d_19", floats, None), [flat, *ends])
     monkeypatch.setattr(speech_embedding, "SHA256", {"melspectrogram.onnx": mel, "embedding_model.onnx": embedding})
-    monkeypatch.setattr(speech_embedding, "LEAST", 76 * 160)
+    monkeypatch.setattr(speech_embedding, "SPAN", 84 * 160)
     return tmp_path
 
 
-def test_a_recording_ends_where_its_last_window_does(speech):
+def test_windows_slide_over_a_recording(speech):
     """The stand-in gives the last three of 76 frames: the mean of their samples / 10 + 2."""
     x = torch.zeros(2, 16000)
     x[0, :1600] = torch.linspace(0.1, 0.5, 1600)
     x[1, : 84 * 160] = torch.linspace(0.1, 0.5, 84 * 160)
     z = SpeechEmbedding(speech, normalise=False).encode(x)
-    frames = lambda row, ends: [
-        (x[row, (end - 3) * 160 : end * 160] * 2**15).round().view(3, 160).mean(1) / 10 + 2 for end in ends
-    ]
-    wanted = [torch.stack(frames(row, ends)).mean(0).repeat_interleave(32) for row, ends in ((0, [10]), (1, [84, 76]))]
-    torch.testing.assert_close(z, torch.stack(wanted), rtol=1e-4, atol=1e-2)
+    placed = torch.zeros(2, 84, 160)
+    placed[0, 37:47] = x[0, :1600].view(10, 160)  # in the middle
+    placed[1] = x[1, : 84 * 160].view(84, 160)
+    m = (placed * 2**15).round().mean(2) / 10 + 2
+    wanted = torch.stack([m[:, 73:76], m[:, 81:84]]).mean(0).repeat_interleave(32, 1)
+    torch.testing.assert_close(z, wanted, rtol=1e-4, atol=1e-2)
     unit = SpeechEmbedding(speech)
     torch.testing.assert_close(unit.encode(x), nn.functional.normalize(z, dim=1))
     torch.testing.assert_close(unit.encode(x[:1]), unit.encode(x)[:1], rtol=0, atol=0)  # whatever stands beside it

@@ -21,7 +21,7 @@ SHA256 = {
 }
 INSTALL = "pip install --no-deps openwakeword==0.5.1 brings it."
 WINDOW, STEP, FEATURES = 76, 8, 96  # frames of 10 ms that one embedding hears, and between two
-LEAST = 12640  # samples of WINDOW frames
+SPAN = 20000  # samples, in the middle of which a shorter recording stands: 1.25 seconds, 6 windows
 LOUD = 2**15  # its samples are those of 16 bits
 AT_ONCE = 64  # windows
 
@@ -31,10 +31,10 @@ class SpeechEmbedding(RecordingEncoder):
     """The speech embedding of Google, 96 numbers of each 0.78 seconds; frozen, for words that it was never trained on.
 
         m_t  =  log-mel of frame t / 10 + 2                 32 bands, by its own network
-        z    =  mean over i of  f( the 76 frames of m up to T - 8 i )
+        z    =  mean over i of  f( m_8i .. m_8i+75 )
         z   <-  z / |z|                                       normalise=True
 
-    The last window ends where the recording does, as in a stream; zeros stand before a recording that is shorter.
+    A recording of less than 1.25 seconds has silence on both sides, so that the windows slide over it as over a stream.
 
     Args:
         folder: with melspectrogram.onnx and embedding_model.onnx; None: that of the installed package openwakeword. These two
@@ -64,7 +64,7 @@ class SpeechEmbedding(RecordingEncoder):
         self.mel, self.embedding = _session(mel), _session(embedding)
         self.normalise = normalise
         self.key = key_of_settings(
-            {**SHA256, "window": WINDOW, "step": STEP, "ends": "last", "pool": "mean", "normalise": normalise}
+            {**SHA256, "window": WINDOW, "step": STEP, "span": SPAN, "pool": "mean", "normalise": normalise}
         )
 
     def encode(self, x: Tensor) -> Tensor:
@@ -79,10 +79,11 @@ class SpeechEmbedding(RecordingEncoder):
     def _windows(self, x: Tensor) -> np.ndarray:
         """(windows, WINDOW, bands) of one recording; of several at once, log-mel is cut 80 decibels below the loudest of them."""
         there = int(x.nonzero()[-1]) + 1 if bool(x.any()) else 0
-        x = F.pad(x[:there], (max(0, LEAST - there), 0))
+        before = max(0, SPAN - there) // 2
+        x = F.pad(x[:there], (before, max(0, SPAN - there - before)))
         samples = np.rint(x.numpy() * LOUD).clip(-LOUD, LOUD - 1).astype(np.float32)
         m = self.mel.run(None, {"input": samples[None]})[0][0, 0] / 10 + 2
-        return np.stack([m[end - WINDOW : end] for end in range(len(m), WINDOW - 1, -STEP)])
+        return np.stack([m[start : start + WINDOW] for start in range(0, len(m) - WINDOW + 1, STEP)])
 
 
 def _session(content: bytes) -> Any:
