@@ -1,4 +1,4 @@
-"""quickstudy predict: learn from a few labelled images or texts, and name others.
+"""quickstudy predict: learn from a few labelled images, texts or recordings, and name others.
 
 exit code   0 all are answered, 1 some could not be read and the others are answered, 2 no answer
 """
@@ -20,8 +20,11 @@ from quickstudy.artifacts.store import PRETRAINED, run_folder
 from quickstudy.cli.image_folders import ImageReader
 from quickstudy.cli.options import command, read, whole
 from quickstudy.cli.reader import Query, Reader, Record, Support
+from quickstudy.cli.recording_folders import RecordingReader
 from quickstudy.cli.terminal import printable
 from quickstudy.cli.text_files import TextReader, is_texts
+from quickstudy.domains.audio.encoder import EncodedWaveform
+from quickstudy.domains.audio.waveform import Waveform
 from quickstudy.domains.text.encoder import Encoded, TextEncoder
 from quickstudy.domains.text.transformers_encoder import TransformersEncoder
 from quickstudy.episode import Examples
@@ -43,17 +46,19 @@ HEAD_HELP = (
     "how the learner's features are read: auto leaves each support example out once and takes the best; with --unknown, the "
     "one that tells unknown examples best by the run's calibrations"
 )
-SUPPORT_HELP = "a folder with a folder of images, or of .txt files, for each class; or labelled texts: a CSV, JSON lines (.jsonl)"
+SUPPORT_HELP = (
+    "a folder with a folder of images, of recordings or of .txt files for each class; or labelled texts: a CSV, JSON lines"
+)
 QUERY_HELP = (
-    "a folder of images or .txt files, one image; a CSV, JSON lines, or a .txt with a text a line. Where there are labels, by a "
-    "column or by folders called as those of the support, the accuracy is shown too"
+    "a folder of images, recordings or .txt files, or one of them; a CSV, JSON lines, or a .txt with a text a line. Where there "
+    "are labels, by a column or by folders called as those of the support, the accuracy is shown too"
 )
 RUN_HELP = "a run's folder, or a learner that comes along; where nothing is said, the one for the support's kind"
 
 
 def predict(argv: list[str]) -> int:
     """The command."""
-    made = command("predict", "Name images or texts after a few labelled ones.")
+    made = command("predict", "Name images, texts or recordings after a few labelled ones.")
     made.add_argument("run", type=str | None, nargs="?", default=None, help=RUN_HELP)
     made.add_argument("--support", type=str, required=True, help=SUPPORT_HELP)
     made.add_argument("--query", type=str, required=True, help=QUERY_HELP)
@@ -73,7 +78,7 @@ def predict(argv: list[str]) -> int:
     options = read(made, argv)
     encoder = None if options.encoder is None else TransformersEncoder(options.encoder)
     run = options.run or _that_comes_along(Path(options.support), encoder)
-    learner, preprocessing = ready_to_predict(run, "images", "texts")
+    learner, preprocessing = ready_to_predict(run, "images", "texts", "recordings")
     reader = _reader(preprocessing, options, encoder)
     calibrated = calibrations(run_folder(run))
     if options.unknown and not calibrated:
@@ -113,10 +118,12 @@ def _that_comes_along(support: Path, encoder: TextEncoder | None) -> str:
 
     Raises:
         UnsupportedError: none was trained on the features of this encoder.
-        DataError: a folder of neither images nor texts.
+        DataError: a folder of neither images, recordings nor texts.
     """
-    texts = encoder is not None or is_texts(support) or (support.is_dir() and kind_of_folder(support, None).name == "texts")
-    if not texts:
+    found_kind = kind_of_folder(support, None).name if support.is_dir() and encoder is None else ""
+    if found_kind == "recordings":
+        return _that_hears()
+    if encoder is None and not is_texts(support) and found_kind != "texts":
         return IMAGES
     if encoder is None:
         return BYTES
@@ -132,26 +139,44 @@ def _that_comes_along(support: Path, encoder: TextEncoder | None) -> str:
     )
 
 
+def _that_hears() -> str:
+    """The learner that comes along for recordings.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    for folder in sorted(PRETRAINED.iterdir()):
+        if (folder / "learner").is_dir() and isinstance(qs.Run.open(folder).preprocessing, Waveform):
+            return folder.name
+    do = "Train one on a folder of recordings, and name it."
+    raise UnsupportedError("RUN", expected="a run that was trained on recordings, before the options", got="none", do=do)
+
+
 def _reader(preprocessing: Any, options: Any, encoder: TextEncoder | None) -> Reader:
     """How the run reads what it is given.
 
     Raises:
         ArgumentError: options that are for another kind of data.
-        UnsupportedError: a run on what a tokenizer makes of texts.
+        UnsupportedError: a run on what a tokenizer makes of texts, or on features of recordings.
     """
-    images = isinstance(preprocessing, qs.tasks.Preprocessing)
+    images, recordings = (isinstance(preprocessing, kind) for kind in (qs.tasks.Preprocessing, Waveform | EncodedWaveform))
+    on = "images" if images else "recordings" if recordings else "texts"
     for name, given in {"text": options.text, "label": options.label, "encoder": options.encoder}.items():
-        if images and given is not None:
-            raise ArgumentError(f"--{name}", expected="a run that was trained on texts", got="one on images", do="Leave it out.")
+        if on != "texts" and given is not None:
+            raise ArgumentError(f"--{name}", expected="a run that was trained on texts", got=f"one on {on}", do="Leave it out.")
     if images:
         if options.invert:
             preprocessing = replace(preprocessing, invert=not preprocessing.invert, ground=preprocessing.trained_ground)
         return ImageReader(preprocessing, "Leave --invert out." if options.invert else INVERT)
     if options.invert:
-        raise ArgumentError("--invert", expected="a run that was trained on images", got="one on texts", do="Leave it out.")
+        raise ArgumentError("--invert", expected="a run that was trained on images", got=f"one on {on}", do="Leave it out.")
+    if isinstance(preprocessing, Waveform):
+        return RecordingReader(preprocessing)
     if not isinstance(preprocessing, qs.tasks.Bytes | Encoded):
-        do = "Use qs.load in Python, with examples from `from_texts`."
-        raise UnsupportedError("RUN", expected="a run on bytes or on features of texts", got="one on pieces of them", do=do)
+        source, got = ("recordings", "features of them") if recordings else ("texts", "pieces of them")
+        expected = "a run on samples" if recordings else "a run on bytes or on features of texts"
+        do = f"Use qs.load in Python, with examples from `from_{source}`."
+        raise UnsupportedError("RUN", expected=expected, got=f"one on {got}", do=do)
     return TextReader(preprocessing, encoder, options.text or "text", options.label or "label")
 
 

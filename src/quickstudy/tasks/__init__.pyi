@@ -1,5 +1,13 @@
 # Made from the registry by tests/test_domains.py: UPDATE=1 writes it.
+from quickstudy.domains.audio.augmentation.add_noise import AddNoise as AddNoise
+from quickstudy.domains.audio.augmentation.change_pitch import ChangePitch as ChangePitch
+from quickstudy.domains.audio.augmentation.change_tempo import ChangeTempo as ChangeTempo
+from quickstudy.domains.audio.augmentation.reverberate import Reverberate as Reverberate
+from quickstudy.domains.audio.augmentation.spec_augment import SpecAugment as SpecAugment
+from quickstudy.domains.audio.from_recordings import from_recordings as from_recordings
+from quickstudy.domains.audio.speech_embedding import SpeechEmbedding as SpeechEmbedding
 from quickstudy.domains.audio.spoken_strings import SpokenStrings as SpokenStrings
+from quickstudy.domains.audio.voice_embedding import VoiceEmbedding as VoiceEmbedding
 from quickstudy.domains.audio.waveform import Waveform as Waveform
 from quickstudy.domains.audio.words.spoken_words import SpokenWords as SpokenWords
 from quickstudy.domains.images.backbone import from_backbone as from_backbone

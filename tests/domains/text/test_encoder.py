@@ -76,7 +76,7 @@ def test_a_file_that_is_no_cache(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "counting.safetensors")
-    with pytest.raises(CheckpointError, match=r"expected features of texts, got tensors \['x'\]\. Delete it"):
+    with pytest.raises(CheckpointError, match=r"expected features of examples, got tensors \['x'\]\. Delete it"):
         encoded(["a"], Counting(), tmp_path, progress=False)
     (tmp_path / "counting.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="Delete it: it is made anew"):

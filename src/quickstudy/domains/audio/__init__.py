@@ -5,9 +5,17 @@ from quickstudy.registry import Domain
 DOMAIN = Domain(
     "audio",
     tasks={
-        "Waveform": "quickstudy.domains.audio.waveform:Waveform",
+        "from_recordings": "quickstudy.domains.audio.from_recordings:from_recordings",
         "SpokenWords": "quickstudy.domains.audio.words.spoken_words:SpokenWords",
         "SpokenStrings": "quickstudy.domains.audio.spoken_strings:SpokenStrings",
+        "SpeechEmbedding": "quickstudy.domains.audio.speech_embedding:SpeechEmbedding",
+        "VoiceEmbedding": "quickstudy.domains.audio.voice_embedding:VoiceEmbedding",
+        "Waveform": "quickstudy.domains.audio.waveform:Waveform",
+        "AddNoise": "quickstudy.domains.audio.augmentation.add_noise:AddNoise",
+        "ChangePitch": "quickstudy.domains.audio.augmentation.change_pitch:ChangePitch",
+        "ChangeTempo": "quickstudy.domains.audio.augmentation.change_tempo:ChangeTempo",
+        "Reverberate": "quickstudy.domains.audio.augmentation.reverberate:Reverberate",
+        "SpecAugment": "quickstudy.domains.audio.augmentation.spec_augment:SpecAugment",
     },
     sources={"spoken-words": "SpokenWords"},
     kind="quickstudy.domains.audio.kind:RECORDINGS",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, check_arguments
 from quickstudy.domains.audio.content import key_of
+from quickstudy.domains.audio.encoder import EncodedWaveform
 from quickstudy.domains.audio.recording import Recording, of_array, read_recording
 from quickstudy.domains.audio.waveform import Waveform, in_16_bits
 from quickstudy.errors import ArgumentError, DataError, DataWarning
@@ -32,15 +33,14 @@ class Recordings(Kind):
     options = frozenset({"rate", "seconds", "trim", "normalise", "memory"})
     telling = frozenset({"rate", "seconds", "trim"})
     objects = True
-    preprocessings = (Waveform,)
+    preprocessings = (Waveform, EncodedWaveform)
 
     def recognises(self, value: Any) -> bool:
         """{"array", "sampling_rate"}, as the package datasets gives a recording."""
         return isinstance(value, Mapping) and {"array", "sampling_rate"} <= value.keys()
 
     def of_files(self, files: Sequence[Path], memory: int | None = None, **options: Any) -> Items:
-        reads = _reads(**options)
-        each = Each(lambda row: read_recording(files[row], reads.seconds), lambda row: str(files[row]), reads)
+        each = each_of_files(files, _reads(**options))
         return each.items() if memory is None else _lazily(each, memory, [str(file) for file in files])
 
     def of_values(self, values: Sequence[Any] | Tensor, memory: int | None = None, **options: Any) -> Items:
@@ -118,6 +118,11 @@ class Each:
                 self.waiting[row] = in_16_bits(x), seconds
             except DataError as error:
                 self.keys[row], self.broken[row] = 0, error
+
+
+def each_of_files(files: Sequence[Path], reads: Waveform) -> Each:
+    """The recordings of files."""
+    return Each(lambda row: read_recording(files[row], reads.seconds), lambda row: str(files[row]), reads)
 
 
 def _reads(rate: int | None = None, seconds: float = 1.0, trim: bool = True, normalise: bool = True) -> Waveform:

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, checked
 from quickstudy.domains.audio.recording import Recording, read_recording
@@ -55,6 +55,7 @@ class Waveform(RecordedPreprocessing):
     """
 
     asked: ClassVar[tuple[str, ...]] = ("rate", "seconds")
+    untrained: ClassVar[str] = "the log-mel frames"
 
     rate: PositiveInt = 16000
     seconds: PositiveFloat = 1.0
@@ -107,6 +108,12 @@ class Waveform(RecordedPreprocessing):
             do = "Divide by the largest, or have the loudness changed."
             raise DataError(where, expected="samples in [-1, 1] of full scale", got=f"one of {most:g}", do=do)
         return F.pad(x, (0, self.samples - len(x))), seconds
+
+    def plain_features(self) -> nn.Module:
+        """The log-mel frames, one behind the other."""
+        from quickstudy.domains.audio.encoders import LogMel
+
+        return nn.Sequential(LogMel(rate=self.rate), nn.Flatten())
 
     def apply(self, x: Tensor) -> Tensor:
         """Samples (..., samples), floats or of 16 bits, as a learner sees them.

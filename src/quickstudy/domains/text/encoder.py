@@ -1,4 +1,4 @@
-"""Frozen encoders of texts: what they are known by, and their features, made once and kept on disk.
+"""Frozen encoders of texts: what they are known by, and their features, made once and kept on disk by `quickstudy.features`.
 
 key       a hash of all that the encoder computes with: weights, vocabulary, how it pools
 feature   of a text, made once for every key: `cache`/KEY.safetensors
@@ -6,7 +6,6 @@ feature   of a text, made once for every key: `cache`/KEY.safetensors
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +13,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
 from quickstudy.errors import CheckpointError, ShapeError, UnsupportedError
-from quickstudy.files import read_tensors, writing
+from quickstudy.features import AT_ONCE, FeatureCache, cache_file, example_key, features_of
 from quickstudy.progress import bar
 from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
-
-AT_ONCE = 1024  # texts that are encoded before the cache is written, so that a stop loses no more
 
 
 class TextEncoder(ABC):
@@ -129,14 +125,12 @@ def encoded(
         CheckpointError: a file in the cache that is no cache.
     """
     texts = [clean(text, f"{where}[{row}]") for row, text in enumerate(texts)]
-    known = _Cache(None if cache is None else Path(cache) / f"{encoder.key}.safetensors", encoder.features)
-    missing = [text for text in dict.fromkeys(texts) if text not in known]
-    with bar(len(missing), f"encoding {where}", progress and bool(missing)) as shown:
-        for start in range(0, len(missing), AT_ONCE):
-            some = missing[start : start + AT_ONCE]
-            known.keep(some, _rows(encoder, some))
-            shown(len(some))
-    return known.rows(texts)
+    known = FeatureCache(cache_file(cache, encoder.key), encoder.features)
+
+    def encode(places: list[int]) -> Tensor:
+        return encoder.encode([texts[place] for place in places])
+
+    return features_of(list(map(_key, texts)), encode, known, progress=progress, what=where)
 
 
 @checked
@@ -155,7 +149,7 @@ def encoded_words(
         ShapeError: the encoder gives another number of rows or features.
         CheckpointError: a file in the cache that is no cache.
     """
-    known = _Cache(None if cache is None else Path(cache) / f"{encoder.key}.safetensors", encoder.features)
+    known = FeatureCache(cache_file(cache, encoder.key), encoder.features)
     missing = [words for words in dict.fromkeys(map(tuple, sentences)) if _of_words(words)[0] not in known]
     with bar(len(missing), f"encoding {where}", progress and bool(missing)) as shown:
         for start in range(0, len(missing), AT_ONCE):
@@ -171,50 +165,10 @@ def encoded_words(
     return [known.rows(_of_words(tuple(words))) for words in sentences]
 
 
-def _of_words(words: tuple[str, ...]) -> list[str]:
-    """The names under which a cache keeps the words of a sentence; no text has a NUL."""
-    return ["\0".join((*words, str(place))) for place in range(len(words))]
+def _of_words(words: tuple[str, ...]) -> list[bytes]:
+    """The keys under which a cache keeps the words of a sentence; no text has a NUL."""
+    return [_key("\0".join((*words, str(place)))) for place in range(len(words))]
 
 
-def _rows(encoder: TextEncoder, texts: list[str]) -> Tensor:
-    found = encoder.encode(texts)
-    if found.shape != (len(texts), encoder.features):
-        raise ShapeError(
-            "encoder",
-            expected=f"features of shape {(len(texts), encoder.features)}",
-            got=str(tuple(found.shape)),
-            do="encode() gives one row for each text.",
-        )
-    return found.detach().to("cpu", torch.float32)
-
-
-class _Cache:
-    """Features by the hash of their text, in one file."""
-
-    def __init__(self, path: Path | None, features: int):
-        self.path, self.known = path, dict[bytes, Tensor]()
-        if path is not None and path.is_file():
-            held = read_tensors(path, do="Delete it: it is made anew.")
-            if set(held) != {"hashes", "features"} or held["features"].shape != (len(held["hashes"]), features):
-                raise CheckpointError(
-                    str(path), expected="features of texts", got=f"tensors {sorted(held)}", do="Delete it: it is made anew."
-                )
-            self.known = dict(zip(map(bytes, held["hashes"].numpy()), held["features"], strict=True))
-
-    def __contains__(self, text: str) -> bool:
-        return _hash(text) in self.known
-
-    def keep(self, texts: Sequence[str], rows: Tensor) -> None:
-        self.known.update(zip(map(_hash, texts), rows, strict=True))
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            hashes = torch.frombuffer(bytearray(b"".join(self.known)), dtype=torch.uint8).view(len(self.known), -1)
-            with writing(self.path) as part:
-                save_file({"hashes": hashes, "features": torch.stack(list(self.known.values()))}, part)
-
-    def rows(self, texts: Sequence[str]) -> Tensor:
-        return torch.stack([self.known[_hash(text)] for text in texts])
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+def _key(text: str) -> bytes:
+    return example_key(text.encode())
