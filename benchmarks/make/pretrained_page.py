@@ -14,7 +14,8 @@ from quickstudy.files import read_json, write_text
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guides" / "pretrained.md"
 SCORES = {
-    name: Path(qs.__file__).parent / "pretrained" / name / "scores.json" for name in ("strokes", "intents", "intents-minilm")
+    name: Path(qs.__file__).parent / "pretrained" / name / "scores.json"
+    for name in ("strokes", "intents", "intents-minilm", "words")
 }
 CHOICE = ROOT / "benchmarks" / "studies" / "head_choice.json"
 Rows = list[dict[str, Any]]

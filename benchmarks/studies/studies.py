@@ -31,6 +31,7 @@ STUDIES = {
     "cross_lingual": "Across languages",
     "cross_problem": "Across problems",
     "strings": "Strings into strings",
+    "spoken_words": "Spoken words, and who says them",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -17,8 +18,48 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError, ShapeError
 from quickstudy.files import read_tensors, writing
 from quickstudy.progress import bar
+from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 AT_ONCE = 1024  # examples that are encoded before the cache is written, so that a stop loses no more
+
+
+class OfFeatures(RecordedPreprocessing):
+    """The base of a preprocessing of features: it has the fields `key` and `features` of an encoder.
+
+    Attributes:
+        encodes: what the encoder reads, for messages.
+    """
+
+    asked: ClassVar[tuple[str, ...]] = ("key", "features")
+    encodes: ClassVar[str]
+
+    key: str
+    features: int
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Features as they are.
+
+        Raises:
+            ShapeError: rows of another number of features.
+        """
+        if x.shape[-1] != self.features:
+            expected, do = f"{self.features} features", f"Encode {self.encodes} with `encoder`."
+            raise ShapeError("x", expected=expected, got=str(tuple(x.shape)), do=do)
+        return x
+
+    def check(self, encoder: Any) -> None:
+        """Refuse an encoder that is not the one of the tasks.
+
+        Raises:
+            CheckpointError: another one, or another version of it.
+        """
+        if encoder.key != self.key:
+            raise CheckpointError(
+                "encoder",
+                expected=f"the encoder with the key {self.key}, on whose features the learner was trained",
+                got=f"one with the key {encoder.key}",
+                do="Take the same files: other weights, another vocabulary or another way to pool give other features.",
+            )
 
 
 class FeatureCache:

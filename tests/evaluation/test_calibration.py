@@ -138,6 +138,17 @@ def test_json_brings_it_back(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json", "run"]
 
 
+@pytest.mark.parametrize("support", [2, ["0", "1"]])
+def test_json_brings_back_one_of_tasks_across_domains(support, tmp_path):
+    x, y = torch.randn(120, 4), torch.arange(120) % 6
+    tasks = qs.tasks.LabelledTasks(x, y, ways=3, shots=2, queries=3, columns={"voice": [str(row // 30) for row in range(120)]})
+    found = calibrate(qs.NearestCentroid(), qs.tasks.across(tasks, "voice", support=support), episodes=10)
+    found.save(tmp_path)
+    assert found.protocol["across"] == "voice"
+    again = Calibration.load(tmp_path)
+    assert json.dumps(again.to_dict(), sort_keys=True) == json.dumps(found.to_dict(), sort_keys=True)
+
+
 def test_files_that_are_no_calibration(tmp_path):
     with pytest.raises(CheckpointError, match=r"calibration\.json`: expected a calibration, got no such file"):
         Calibration.load(tmp_path)

@@ -28,7 +28,7 @@ from quickstudy.registry import DEFAULT_NETWORK, methods, named, networks, sourc
 from quickstudy.tasks.distribution.family import TaskFamily
 from quickstudy.tasks.distribution.size import largest
 
-FROM_TASKS: set[str | int] = {"ways", "in_channels", "size"}  # arguments of a network that the tasks determine
+FROM_TASKS: set[str | int] = {"ways", "in_channels", "size", "rate"}  # arguments of a network that the tasks determine
 OUTPUTS = {"features"}  # and the outputs of one whose learner takes it as a classifier
 SHAPE: set[str | int] = {"features", "max_ways", "length", "inputs", "targets"}  # arguments of a learner that the tasks determine
 FOREIGN = ("foreign", "own", "left_out")  # keys of what a description only names
@@ -83,7 +83,7 @@ def build_learner(config: dict[str, Any], tasks: Any) -> Learner:
     with seeded(seed):
         made = [network(**network_arguments)] if {"network", "embed"} & set(takes) else []
         if made:
-            _check_reads(made[0], named_so, tasks, classifies="network" in takes)
+            _check_reads(made[0], named_so, tasks, "network" in takes and "ways" not in inspect.signature(network).parameters)
         return recipe(*made, **_objects(recipe, arguments), **_shape(tasks, takes, made))
 
 
@@ -145,18 +145,18 @@ def _outputs(network: torch.nn.Module, support: Examples) -> int:
 
 
 def _check_reads(network: torch.nn.Module, name: str, tasks: Any, classifies: bool) -> None:
-    """Let a network answer an example of tasks that are no plain arrays, such as texts.
+    """Let a network answer an example, where the tasks are no plain arrays, or it `classifies` without being told the ways.
 
     Raises:
         UnsupportedError: it does not read them.
         ShapeError: a classifier with other outputs than the classes.
     """
     episode = tasks.train.sample(1, generator=torch.Generator().manual_seed(0)).map(lambda leaf: leaf[0])
-    if isinstance(episode.support.x, torch.Tensor):
+    ways = tasks.train.protocol["ways"]
+    if isinstance(episode.support.x, torch.Tensor) and not (classifies and ways is not None):
         return
     with torch.no_grad():
         outputs = _outputs(network, episode.support)
-    ways = tasks.train.protocol["ways"]
     if classifies and ways is not None and outputs != largest(ways):
         do = "It is an embedding: take a learner that compares, such as prototypical, or another network, such as byte_conv."
         raise ShapeError("--network", expected=f"{largest(ways)} outputs, one for each class", got=f"{name} of {outputs}", do=do)
@@ -171,6 +171,8 @@ def _from_tasks(tasks: Any, network: Callable, embedding: bool) -> dict[str, Any
         shape |= {name: largest(ways) for name in OUTPUTS & set(takes)}
     if hasattr(reads, "channels"):
         shape |= {"in_channels": reads.channels, "size": reads.size}
+    if hasattr(reads, "rate"):
+        shape |= {"rate": reads.rate}
     return {name: value for name, value in shape.items() if name in takes}
 
 

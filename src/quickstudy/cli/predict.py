@@ -40,7 +40,7 @@ from quickstudy.tasks.sources.folders import kind_of_folder
 
 UNKNOWN = "unknown"
 AT_ONCE = 1024  # examples that are answered together
-IMAGES, BYTES = "strokes", "intents"  # the learners that come along
+IMAGES, BYTES, SOUNDS = "strokes", "intents", "words"  # the learners that come along
 INVERT = "If only black and white are exchanged, add --invert (in Python: `invert=` of a Preprocessing)."
 HEAD_HELP = (
     "how the learner's features are read: auto leaves each support example out once and takes the best; with --unknown, the "
@@ -122,7 +122,7 @@ def _that_comes_along(support: Path, encoder: TextEncoder | None) -> str:
     """
     found_kind = kind_of_folder(support, None).name if support.is_dir() and encoder is None else ""
     if found_kind == "recordings":
-        return _that_hears()
+        return SOUNDS
     if encoder is None and not is_texts(support) and found_kind != "texts":
         return IMAGES
     if encoder is None:
@@ -137,19 +137,6 @@ def _that_comes_along(support: Path, encoder: TextEncoder | None) -> str:
         got=f"one with the key {encoder.key}",
         do="Name a run on its features before the options, or leave --encoder out: `intents` reads bytes.",
     )
-
-
-def _that_hears() -> str:
-    """The learner that comes along for recordings.
-
-    Raises:
-        UnsupportedError: there is none.
-    """
-    for folder in sorted(PRETRAINED.iterdir()):
-        if (folder / "learner").is_dir() and isinstance(qs.Run.open(folder).preprocessing, Waveform):
-            return folder.name
-    do = "Train one on a folder of recordings, and name it."
-    raise UnsupportedError("RUN", expected="a run that was trained on recordings, before the options", got="none", do=do)
 
 
 def _reader(preprocessing: Any, options: Any, encoder: TextEncoder | None) -> Reader:

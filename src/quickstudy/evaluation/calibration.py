@@ -75,7 +75,7 @@ class Calibration:
     nll_after: float
     before: Reliability = field(repr=False)
     after: Reliability = field(repr=False)
-    protocol: dict[str, int | tuple[int, int] | None]
+    protocol: dict[str, bool | int | str | tuple[int, int] | tuple[str, ...] | None]  # of tasks across domains, their domains too
     head: str = OWN
 
     def __post_init__(self) -> None:

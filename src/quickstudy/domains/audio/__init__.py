@@ -18,5 +18,10 @@ DOMAIN = Domain(
         "SpecAugment": "quickstudy.domains.audio.augmentation.spec_augment:SpecAugment",
     },
     sources={"spoken-words": "SpokenWords"},
+    networks={
+        "tc_resnet": "quickstudy.domains.audio.encoders.on_samples:tc_resnet",
+        "mel_conv4": "quickstudy.domains.audio.encoders.on_samples:mel_conv4",
+        "word_conv": "quickstudy.domains.audio.encoders.on_samples:word_conv",
+    },
     kind="quickstudy.domains.audio.kind:RECORDINGS",
 )

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.audio.waveform import Waveform, in_16_bits
-from quickstudy.errors import ArgumentError, CheckpointError, DataError, MissingPackageError, ShapeError
-from quickstudy.features import FeatureCache, cache_file, example_key, features_of
-from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
+from quickstudy.errors import ArgumentError, DataError, MissingPackageError
+from quickstudy.features import FeatureCache, OfFeatures, cache_file, example_key, features_of
 
 
 class RecordingEncoder(ABC):
@@ -50,7 +49,7 @@ class RecordingEncoder(ABC):
 
 @checked
 @dataclass(frozen=True)
-class EncodedWaveform(RecordedPreprocessing):
+class EncodedWaveform(OfFeatures):
     """The preprocessing of tasks on the features of a frozen encoder: it says which one, and of what.
 
     Args:
@@ -63,36 +62,11 @@ class EncodedWaveform(RecordedPreprocessing):
         16000
     """
 
-    asked: ClassVar[tuple[str, ...]] = ("key", "features")
+    encodes: ClassVar[str] = "recordings"
 
     key: str
     features: PositiveInt
     waveform: Waveform
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Features as they are.
-
-        Raises:
-            ShapeError: rows of another number of features.
-        """
-        if x.shape[-1] != self.features:
-            do = "Encode recordings with `encoder`."
-            raise ShapeError("x", expected=f"{self.features} features", got=str(tuple(x.shape)), do=do)
-        return x
-
-    def check(self, encoder: RecordingEncoder) -> None:
-        """Refuse an encoder that is not the one of the tasks.
-
-        Raises:
-            CheckpointError: another one, or another version of it.
-        """
-        if encoder.key != self.key:
-            raise CheckpointError(
-                "encoder",
-                expected=f"the encoder with the key {self.key}, on whose features the learner was trained",
-                got=f"one with the key {encoder.key}",
-                do="Take the same files: other weights give other features.",
-            )
 
 
 def encoded_recordings(

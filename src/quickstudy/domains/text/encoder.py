@@ -17,10 +17,9 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.text.clean import clean
-from quickstudy.errors import CheckpointError, ShapeError, UnsupportedError
-from quickstudy.features import AT_ONCE, FeatureCache, cache_file, example_key, features_of
+from quickstudy.errors import ShapeError, UnsupportedError
+from quickstudy.features import AT_ONCE, FeatureCache, OfFeatures, cache_file, example_key, features_of
 from quickstudy.progress import bar
-from quickstudy.tasks.distribution.recorded import RecordedPreprocessing
 
 
 class TextEncoder(ABC):
@@ -62,7 +61,7 @@ class TextEncoder(ABC):
 
 @checked
 @dataclass(frozen=True)
-class Encoded(RecordedPreprocessing):
+class Encoded(OfFeatures):
     """The preprocessing of tasks on the features of a frozen encoder: it says which one.
 
     Args:
@@ -74,36 +73,10 @@ class Encoded(RecordedPreprocessing):
         {'key': '3f2a', 'features': 384}
     """
 
-    asked: ClassVar[tuple[str, ...]] = ("key", "features")
+    encodes: ClassVar[str] = "texts"
 
     key: str
     features: PositiveInt
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Features as they are.
-
-        Raises:
-            ShapeError: rows of another number of features.
-        """
-        if x.shape[-1] != self.features:
-            raise ShapeError(
-                "x", expected=f"{self.features} features", got=str(tuple(x.shape)), do="Encode texts with `encoder`."
-            )
-        return x
-
-    def check(self, encoder: TextEncoder) -> None:
-        """Refuse an encoder that is not the one of the tasks.
-
-        Raises:
-            CheckpointError: another one, or another version of it.
-        """
-        if encoder.key != self.key:
-            raise CheckpointError(
-                "encoder",
-                expected=f"the encoder with the key {self.key}, on whose features the learner was trained",
-                got=f"one with the key {encoder.key}",
-                do="Take the same files: other weights, another vocabulary or another way to pool give other features.",
-            )
 
 
 @checked
