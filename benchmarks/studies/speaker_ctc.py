@@ -135,7 +135,9 @@ def fold(x: Tensor, digits: list[str], speakers: list[str], number: int, budget:
 
 def page() -> str:
     """Character error rates in per cent: each fold, and over folds."""
-    folds = list(read(RESULTS)["folds"].values())
+    folds = list(read(RESULTS).get("folds", {}).values())
+    if not folds:
+        return "Not run.\n"
     rows = list(folds[0]["scores"])
     lines = [f"| | {' | '.join(one['test'] for one in folds)} | over speakers |", "|---" * (len(folds) + 2) + "|"]
     for row in rows:
@@ -150,7 +152,7 @@ def page() -> str:
         for one in folds
     ]
     lines.append(f"| FOMAML - fine-tuned, paired | {' | '.join(cell(interval(one), '.1f', '+') for one in paired)} | |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

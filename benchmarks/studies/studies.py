@@ -32,6 +32,8 @@ STUDIES = {
     "cross_problem": "Across problems",
     "strings": "Strings into strings",
     "spoken_words": "Spoken words, and who says them",
+    "spotting": "Words in a stream",
+    "speaker_ctc": "Recognition adapted to a speaker",
 }
 
 

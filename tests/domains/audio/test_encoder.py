@@ -200,3 +200,22 @@ def test_a_wake_word_is_not_the_embedding(speech):
     (speech / "embedding_model.onnx").write_bytes(b"another")
     with pytest.raises(DataError, match=r"embedding_model\.onnx`: expected the published file, sha256"):
         SpeechEmbedding(speech)
+
+
+def test_a_network_that_holds_one_asks_the_same():
+    """A learner copies its network for every call; what is frozen is not copied, and need not be possible to copy."""
+
+    class Heard(nn.Module):
+        def __init__(self, encoder):
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, x):
+            return self.encoder.encode(x)
+
+    encoder = Counting()
+    encoder.session = (one for one in ())  # as a network of ONNX, which has no copies
+    x = torch.randn(4, 800)
+    predictor = qs.NearestCentroid(Heard(encoder)).adapt(qs.Examples(x, torch.tensor([0, 0, 1, 1])))
+    assert predictor(x).shape == (4, 2)
+    assert encoder.asked == 8

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -45,6 +45,10 @@ class RecordingEncoder(ABC):
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
         """Recordings, float32 (N, samples) in [-1, 1], as floats (N, features), on the CPU."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: it is frozen, and a network that holds it is copied for every call."""
+        return self
 
 
 @checked
