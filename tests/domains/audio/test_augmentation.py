@@ -63,6 +63,8 @@ def test_noise_is_as_far_below_as_it_says():
     assert 10 * float(noise.square().mean().log10()) == pytest.approx(-10, abs=1e-3)
     y = AddNoise().applied(x, noise)
     assert y.square().mean() == pytest.approx(float(x.square().mean()), rel=1e-4)
+    shorter = torch.nn.functional.pad(x[:, :5000], (0, 3000))
+    assert not AddNoise().applied(shorter, noise)[0, 5000:].any()  # as of a recording that was made in noise, and is short
     brown, white = (AddNoise(colour=(c, c)).draw(1, 8000, torch.Generator().manual_seed(0))[0] for c in (2.0, 0.0))
     low = [
         float(torch.fft.rfft(one).abs().square()[1:400].sum() / torch.fft.rfft(one).abs().square().sum())

@@ -21,7 +21,7 @@ from quickstudy.domains.audio.augmentation.recordings import (
 @checked
 @dataclass(frozen=True)
 class AddNoise(RecordingAugmentation):
-    """x + noise whose power falls as 1 / f^colour, some decibels below that of x; then as loud as before.
+    """x + noise whose power falls as 1 / f^colour, some decibels below that of x; then as loud as before. It ends where x ends.
 
     Args:
         decibels: of x above the noise, uniform between the two.
@@ -55,5 +55,7 @@ class AddNoise(RecordingAugmentation):
         return noise / noise.square().mean(1, keepdim=True).sqrt() * 10 ** (-decibels / 20)
 
     def applied(self, x: Tensor, draws: Tensor) -> Tensor:
-        there = (x != 0).sum(1, keepdim=True).clamp(min=1)  # without the zeros behind it
-        return as_loud(x + draws * (x.square().sum(1, keepdim=True) / there).sqrt(), x)
+        places = torch.arange(1, x.shape[1] + 1, device=x.device)
+        length = ((x != 0) * places).amax(1, keepdim=True)  # the zeros behind a recording are none of it
+        power = x.square().sum(1, keepdim=True) / length.clamp(min=1)
+        return as_loud(x + draws * power.sqrt() * (places <= length), x)
