@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("repeatable_blas")  # tests/repeatable.py
 ANSWERS = 2000
 SLOW = "SVM Tables MANN SNAIL InContext LearningToReweight LearnedTraining FineTune FromScratch CosineProbe Ensemble"
 SLOW += " InContextRegressor Transducer"
-FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800)}  # 2,000 of each would take minutes
+FEWER = {"Architecture": 400, **dict.fromkeys(SLOW.split(), 800), "Transducer": 200}  # 2,000 of each would take minutes
 
 
 def of_the_guide(build):

@@ -133,9 +133,9 @@ def test_each_class_is_drawn_as_often_and_the_episode_names_it():
     tasks = family(SplitClasses(), MergeClasses()).train
     rows, number = held(tasks), {name: place for place, name in enumerate(tasks.class_names)}
     drawn = tasks.sample(4000, generator=seeded())
-    counts = torch.zeros(len(number))
+    counts, named = torch.zeros(len(number)), drawn.class_names
     for task in range(4000):
-        for label, name in enumerate(drawn.class_names[task]):
+        for label, name in enumerate(named[task]):
             counts[number[name]] += 1
             if task < 50:
                 own = drawn.query.x[task][drawn.query.y[task] == label].flatten().tolist()
