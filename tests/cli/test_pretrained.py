@@ -62,3 +62,18 @@ def test_the_scores_are_those_that_an_evaluation_gives(omniglot_root):
     ]
     found = qs.evaluate(qs.load("strokes"), tasks.only(alphabet).with_(ways=5, shots=1), 40)
     assert found.mean == pytest.approx(row["accuracy"], abs=2 * found.ci95)
+
+
+def test_a_process_that_imported_nothing_else_can_load_them():
+    """What a saved learner may name is what quickstudy has, whichever of its modules a program happened to import."""
+    import re
+    import subprocess
+    import sys
+
+    code = "import quickstudy; from quickstudy.artifacts.description import classes; print(*classes())"
+    known = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    for config in PRETRAINED.glob("*/learner/config.json"):
+        named = set(re.findall(r'"class": *"(\w+)"', config.read_text(encoding="utf-8")))
+        assert named
+        assert named <= known, config
+    assert {"Transducer", "TCResNet", "ByteConv", "Tables"} <= known

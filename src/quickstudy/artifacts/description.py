@@ -9,10 +9,13 @@ module that stands in two places is written in the first: {"same": "learners.wav
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 import inspect
-import sys
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -89,11 +92,23 @@ def first_difference(one: Any, other: Any, path: str = "") -> tuple[str, Any, An
     return None if one == other else (path, one, other)
 
 
+@functools.cache
 def classes() -> dict[str, type]:
-    """Every class that a description may name: the networks, learners, and their parts that quickstudy's packages export."""
-    packages = [module for name, module in sys.modules.copy().items() if name.startswith(ROOMS) and hasattr(module, "__path__")]
-    handed_on = [cls for package in packages for cls in vars(package).values() if isinstance(cls, type)]
+    """Every class that a description may name: the networks, learners, and their parts that quickstudy's packages export.
+
+    All of these packages are imported for it: what a file may name does not depend on what a program happened to import.
+    """
+    handed_on = [cls for room in ROOMS for package in _packages(room) for cls in vars(package).values() if isinstance(cls, type)]
     return {cls.__name__: cls for cls in handed_on if issubclass(cls, nn.Module) or dataclasses.is_dataclass(cls)}
+
+
+def _packages(name: str) -> Iterator[ModuleType]:
+    """A package and all below it."""
+    package = importlib.import_module(name)
+    yield package
+    for one in pkgutil.iter_modules(package.__path__):
+        if one.ispkg:
+            yield from _packages(f"{name}.{one.name}")
 
 
 def _of_learner(learner: Learner, given: Mapping[str, Any], where: Place, seen: dict[int, Place]) -> dict[str, Any]:

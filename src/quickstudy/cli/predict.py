@@ -221,12 +221,12 @@ def accuracy(rows: list[Record], labels: list[str | None], labelled: str) -> str
 
 
 def _chosen(learner: Learner, support: Examples, options: Any, calibrated: dict[str, Calibration]) -> HeadChoice:
-    """The head: by the support, or with --unknown the one that tells unknown images best."""
+    """The head: by the support, or with --unknown the one that tells what is unknown best."""
     if not options.unknown:
         return choose_head(learner, support, options.head)
     best = max(calibrated, key=lambda head: calibrated[head].auroc)
     choice = choose_head(learner, support, options.head, [best])
-    why = "of the run's calibrations, it tells unknown images best"
+    why = "of the run's calibrations, it tells what is unknown best"
     return replace(choice, why=why) if options.head == AUTO and choice.head == best else choice
 
 
