@@ -102,7 +102,8 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "tasks/sources/download",
     },
     r"np\.(load|fromfile|genfromtxt)|torch\.(load|jit\.load|hub)": {
-        "domains/images/lite0"
+        "domains/images/lite0",
+        "domains/audio/voice_embedding",
     },  # weights_only, of one file that its sha256 names
     r"\bpickle\b|joblib|marshal|shelve|\b(eval|exec)\(|__import__": set(),
     r"import_module\(": {
@@ -110,6 +111,7 @@ READERS = {  # what opens, unpacks or parses a file  ->  the modules that may
         "cli/__init__",
         "artifacts/tracking",
         "artifacts/export",
+        "artifacts/description",  # packages of quickstudy itself, whatever a file says
         "domains/tables/select/extras",
         "tasks/sources/from_huggingface",
     },

@@ -32,7 +32,17 @@ ORDER = (
         "buckets",
         "models",
     ),
-    *("linear_solvers", "tasks", "learners", "meta", "meta.estimators", "meta.executors", "meta.outer", "meta.searches"),
+    *(
+        "linear_solvers",
+        "tasks",
+        "features",
+        "learners",
+        "meta",
+        "meta.estimators",
+        "meta.executors",
+        "meta.outer",
+        "meta.searches",
+    ),
     *("recipes", "evaluation", "diagnostics", "artifacts", "optim", "meta.loop", "domains"),
     *("report", "testing", "sklearn", "cli"),
 )

@@ -188,5 +188,21 @@ def read_tensors(path: str | Path, *, do: str) -> dict[str, Tensor]:
         raise CheckpointError(str(path), expected="a whole safetensors file", got=got, do=do) from error
 
 
+def read_published(path: str | Path, sha256: str, *, do: str) -> bytes:
+    """The content of a published file, such as weights, which its hash names.
+
+    Raises:
+        DataError: no such file, or another version of it.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(str(path), expected="the published file", got=" ".join(str(error).split())[:200], do=do) from error
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        expected = f"the published file, sha256 {sha256[:12]}..."
+        raise DataError(str(path), expected=expected, got=f"{found[:12]}...", do=do)
+    return content
+
+
 def _unwritable(path: str | Path, error: Exception, do: str) -> DataError:
     return DataError(str(path), expected="room and right to write it", got=" ".join(str(error).split())[:200], do=do)

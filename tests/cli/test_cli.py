@@ -150,7 +150,7 @@ def test_a_browser_opens_only_where_there_is_a_display(terminal, system, variabl
         (("train", "mamal"), "`LEARNER`: expected one of prototypical, matching"),
         (
             ("train", "maml", "--tasks", "cifar"),
-            "`--tasks`: expected one of omniglot, strokes, sinusoid, gaussian_process, folder, csv",
+            "`--tasks`: expected one of spoken-words, omniglot, strokes, sinusoid, gaussian_process, folder, csv",
         ),
         (("train", "maml", "--tasks", "omniglot", "--tasks.root", "nowhere"), "nowhere"),
         (("evaluate", "nowhere"), "expected a run folder, with config.yaml and learner/, got no such folder"),

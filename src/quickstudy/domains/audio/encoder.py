@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.audio.waveform import Waveform, in_16_bits
-from quickstudy.errors import ArgumentError, DataError, MissingPackageError
+from quickstudy.errors import ArgumentError, MissingPackageError
 from quickstudy.features import FeatureCache, OfFeatures, cache_file, example_key, features_of
 
 
@@ -94,22 +94,6 @@ def encoded_recordings(
     keys = [example_key(row.numpy().tobytes()) for row in in_16_bits(x)]
     known = FeatureCache(cache_file(cache, encoder.key), encoder.features)
     return features_of(keys, lambda places: encoder.encode(x[places]), known, progress=progress, what=what)
-
-
-def published(path: Path, sha256: str, install: str) -> bytes:
-    """The content of a published file.
-
-    Raises:
-        DataError: no such file, or another version of it, by its sha256.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(str(path), expected="the published file", got=" ".join(str(error).split())[:200], do=install) from error
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        expected = f"the published file, sha256 {sha256[:12]}..."
-        raise DataError(str(path), expected=expected, got=f"{found[:12]}...", do=install)
-    return content
 
 
 def package_folder(name: str, asked: str, install: str) -> Path:

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.arguments import checked
-from quickstudy.domains.audio.encoder import RecordingEncoder, key_of_settings, package_folder, published
+from quickstudy.domains.audio.encoder import RecordingEncoder, key_of_settings, package_folder
 from quickstudy.errors import MissingPackageError
+from quickstudy.files import read_published
 
 MEL, EMBEDDING = "melspectrogram.onnx", "embedding_model.onnx"
 SHA256 = {
@@ -60,7 +61,7 @@ class SpeechEmbedding(RecordingEncoder):
     def __init__(self, folder: str | Path | None = None, *, normalise: bool = True):
         if folder is None:
             folder = package_folder("openwakeword", "SpeechEmbedding()", INSTALL) / "resources" / "models"
-        mel, embedding = (published(Path(folder) / name, SHA256[name], INSTALL) for name in (MEL, EMBEDDING))
+        mel, embedding = (read_published(Path(folder) / name, SHA256[name], do=INSTALL) for name in (MEL, EMBEDDING))
         self.mel, self.embedding = _session(mel), _session(embedding)
         self.normalise = normalise
         self.key = key_of_settings(

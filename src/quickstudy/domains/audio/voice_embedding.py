@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.arguments import checked
-from quickstudy.domains.audio.encoder import RecordingEncoder, key_of_settings, package_folder, published
+from quickstudy.domains.audio.encoder import RecordingEncoder, key_of_settings, package_folder
 from quickstudy.domains.audio.encoders.log_mel import LogMel
+from quickstudy.files import read_published
 
 FILE = "pretrained.pt"
 SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
@@ -64,7 +65,9 @@ class VoiceEmbedding(RecordingEncoder):
 
     def __init__(self, file: str | Path | None = None):
         path = package_folder("resemblyzer", "VoiceEmbedding()", INSTALL) / FILE if file is None else Path(file)
-        saved = torch.load(io.BytesIO(published(path, SHA256, INSTALL)), weights_only=True, map_location="cpu")["model_state"]
+        saved = torch.load(io.BytesIO(read_published(path, SHA256, do=INSTALL)), weights_only=True, map_location="cpu")[
+            "model_state"
+        ]
         self.network = Network().eval().requires_grad_(False)
         self.network.load_state_dict({name: saved[name] for name in self.network.state_dict()})
         self.mel = LogMel(self.rate, MELS, low=0.0)
