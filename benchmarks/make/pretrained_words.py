@@ -27,7 +27,7 @@ from quickstudy.files import write_json
 
 NAME = "words"
 COMMAND = "python -m benchmarks.make.pretrained_words --learner FOLDER --data FOLDER --cache FOLDER"
-TRAINED_ON = "600 words of random letters in about 77 languages, spoken by 16 voices of espeak-ng; no recording of a person"
+TRAINED_ON = "600 words of random letters in 81 languages, spoken by 16 voices of espeak-ng; no recording of a person"
 HEADS, SHOTS, EPISODES, CALIBRATION = (OWN, "ridge", "logistic"), (1, 5), 600, 400
 
 
