@@ -52,7 +52,7 @@ def _check_takes(network: Any, x: Mapping[str, Any], error: TypeError) -> None:
             "network",
             expected=f"one that reads {' and '.join(x)}, as the tasks give them",
             got=type(network).__name__,
-            do="For texts take ByteConv, ByteTransformer, NGramBag or NGramFrequencies; on the command line --network byte_conv.",
+            do="Take one whose forward has these arguments; on the command line --network byte_conv for texts.",
         ) from error
 
 

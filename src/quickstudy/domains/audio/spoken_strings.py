@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, checked
-from quickstudy.domains.audio.waveform import FULL, Waveform
+from quickstudy.domains.audio.waveform import FULL, Waveform, lengths
 from quickstudy.episode import Episode, Examples
 from quickstudy.errors import ArgumentError, ShapeError, TaskError
 from quickstudy.targets import Transcripts
@@ -66,8 +66,7 @@ class SpokenStringTasks(GeneratedTasks):
     ):
         self.x, self.token, self.index, self.class_names = x, token, ClassIndex(speaker), list(names)
         self.target, self.length, self.pauses, self.preprocessing = target, length, pauses, reads
-        ends = (x != 0) * torch.arange(1, x.shape[1] + 1)
-        self.ends = torch.cat([part.amax(1) for part in ends.split(512)])
+        self.ends = torch.cat([lengths(part) for part in x.split(512)])
         super().__init__(split, ways=None, shots=shots, queries=queries)
 
     def draw(self, n: int, ways: int, shots: int, queries: int, generator: torch.Generator) -> tuple[Episode, Truth]:

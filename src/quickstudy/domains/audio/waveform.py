@@ -136,6 +136,17 @@ def in_16_bits(x: Tensor) -> Tensor:
     return (x.clamp(-1, 1) * FULL).round().to(torch.int16)
 
 
+def lengths(x: Tensor) -> Tensor:
+    """Samples of recordings (..., samples) without the zeros behind them: (...,).
+
+    Examples:
+        >>> from quickstudy.domains.audio.waveform import lengths
+        >>> lengths(torch.tensor([[0.1, 0.0, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+        tensor([3, 0])
+    """
+    return ((x != 0) * torch.arange(1, x.shape[-1] + 1, device=x.device)).amax(-1)
+
+
 def trimmed(x: Tensor, rate: int) -> Tensor:
     """x (samples,) without the silence at its ends: frames more than `BELOW` decibels under the loudest.
 

@@ -16,6 +16,7 @@ from quickstudy.domains.audio.augmentation.recordings import (
     check_between,
     uniform,
 )
+from quickstudy.domains.audio.waveform import lengths
 
 
 @checked
@@ -56,6 +57,6 @@ class AddNoise(RecordingAugmentation):
 
     def applied(self, x: Tensor, draws: Tensor) -> Tensor:
         places = torch.arange(1, x.shape[1] + 1, device=x.device)
-        length = ((x != 0) * places).amax(1, keepdim=True)  # the zeros behind a recording are none of it
+        length = lengths(x)[:, None]  # the zeros behind a recording are none of it
         power = x.square().sum(1, keepdim=True) / length.clamp(min=1)
         return as_loud(x + draws * power.sqrt() * (places <= length), x)

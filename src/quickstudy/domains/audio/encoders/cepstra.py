@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from quickstudy.arguments import PositiveInt, checked
 from quickstudy.domains.audio.encoders.log_mel import LogMel
+from quickstudy.domains.audio.waveform import lengths
 from quickstudy.errors import ArgumentError
 
 HEARD = 1e-4  # of the loudest frame's power: 40 decibels below it
@@ -67,8 +68,7 @@ class Cepstra(nn.Module):
 
     def weights(self, x: Tensor, frames: int) -> Tensor:
         """w, (..., parts, frames)."""
-        places = torch.arange(1, x.shape[-1] + 1, device=x.device)
-        length = ((x != 0) * places).amax(-1)[..., None, None].to(x.dtype) / self.frames.step  # in frames
+        length = lengths(x)[..., None, None].to(x.dtype) / self.frames.step  # in frames
         length = length.clamp(min=1)
         middle = (torch.arange(self.parts, device=x.device, dtype=x.dtype)[:, None] + 0.5) / self.parts * length
         half = (length / self.parts).clamp(min=1)  # at least a frame, where parts are shorter

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.arguments import PositiveFloat, PositiveInt, Probability, checked
-from quickstudy.domains.audio.waveform import FULL
+from quickstudy.domains.audio.waveform import FULL, lengths
 from quickstudy.errors import ArgumentError, ShapeError
 
 OTHER = -1  # the label of what is none of the words
@@ -78,14 +78,14 @@ def make_stream(
         (torch.Size([10000]), True)
     """
     _check(x, labels, seconds, rate, pauses, noise)
-    lengths = torch.cat([((part != 0) * torch.arange(1, x.shape[1] + 1)).amax(1) for part in x.split(512)])
+    sizes = torch.cat([lengths(part) for part in x.split(512)])
     samples, at = torch.zeros(round(seconds * rate)), 0
     begins, ends, rows = list[int](), list[int](), list[int]()
     while True:
         for row in torch.randperm(len(x), generator=generator).tolist():
             low, high = pauses
             at += round((low + (high - low) * float(torch.rand((), generator=generator))) * rate)
-            size = int(lengths[row])
+            size = int(sizes[row])
             if at + size > len(samples):
                 whole = samples + _noise(len(samples), rate, noise, silent, section, generator)
                 begin, end = (torch.tensor(place, dtype=torch.float64) / rate for place in (begins, ends))
